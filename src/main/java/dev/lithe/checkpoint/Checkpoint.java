@@ -1,0 +1,210 @@
+package dev.lithe.checkpoint;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+
+import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+
+import org.jspecify.annotations.Nullable;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/// A Hugging Face model folder: `config.json`, `tokenizer.json`, and safetensors, single or sharded by
+/// `model.safetensors.index.json`. Opening reads headers only; tensors are mapped when first asked for, so a model larger
+/// than memory opens too.
+public final class Checkpoint implements AutoCloseable {
+    static final String SINGLE = "model.safetensors";
+    static final String INDEX = "model.safetensors.index.json";
+
+    /// `config.json`, the index and `lithe.json` of any real model are far smaller.
+    private static final long MAX_JSON_BYTES = 64L << 20;
+
+    private static final JsonMapper JSON = new JsonMapper();
+
+    private final Path folder;
+    private final JsonNode config;
+    private final Map<String, TensorEntry> entries;
+    private final TensorScope scope = TensorScope.open();
+    private final Map<Path, Value> mapped = new HashMap<>();
+
+    private Checkpoint(Path folder, JsonNode config, Map<String, TensorEntry> entries) {
+        this.folder = folder;
+        this.config = config;
+        this.entries = entries;
+    }
+
+    /// Opens `folder` and checks every header.
+    public static Checkpoint open(Path folder) {
+        if (!Files.isDirectory(folder)) {
+            throw LitheException.badInput(
+                    "%s is no model folder; give a folder with config.json and model.safetensors, or 'demo'", folder);
+        }
+        JsonNode config = readJson(folder.resolve("config.json"));
+        Map<String, TensorEntry> entries = new LinkedHashMap<>();
+        if (Files.exists(folder.resolve(INDEX))) {
+            readShards(folder, entries);
+        } else if (Files.exists(folder.resolve(SINGLE))) {
+            addAll(SafetensorsHeader.read(folder.resolve(SINGLE)), entries);
+        } else {
+            throw noWeights(folder);
+        }
+        return new Checkpoint(folder, config, Collections.unmodifiableMap(entries));
+    }
+
+    private static LitheException noWeights(Path folder) {
+        try (var files = Files.list(folder)) {
+            boolean pickled =
+                    files.map(file -> file.getFileName().toString())
+                            .anyMatch(name -> name.matches("pytorch_model.*\\.bin|.*\\.(pt|pth|ckpt)"));
+            if (pickled) {
+                return LitheException.badInput(
+                        "%s holds pickled weights only, and a pickle can run any code when read; save the model as"
+                                + " safetensors (save_pretrained(..., safe_serialization=True))",
+                        folder);
+            }
+        } catch (IOException e) {
+            return LitheException.badInput("%s cannot be listed: %s", folder, e.getMessage()).causedBy(e);
+        }
+        return LitheException.badInput("%s holds neither %s nor %s", folder, SINGLE, INDEX);
+    }
+
+    private static void readShards(Path folder, Map<String, TensorEntry> entries) {
+        JsonNode map = readJson(folder.resolve(INDEX)).path("weight_map");
+        if (!map.isObject() || map.isEmpty()) {
+            throw LitheException.badInput("%s: has no weight_map", folder.resolve(INDEX));
+        }
+        Set<String> shards = new TreeSet<>();
+        for (var field : map.properties()) {
+            String shard = field.getValue().asText();
+            if (!field.getValue().isTextual() || !shard.matches("[A-Za-z0-9._-]+\\.safetensors")) {
+                throw LitheException.badInput(
+                        "%s: tensor '%s' points to '%s'; a shard is a .safetensors file in the same folder",
+                        folder.resolve(INDEX), field.getKey(), shard);
+            }
+            shards.add(shard);
+        }
+        for (String shard : shards) {
+            if (!Files.isRegularFile(folder.resolve(shard))) {
+                throw LitheException.badInput(
+                        "%s: shard %s, named by the index, is missing; download it", folder, shard);
+            }
+            addAll(SafetensorsHeader.read(folder.resolve(shard)), entries);
+        }
+        for (var field : map.properties()) {
+            TensorEntry entry = entries.get(field.getKey());
+            if (entry == null || !entry.file().endsWith(field.getValue().asText())) {
+                throw LitheException.badInput(
+                        "%s: tensor '%s' is not in shard %s, where the index puts it",
+                        folder, field.getKey(), field.getValue().asText());
+            }
+        }
+    }
+
+    private static void addAll(Collection<TensorEntry> shard, Map<String, TensorEntry> entries) {
+        for (TensorEntry entry : shard) {
+            TensorEntry earlier = entries.putIfAbsent(entry.name(), entry);
+            if (earlier != null) {
+                throw LitheException.badInput(
+                        "tensor '%s' is in both %s and %s", entry.name(), earlier.file(), entry.file());
+            }
+        }
+    }
+
+    private static JsonNode readJson(Path file) {
+        try {
+            long bytes = Files.size(file);
+            if (bytes > MAX_JSON_BYTES) {
+                throw LitheException.badInput("%s: %d bytes, the limit is %d", file, bytes, MAX_JSON_BYTES);
+            }
+            JsonNode node = JSON.readTree(Files.readAllBytes(file));
+            if (!node.isObject()) {
+                throw LitheException.badInput("%s: is no JSON object", file);
+            }
+            return node;
+        } catch (JsonProcessingException e) {
+            throw LitheException.badInput("%s: no valid JSON: %s", file, e.getOriginalMessage()).causedBy(e);
+        } catch (IOException e) {
+            throw LitheException.badInput("%s: cannot be read (%s)", file, e.getClass().getSimpleName()).causedBy(e);
+        }
+    }
+
+    /// The folder it was opened from.
+    public Path folder() {
+        return folder;
+    }
+
+    /// `config.json`, as it is.
+    public JsonNode config() {
+        return config;
+    }
+
+    /// `name` parsed as JSON, or null where the folder has no such file.
+    public @Nullable JsonNode json(String name) {
+        Path file = folder.resolve(name);
+        return Files.exists(file) ? readJson(file) : null;
+    }
+
+    /// All tensors, by name.
+    public Map<String, TensorEntry> entries() {
+        return entries;
+    }
+
+    /// Whether a tensor of this name exists.
+    public boolean has(String name) {
+        return entries.containsKey(name);
+    }
+
+    /// The place of a tensor.
+    ///
+    /// @throws LitheException where there is none of this name
+    public TensorEntry entry(String name) {
+        TensorEntry entry = entries.get(name);
+        if (entry == null) {
+            throw LitheException.badInput("%s: tensor '%s' is missing", folder, name);
+        }
+        return entry;
+    }
+
+    /// A view of a tensor in its stored type, over mapped memory: read-only in intent, and valid while `into` and this
+    /// checkpoint are open.
+    public Value load(String name, TensorScope into) {
+        TensorEntry entry = entry(name);
+        Value file =
+                mapped.computeIfAbsent(
+                        entry.file(),
+                        path -> scope.call("map_file", path.toAbsolutePath().toString(), size(path)));
+        long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
+        boolean aligned = entry.offset() % entry.dtype().bytes() == 0;
+        return into.call(aligned ? "reinterpret" : "copy_of", file, entry.offset(), entry.dtype().code(), shape);
+    }
+
+    private static long size(Path file) {
+        try {
+            return Files.size(file);
+        } catch (IOException e) {
+            throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage()).causedBy(e);
+        }
+    }
+
+    /// Bytes of all tensors on disk, headers and other files aside.
+    public long tensorBytes() {
+        return entries.values().stream().mapToLong(TensorEntry::bytes).sum();
+    }
+
+    @Override
+    public void close() {
+        scope.close();
+    }
+}

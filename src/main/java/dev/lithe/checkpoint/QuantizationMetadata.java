@@ -1,0 +1,179 @@
+package dev.lithe.checkpoint;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+
+import dev.lithe.fault.LitheException;
+
+import org.jspecify.annotations.Nullable;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+
+/// The `quantization_config` of `config.json` in compressed-tensors' form: which modules are quantized, and how. Targets
+/// are module names, `re:` patterns, or the class name `Linear`; source: vllm-project/compressed-tensors.
+public final class QuantizationMetadata {
+    /// How one group of modules is quantized.
+    ///
+    /// @param groupSize inputs that share a scale, 0 for a whole row
+    /// @param dynamicActivations whether the input is quantized too, per token, while running
+    public record Scheme(int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
+        String format() {
+            return dynamicActivations ? "int-quantized" : "pack-quantized";
+        }
+    }
+
+    private record Group(List<String> targets, Scheme scheme) {}
+
+    private final List<Group> groups;
+    private final List<String> ignore;
+
+    private QuantizationMetadata(List<Group> groups, List<String> ignore) {
+        this.groups = groups;
+        this.ignore = ignore;
+    }
+
+    /// Reads it from `config`; a model that is not quantized has no groups. `where` names the file in errors.
+    public static QuantizationMetadata of(JsonNode config, String where) {
+        JsonNode node = config.path("quantization_config");
+        List<Group> groups = new ArrayList<>();
+        if (node.isMissingNode() || node.isNull()) {
+            return new QuantizationMetadata(groups, List.of());
+        }
+        String method = node.path("quant_method").asText("none");
+        if (!method.equals("compressed-tensors")) {
+            throw LitheException.badInput(
+                    "%s: quant_method '%s' is unknown; Lithe reads compressed-tensors", where, method);
+        }
+        for (var field : node.path("config_groups").properties()) {
+            JsonNode weights = field.getValue().path("weights");
+            groups.add(new Group(texts(field.getValue().path("targets")), scheme(field.getValue(), weights, where)));
+        }
+        return new QuantizationMetadata(groups, texts(node.path("ignore")));
+    }
+
+    private static Scheme scheme(JsonNode group, JsonNode weights, String where) {
+        int bits = weights.path("num_bits").asInt();
+        String type = weights.path("type").asText("int");
+        String strategy = weights.path("strategy").asText("");
+        if (!type.equals("int") || bits < 2 || bits > 8) {
+            throw LitheException.badInput(
+                    "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8", where, type, bits);
+        }
+        int groupSize =
+                switch (strategy) {
+                    case "channel" -> 0;
+                    case "group" -> weights.path("group_size").asInt();
+                    default ->
+                            throw LitheException.badInput(
+                                    "%s: strategy '%s' is unknown; Lithe reads channel and group", where, strategy);
+                };
+        if (strategy.equals("group") && groupSize < 1) {
+            throw LitheException.badInput("%s: group_size %d; it must be at least 1", where, groupSize);
+        }
+        String order = weights.path("actorder").asText("null");
+        if (order.equals("group") || order.equals("dynamic")) {
+            throw LitheException.badInput(
+                    "%s: actorder '%s' stores a column order, which Lithe does not read", where, order);
+        }
+        boolean dynamic = group.path("input_activations").path("dynamic").asBoolean(false);
+        return new Scheme(bits, weights.path("symmetric").asBoolean(true), groupSize, dynamic);
+    }
+
+    private static List<String> texts(JsonNode array) {
+        List<String> texts = new ArrayList<>();
+        array.forEach(item -> texts.add(item.asText()));
+        return texts;
+    }
+
+    /// The scheme of `module`, or null where it is not quantized. A name or pattern wins over the class name.
+    public @Nullable Scheme schemeOf(String module) {
+        if (ignore.stream().anyMatch(pattern -> matches(pattern, module))) {
+            return null;
+        }
+        Scheme byClass = null;
+        for (Group group : groups) {
+            if (group.targets().stream().anyMatch(target -> matches(target, module))) {
+                return group.scheme();
+            }
+            if (byClass == null && group.targets().contains("Linear")) {
+                byClass = group.scheme();
+            }
+        }
+        return byClass;
+    }
+
+    /// Whether `pattern` (a module name, its last part, or `re:` and a regular expression) names `module`.
+    public static boolean matches(String pattern, String module) {
+        if (!pattern.startsWith("re:")) {
+            return pattern.equals(module) || module.endsWith("." + pattern);
+        }
+        try {
+            return Pattern.compile(pattern.substring(3)).matcher(module).lookingAt();
+        } catch (PatternSyntaxException e) {
+            throw LitheException.badInput("pattern '%s': %s", pattern, e.getDescription()).causedBy(e);
+        }
+    }
+
+    /// The `quantization_config` that describes `schemes`.
+    ///
+    /// @param schemes by module name; null for modules left dense, which are listed under `ignore`
+    public static ObjectNode describe(Map<String, @Nullable Scheme> schemes) {
+        Map<Scheme, List<String>> groups = new LinkedHashMap<>();
+        List<String> dense = new ArrayList<>();
+        schemes.forEach(
+                (module, scheme) -> {
+                    if (scheme == null) {
+                        dense.add(module);
+                    } else {
+                        groups.computeIfAbsent(scheme, _ -> new ArrayList<>()).add(module);
+                    }
+                });
+        Collection<String> formats = groups.keySet().stream().map(Scheme::format).distinct().toList();
+        ObjectNode root = JsonNodeFactory.instance.objectNode();
+        root.put("quant_method", "compressed-tensors");
+        root.put("format", formats.size() == 1 ? formats.iterator().next() : "mixed-precision");
+        root.put("quantization_status", "compressed");
+        root.putNull("global_compression_ratio");
+        root.putNull("kv_cache_scheme");
+        dense.forEach(root.putArray("ignore")::add);
+        ObjectNode list = root.putObject("config_groups");
+        boolean single = groups.size() == 1;
+        groups.forEach(
+                (scheme, modules) -> {
+                    ObjectNode group = list.putObject("group_" + list.size());
+                    (single ? List.of("Linear") : modules).forEach(group.putArray("targets")::add);
+                    group.put("format", scheme.format());
+                    describe(scheme, group);
+                });
+        return root;
+    }
+
+    private static void describe(Scheme scheme, ObjectNode group) {
+        ObjectNode weights = quantization(group.putObject("weights"), scheme.bits(), scheme.symmetric());
+        weights.put("strategy", scheme.groupSize() == 0 ? "channel" : "group");
+        if (scheme.groupSize() == 0) {
+            weights.putNull("group_size");
+        } else {
+            weights.put("group_size", scheme.groupSize());
+        }
+        weights.put("dynamic", false);
+        group.putNull("output_activations");
+        if (scheme.dynamicActivations()) {
+            ObjectNode input = quantization(group.putObject("input_activations"), 8, true);
+            input.put("strategy", "token").put("dynamic", true);
+        } else {
+            group.putNull("input_activations");
+        }
+    }
+
+    private static ObjectNode quantization(ObjectNode node, int bits, boolean symmetric) {
+        return node.put("num_bits", bits).put("type", "int").put("symmetric", symmetric);
+    }
+}

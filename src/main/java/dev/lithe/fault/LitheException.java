@@ -1,0 +1,51 @@
+package dev.lithe.fault;
+
+import com.google.errorprone.annotations.FormatMethod;
+
+import org.jspecify.annotations.Nullable;
+
+import java.util.Locale;
+
+/// The one exception type of Lithe. Its message is a single line that holds the value, the limit and the next step.
+public final class LitheException extends RuntimeException {
+    private static final long serialVersionUID = 1;
+
+    private final Fault fault;
+
+    private LitheException(Fault fault, String message, @Nullable Throwable cause) {
+        super(message, cause);
+        this.fault = fault;
+    }
+
+    /// A wrong request, option, recipe or file.
+    @FormatMethod
+    public static LitheException badInput(String format, Object... args) {
+        return of(Fault.BAD_INPUT, format, args);
+    }
+
+    /// Something that failed without the user's doing; `cause` is kept for `--verbose`.
+    public static LitheException internal(String message, Throwable cause) {
+        return new LitheException(Fault.INTERNAL, message, cause);
+    }
+
+    /// Any other kind of trouble.
+    @FormatMethod
+    public static LitheException of(Fault fault, String format, Object... args) {
+        return new LitheException(fault, String.format(Locale.ROOT, format, args), null);
+    }
+
+    /// The same trouble with `cause` kept for `--verbose`.
+    public LitheException causedBy(Throwable cause) {
+        return new LitheException(fault, getMessage(), cause);
+    }
+
+    /// What kind of trouble this is.
+    public Fault fault() {
+        return fault;
+    }
+
+    @Override
+    public String getMessage() {
+        return String.valueOf(super.getMessage());
+    }
+}

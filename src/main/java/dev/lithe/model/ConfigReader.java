@@ -1,0 +1,80 @@
+package dev.lithe.model;
+
+import com.fasterxml.jackson.databind.JsonNode;
+
+import dev.lithe.fault.LitheException;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/// Reads values of `config.json` and refuses those that no model can have.
+final class ConfigReader {
+    private static final int MAX_COUNT = 1 << 24;
+
+    private final JsonNode node;
+    private final String where;
+
+    ConfigReader(JsonNode node, String where) {
+        this.node = node;
+        this.where = where;
+    }
+
+    boolean has(String key) {
+        return node.hasNonNull(key);
+    }
+
+    JsonNode get(String key) {
+        return node.path(key);
+    }
+
+    ConfigReader section(String key) {
+        return new ConfigReader(node.path(key), where + ": " + key);
+    }
+
+    int count(String key) {
+        JsonNode value = node.path(key);
+        if (!value.isIntegralNumber() || !value.canConvertToInt() || value.asInt() < 1 || value.asInt() > MAX_COUNT) {
+            throw LitheException.badInput(
+                    "%s: %s is %s; it must be a count from 1 to %d",
+                    where, key, value.isMissingNode() ? "missing" : value, MAX_COUNT);
+        }
+        return value.asInt();
+    }
+
+    int count(String key, int fallback) {
+        return has(key) ? count(key) : fallback;
+    }
+
+    double positive(String key, double fallback) {
+        if (!has(key)) {
+            return fallback;
+        }
+        JsonNode value = node.path(key);
+        if (!value.isNumber() || !(value.asDouble() > 0) || Double.isInfinite(value.asDouble())) {
+            throw LitheException.badInput("%s: %s is %s; it must be a number above 0", where, key, value);
+        }
+        return value.asDouble();
+    }
+
+    boolean flag(String key, boolean fallback) {
+        return has(key) ? node.path(key).asBoolean(fallback) : fallback;
+    }
+
+    String text(String key, String fallback) {
+        return node.path(key).asText(fallback);
+    }
+
+    /// Token ids given as one number, a list, or not at all.
+    List<Integer> tokens(String key, int vocabSize) {
+        List<Integer> ids = new ArrayList<>();
+        JsonNode value = node.path(key);
+        for (JsonNode id : value.isArray() ? value : has(key) ? List.of(value) : List.<JsonNode>of()) {
+            if (!id.isIntegralNumber() || !id.canConvertToInt() || id.asInt() < 0 || id.asInt() >= vocabSize) {
+                throw LitheException.badInput(
+                        "%s: %s is %s; token ids run from 0 to %d", where, key, value, vocabSize - 1);
+            }
+            ids.add(id.asInt());
+        }
+        return ids;
+    }
+}

@@ -1,0 +1,147 @@
+package dev.lithe.model;
+
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.model.LinearName.Slot;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+
+/// A model ready to run: its weights in the layout of the kernels, and the forward pass.
+public final class Decoder implements AutoCloseable {
+    private final Checkpoint checkpoint;
+    private final ModelSpec spec;
+    private final TensorScope scope = TensorScope.open();
+    private final RunnableLinears linears = new RunnableLinears(scope);
+    private final Value embedding;
+    private final Value norms;
+    private final Value heads;
+    private final Value cos;
+    private final Value sin;
+
+    private Decoder(Checkpoint checkpoint) {
+        this.checkpoint = checkpoint;
+        this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        var reader = new LinearReader(checkpoint);
+        reader.checkAll(spec);
+        this.embedding = loadEmbedding();
+        this.norms = loadNorms();
+        for (int block = 0; block < spec.layers(); block++) {
+            addBlock(reader, Architecture.block(spec, block));
+        }
+        addOutput(reader);
+        this.heads = scope.list(spec.heads(), spec.kvHeads(), spec.headDim());
+        Value frequencies = scope.tensor(spec.rotaryFrequencies(), spec.headDim() / 2);
+        List<Value> tables = scope.call("rotary_tables", frequencies, spec.maxPositions()).members();
+        this.cos = tables.get(0);
+        this.sin = tables.get(1);
+    }
+
+    /// Loads the model in `folder`. Weights that a kernel needs in another layout are copied; the rest stays mapped.
+    public static Decoder open(Path folder) {
+        Checkpoint checkpoint = Checkpoint.open(folder);
+        try {
+            return new Decoder(checkpoint);
+        } catch (RuntimeException e) {
+            checkpoint.close();
+            throw e;
+        }
+    }
+
+    private Value loadEmbedding() {
+        Value stored = checkpoint.load(Architecture.EMBEDDING, scope);
+        return spec.tiedEmbeddings() ? scope.call("to_float", stored) : stored;
+    }
+
+    private Value loadNorms() {
+        List<Value> scales = new ArrayList<>();
+        for (String norm : Architecture.norms(spec)) {
+            scales.add(scope.call("to_float", checkpoint.load(norm, scope)));
+        }
+        return scope.list(scales);
+    }
+
+    private void addBlock(LinearReader reader, List<LinearName> block) {
+        Map<Slot, List<Linear>> slots = new EnumMap<>(Slot.class);
+        try (var step = TensorScope.open()) {
+            for (LinearName name : block) {
+                slots.computeIfAbsent(name.slot(), _ -> new ArrayList<>()).add(reader.read(name, step));
+            }
+            slots.values().forEach(linears::addSlot);
+        }
+    }
+
+    private void addOutput(LinearReader reader) {
+        if (spec.tiedEmbeddings()) {
+            linears.addTied(embedding);
+            return;
+        }
+        try (var step = TensorScope.open()) {
+            linears.addSlot(List.of(reader.read(Architecture.linears(spec).getLast(), step)));
+        }
+    }
+
+    /// Its shapes.
+    public ModelSpec spec() {
+        return spec;
+    }
+
+    /// The folder it was loaded from.
+    public Path folder() {
+        return checkpoint.folder();
+    }
+
+    /// Bytes of memory that its weights occupy while it runs.
+    public long memoryBytes() {
+        return linears.bytes() + (spec.tiedEmbeddings() ? 0 : embedding.bytes()) + norms.bytes();
+    }
+
+    /// How its linears run, by label, with the number of each.
+    public Map<String, Integer> kernels() {
+        return linears.kernels();
+    }
+
+    /// An empty cache for `batch` sequences of up to `capacity` positions.
+    public KvCache newCache(int batch, int capacity, TensorScope into) {
+        return new KvCache(newCacheHalf(batch, capacity, into), newCacheHalf(batch, capacity, into), capacity);
+    }
+
+    private Value newCacheHalf(int batch, int capacity, TensorScope into) {
+        return into.call("new_cache", batch, spec.kvHeads(), capacity, spec.headDim(), spec.layers());
+    }
+
+    /// Runs T new tokens of B sequences, all at `position`, and extends `cache` by them.
+    ///
+    /// @param ids (B, T) int64
+    /// @param position tokens already in the cache; position + T must not exceed its capacity
+    /// @param allPositions whether to return logits of every new token or of the last only
+    /// @return logits, (B, T, V) or (B, 1, V) float32, owned by `into`
+    public Value forward(Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
+        return into.call(
+                "forward",
+                ids,
+                position,
+                allPositions,
+                embedding,
+                linears.weights(),
+                linears.parts(),
+                linears.slots(),
+                norms,
+                heads,
+                spec.normEpsilon(),
+                cos,
+                sin,
+                cache.keys(),
+                cache.values());
+    }
+
+    @Override
+    public void close() {
+        scope.close();
+        checkpoint.close();
+    }
+}

@@ -1,0 +1,26 @@
+package dev.lithe.model;
+
+/// One linear layer of an architecture: its name and the shape that the configuration gives it.
+///
+/// @param module as in the checkpoint, without `.weight`: `model.layers.0.self_attn.q_proj`
+/// @param block the block it belongs to, or -1 for the output layer
+/// @param slot which input it reads
+/// @param outFeatures N
+/// @param inFeatures K
+/// @param hasBias whether `module.bias` exists
+public record LinearName(
+        String module, int block, Slot slot, int outFeatures, int inFeatures, boolean hasBias) {
+    /// Linears of one slot read the same input, so they can run as one.
+    public enum Slot {
+        QKV,
+        O,
+        GATE_UP,
+        DOWN,
+        LM_HEAD
+    }
+
+    /// Weights, biases aside.
+    public long weights() {
+        return (long) outFeatures * inFeatures;
+    }
+}

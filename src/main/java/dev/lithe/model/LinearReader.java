@@ -1,0 +1,127 @@
+package dev.lithe.model;
+
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.QuantizationMetadata;
+import dev.lithe.checkpoint.TensorEntry;
+import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+
+import org.jspecify.annotations.Nullable;
+
+import java.util.List;
+
+/// Finds out in which form a checkpoint stores each linear layer, and loads it. Shapes are checked against the
+/// configuration before anything is read.
+public final class LinearReader {
+    private final Checkpoint checkpoint;
+    private final QuantizationMetadata quantization;
+
+    /// A reader of `checkpoint`'s linears.
+    public LinearReader(Checkpoint checkpoint) {
+        this.checkpoint = checkpoint;
+        this.quantization = QuantizationMetadata.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+    }
+
+    /// The form of `name`, from headers alone.
+    ///
+    /// @throws LitheException where tensors are missing or have another shape than the configuration says
+    public LinearForm form(LinearName name) {
+        long n = name.outFeatures();
+        long k = name.inFeatures();
+        if (name.hasBias()) {
+            expect(name.module() + ".bias", null, n);
+        }
+        if (checkpoint.has(name.module() + ".weight_packed")) {
+            return grouped(name, n, k);
+        }
+        TensorEntry weight = expect(name.module() + ".weight", null, n, k);
+        if (weight.dtype() == DType.I8) {
+            return new LinearForm.Int8(expectFloat(name.module() + ".weight_scale", n, 1).dtype());
+        }
+        if (!weight.dtype().isFloat()) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s' is %s; weights are float, or int8 with a scale",
+                    checkpoint.folder(), weight.name(), weight.dtype());
+        }
+        return new LinearForm.Dense(weight.dtype());
+    }
+
+    private LinearForm grouped(LinearName name, long n, long k) {
+        QuantizationMetadata.Scheme scheme = quantization.schemeOf(name.module());
+        if (scheme == null) {
+            throw LitheException.badInput(
+                    "%s: '%s' is packed, but config.json's quantization_config says nothing about it",
+                    checkpoint.folder(), name.module());
+        }
+        if (scheme.groupSize() != 0 && k % scheme.groupSize() != 0) {
+            throw LitheException.badInput(
+                    "%s: '%s' has %d inputs, no multiple of its group size %d",
+                    checkpoint.folder(), name.module(), k, scheme.groupSize());
+        }
+        DType scaleType = checkpoint.entry(name.module() + ".weight_scale").dtype();
+        var form = new LinearForm.Grouped(scheme.bits(), scheme.groupSize(), scheme.symmetric(), scaleType);
+        expect(name.module() + ".weight_packed", DType.I32, n, form.words(k));
+        expectFloat(name.module() + ".weight_scale", n, form.groups(k));
+        if (!scheme.symmetric()) {
+            expect(name.module() + ".weight_zero_point", DType.I32, form.words(n), form.groups(k));
+        }
+        return form;
+    }
+
+    private TensorEntry expectFloat(String tensor, long... shape) {
+        TensorEntry entry = expect(tensor, null, shape);
+        if (!entry.dtype().isFloat()) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s' is %s, expected a float type", checkpoint.folder(), tensor, entry.dtype());
+        }
+        return entry;
+    }
+
+    private TensorEntry expect(String tensor, @Nullable DType dtype, long... shape) {
+        TensorEntry entry = checkpoint.entry(tensor);
+        List<Long> expected = java.util.Arrays.stream(shape).boxed().toList();
+        if (!entry.shape().equals(expected)) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s' has shape %s, config.json asks for %s",
+                    checkpoint.folder(), tensor, entry.shape(), expected);
+        }
+        if (dtype != null && entry.dtype() != dtype) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s' is %s, expected %s", checkpoint.folder(), tensor, entry.dtype(), dtype);
+        }
+        return entry;
+    }
+
+    /// Loads `name`; its tensors are views over the checkpoint's mapped files.
+    public Linear read(LinearName name, TensorScope scope) {
+        String module = name.module();
+        LinearForm form = form(name);
+        Value bias = name.hasBias() ? checkpoint.load(module + ".bias", scope) : null;
+        return switch (form) {
+            case LinearForm.Dense dense -> new Linear.Dense(checkpoint.load(module + ".weight", scope), bias, dense);
+            case LinearForm.Int8 int8 ->
+                    new Linear.Int8(
+                            checkpoint.load(module + ".weight", scope),
+                            checkpoint.load(module + ".weight_scale", scope),
+                            bias,
+                            int8);
+            case LinearForm.Grouped grouped ->
+                    new Linear.Grouped(
+                            checkpoint.load(module + ".weight_packed", scope),
+                            checkpoint.load(module + ".weight_scale", scope),
+                            grouped.symmetric() ? null : checkpoint.load(module + ".weight_zero_point", scope),
+                            scope.tensor(new long[] {name.outFeatures(), name.inFeatures()}, 2),
+                            bias,
+                            grouped);
+        };
+    }
+
+    /// Checks every tensor that `spec` needs, embedding and norms included.
+    public void checkAll(ModelSpec spec) {
+        expectFloat(Architecture.EMBEDDING, spec.vocabSize(), spec.hiddenSize());
+        Architecture.norms(spec).forEach(norm -> expectFloat(norm, spec.hiddenSize()));
+        Architecture.linears(spec).forEach(this::form);
+    }
+}

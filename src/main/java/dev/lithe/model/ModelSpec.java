@@ -1,0 +1,140 @@
+package dev.lithe.model;
+
+import com.fasterxml.jackson.databind.JsonNode;
+
+import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.DType;
+
+import org.jspecify.annotations.Nullable;
+
+import java.util.List;
+
+/// The shapes and constants of a decoder, from `config.json`.
+///
+/// @param architecture the class name that the checkpoint declares
+/// @param vocabSize V
+/// @param hiddenSize d
+/// @param intermediateSize f
+/// @param layers L
+/// @param heads h, query heads
+/// @param kvHeads g, key-value heads
+/// @param headDim hd
+/// @param maxPositions longest context
+/// @param normEpsilon added to the mean square before its root
+/// @param ropeTheta base of the rotary frequencies
+/// @param ropeScaling how they are stretched, or null
+/// @param tiedEmbeddings whether the output layer is the embedding
+/// @param attentionBias whether q, k, v and o have biases
+/// @param mlpBias whether gate, up and down have biases
+/// @param bosToken the id that starts a text, or null
+/// @param eosTokens ids that end one
+/// @param dtype the type that the checkpoint declares for its weights
+public record ModelSpec(
+        String architecture,
+        int vocabSize,
+        int hiddenSize,
+        int intermediateSize,
+        int layers,
+        int heads,
+        int kvHeads,
+        int headDim,
+        int maxPositions,
+        double normEpsilon,
+        double ropeTheta,
+        @Nullable RopeScaling ropeScaling,
+        boolean tiedEmbeddings,
+        boolean attentionBias,
+        boolean mlpBias,
+        @Nullable Integer bosToken,
+        List<Integer> eosTokens,
+        DType dtype) {
+    private static final int DEFAULT_POSITIONS = 2048;
+
+    public ModelSpec {
+        eosTokens = List.copyOf(eosTokens);
+    }
+
+    /// Reads and checks a configuration; `where` names it in errors.
+    public static ModelSpec of(JsonNode json, String where) {
+        var config = new ConfigReader(json, where);
+        String architecture = Architecture.supported(json, where);
+        int heads = config.count("num_attention_heads");
+        int hiddenSize = config.count("hidden_size");
+        int vocabSize = config.count("vocab_size");
+        List<Integer> bos = config.tokens("bos_token_id", vocabSize);
+        var rope = config.has("rope_parameters") ? config.section("rope_parameters") : config.section("rope_scaling");
+        var spec =
+                new ModelSpec(
+                        architecture,
+                        vocabSize,
+                        hiddenSize,
+                        config.count("intermediate_size"),
+                        config.count("num_hidden_layers"),
+                        heads,
+                        config.count("num_key_value_heads", heads),
+                        config.count("head_dim", Math.max(1, hiddenSize / heads)),
+                        config.count("max_position_embeddings", DEFAULT_POSITIONS),
+                        config.positive("rms_norm_eps", 1e-6),
+                        rope.positive("rope_theta", config.positive("rope_theta", 10_000)),
+                        scaling(rope, where),
+                        config.flag("tie_word_embeddings", false),
+                        config.flag("attention_bias", false),
+                        config.flag("mlp_bias", false),
+                        bos.isEmpty() ? null : bos.getFirst(),
+                        config.tokens("eos_token_id", vocabSize),
+                        dtype(config.text("dtype", config.text("torch_dtype", "float32")), where));
+        spec.check(config, where);
+        return spec;
+    }
+
+    private void check(ConfigReader config, String where) {
+        if (heads % kvHeads != 0) {
+            throw LitheException.badInput(
+                    "%s: %d attention heads cannot share %d key-value heads evenly", where, heads, kvHeads);
+        }
+        if (headDim % 2 != 0) {
+            throw LitheException.badInput("%s: head_dim %d is odd; rotary positions need pairs", where, headDim);
+        }
+        String activation = config.text("hidden_act", "silu");
+        if (!activation.equals("silu")) {
+            throw LitheException.badInput("%s: hidden_act '%s' is unknown; Lithe knows silu", where, activation);
+        }
+    }
+
+    private static @Nullable RopeScaling scaling(ConfigReader rope, String where) {
+        String type = rope.text("rope_type", rope.text("type", "default"));
+        return switch (type) {
+            case "default" -> null;
+            case "llama3" ->
+                    new RopeScaling(
+                            rope.positive("factor", 8),
+                            rope.positive("low_freq_factor", 1),
+                            rope.positive("high_freq_factor", 4),
+                            rope.count("original_max_position_embeddings", 8192));
+            default ->
+                    throw LitheException.badInput(
+                            "%s: rope type '%s' is unknown; Lithe knows default and llama3", where, type);
+        };
+    }
+
+    private static DType dtype(String name, String where) {
+        return switch (name) {
+            case "float16" -> DType.F16;
+            case "bfloat16" -> DType.BF16;
+            case "float32" -> DType.F32;
+            default ->
+                    throw LitheException.badInput(
+                            "%s: torch_dtype '%s' is unknown; Lithe knows float32, float16, bfloat16", where, name);
+        };
+    }
+
+    /// The rotary frequency of each pair of a head's coordinates: `theta^(-2i/hd)`, stretched where the model asks for it.
+    float[] rotaryFrequencies() {
+        float[] frequencies = new float[headDim / 2];
+        for (int i = 0; i < frequencies.length; i++) {
+            double frequency = Math.pow(ropeTheta, -2.0 * i / headDim);
+            frequencies[i] = (float) (ropeScaling == null ? frequency : ropeScaling.apply(frequency));
+        }
+        return frequencies;
+    }
+}

@@ -1,0 +1,202 @@
+package dev.lithe.model;
+
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+
+import org.jspecify.annotations.Nullable;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/// The linears of a model as `linear.py` runs them: one flat list of tensors, four integers per part, and the first part of
+/// each slot. Linears of a slot that have the same form are fused by rows, since they read the same input.
+final class RunnableLinears {
+    /// Group sizes and the row multiple that libtorch's 4-bit kernel takes.
+    private static final List<Integer> INT4_GROUPS = List.of(32, 64, 128, 256);
+
+    private static final int INT4_ROWS = 16;
+
+    private static final int DENSE = 0;
+    private static final int INT8_DYNAMIC = 1;
+    private static final int INT4_GROUPED = 2;
+    private static final int INT8_WEIGHT_ONLY = 3;
+    private static final int NO_BIAS = -1;
+
+    private final TensorScope scope;
+    private final List<Value> tensors = new ArrayList<>();
+    private final List<Long> parts = new ArrayList<>();
+    private final List<Long> slots = new ArrayList<>(List.of(0L));
+    private final Map<String, Integer> kernels = new TreeMap<>();
+    private @Nullable Value tensorList;
+    private @Nullable Value partList;
+    private @Nullable Value slotList;
+
+    RunnableLinears(TensorScope scope) {
+        this.scope = scope;
+    }
+
+    /// Adds the linears of one slot.
+    void addSlot(List<Linear> linears) {
+        for (List<Linear> alike : runsOfSameForm(linears)) {
+            add(alike);
+        }
+        closeSlot();
+    }
+
+    /// Adds an output layer that shares the embedding's float32 weight.
+    void addTied(Value embedding) {
+        addPart(DENSE, 0, List.of(embedding), null);
+        count("float32");
+        closeSlot();
+    }
+
+    private void closeSlot() {
+        slots.add((long) parts.size() / 4);
+    }
+
+    private static List<List<Linear>> runsOfSameForm(List<Linear> linears) {
+        List<List<Linear>> runs = new ArrayList<>();
+        for (Linear linear : linears) {
+            if (!runs.isEmpty()
+                    && runs.getLast().getFirst().form().equals(linear.form())
+                    && (runs.getLast().getFirst().bias() == null) == (linear.bias() == null)) {
+                runs.getLast().add(linear);
+            } else {
+                runs.add(new ArrayList<>(List.of(linear)));
+            }
+        }
+        return runs;
+    }
+
+    private void add(List<Linear> alike) {
+        switch (alike.getFirst().form()) {
+            case LinearForm.Dense _ -> addDense(alike);
+            case LinearForm.Int8 _ -> addInt8(alike);
+            case LinearForm.Grouped form -> addGrouped(form, alike);
+        }
+    }
+
+    private void addDense(List<Linear> alike) {
+        try (var step = TensorScope.open()) {
+            List<Value> weights = new ArrayList<>();
+            for (Linear linear : alike) {
+                weights.add(step.call("to_float", ((Linear.Dense) linear).weight()));
+            }
+            addPart(DENSE, 0, List.of(concat(weights, step)), bias(alike, step));
+        }
+        count("float32");
+    }
+
+    private void addInt8(List<Linear> alike) {
+        try (var step = TensorScope.open()) {
+            List<Value> weights = new ArrayList<>();
+            List<Value> scales = new ArrayList<>();
+            for (Linear linear : alike) {
+                weights.add(((Linear.Int8) linear).weight());
+                scales.add(((Linear.Int8) linear).scale());
+            }
+            Value prepared = scope.call("prepare_int8", concat(weights, step), concat(scales, step));
+            addPart(INT8_DYNAMIC, 0, prepared.members(), bias(alike, step));
+        }
+        count("int8, dynamic activations");
+    }
+
+    private void addGrouped(LinearForm.Grouped form, List<Linear> alike) {
+        try (var step = TensorScope.open()) {
+            int k = inFeatures((Linear.Grouped) alike.getFirst());
+            Value packed = concat(alike.stream().map(linear -> ((Linear.Grouped) linear).packed()).toList(), step);
+            Value scale = concat(alike.stream().map(linear -> ((Linear.Grouped) linear).scale()).toList(), step);
+            Value zero = form.symmetric() ? step.none() : concat(zeros(form, alike, step), step);
+            Value bias = bias(alike, step);
+            int groupSize = form.groupSize() == 0 ? k : form.groupSize();
+            if (form.bits() == 4 && INT4_GROUPS.contains(groupSize) && packed.size(0) % INT4_ROWS == 0) {
+                Value prepared = scope.call("prepare_int4", packed, scale, zero, k, groupSize);
+                addPart(INT4_GROUPED, groupSize, prepared.members(), bias);
+                count("int4 grouped");
+            } else if (form.bits() == 8 && groupSize == k && form.symmetric()) {
+                Value prepared = scope.call("prepare_int8_weight_only", packed, scale, k);
+                addPart(INT8_WEIGHT_ONLY, 0, prepared.members(), bias);
+                count("int8, weight only");
+            } else {
+                Value weight = scope.call("expand_grouped", packed, scale, zero, form.bits(), k);
+                addPart(DENSE, 0, List.of(weight), bias);
+                count("float32, expanded from " + form.label());
+            }
+        }
+    }
+
+    private static List<Value> zeros(LinearForm.Grouped form, List<Linear> alike, TensorScope step) {
+        List<Value> zeros = new ArrayList<>();
+        for (Linear linear : alike) {
+            var grouped = (Linear.Grouped) linear;
+            Value zero = grouped.zero() == null ? step.none() : grouped.zero();
+            zeros.add(step.call("unpack_zero", zero, form.bits(), grouped.packed().size(0)));
+        }
+        return zeros;
+    }
+
+    private static int inFeatures(Linear.Grouped linear) {
+        return Math.toIntExact(linear.shape().longs()[1]);
+    }
+
+    private static @Nullable Value bias(List<Linear> alike, TensorScope step) {
+        if (alike.getFirst().bias() == null) {
+            return null;
+        }
+        List<Value> biases = new ArrayList<>();
+        for (Linear linear : alike) {
+            if (linear.bias() != null) {
+                biases.add(step.call("to_float", linear.bias()));
+            }
+        }
+        return concat(biases, step);
+    }
+
+    private static Value concat(List<Value> rows, TensorScope step) {
+        return rows.size() == 1 ? rows.getFirst() : step.call("concat_rows", step.list(rows));
+    }
+
+    private void addPart(int kind, int groupSize, List<Value> weights, @Nullable Value bias) {
+        parts.addAll(List.of((long) kind, (long) tensors.size(), (long) groupSize));
+        parts.add(bias == null ? NO_BIAS : (long) tensors.size() + weights.size());
+        weights.forEach(weight -> tensors.add(scope.keep(weight)));
+        if (bias != null) {
+            tensors.add(scope.keep(bias));
+        }
+    }
+
+    private void count(String kernel) {
+        kernels.merge(kernel, 1, Integer::sum);
+    }
+
+    Map<String, Integer> kernels() {
+        return Map.copyOf(kernels);
+    }
+
+    Value weights() {
+        if (tensorList == null) {
+            tensorList = scope.list(tensors);
+        }
+        return tensorList;
+    }
+
+    Value parts() {
+        if (partList == null) {
+            partList = scope.list(parts.stream().mapToLong(Long::longValue).toArray());
+        }
+        return partList;
+    }
+
+    Value slots() {
+        if (slotList == null) {
+            slotList = scope.list(slots.stream().mapToLong(Long::longValue).toArray());
+        }
+        return slotList;
+    }
+
+    long bytes() {
+        return weights().bytes();
+    }
+}

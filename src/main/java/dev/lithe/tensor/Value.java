@@ -1,0 +1,91 @@
+package dev.lithe.tensor;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.pytorch.jni.IValue;
+
+import java.nio.ByteBuffer;
+import java.util.Arrays;
+import java.util.List;
+
+/// Something that lives in libtorch: a tensor, or a list or tuple of tensors. It is opaque to Java and valid until its
+/// [TensorScope] closes.
+public final class Value {
+    private final TensorScope scope;
+    private final IValue handle;
+
+    Value(TensorScope scope, IValue handle) {
+        this.scope = scope;
+        this.handle = handle;
+    }
+
+    IValue handle() {
+        return handle;
+    }
+
+    /// The tensor's shape.
+    public long[] shape() {
+        try (NDArray array = handle.toTensor(scope.manager())) {
+            return array.getShape().getShape();
+        }
+    }
+
+    /// One dimension of the tensor's shape; negative counts from the end.
+    public int size(int dimension) {
+        long[] shape = shape();
+        return Math.toIntExact(shape[dimension < 0 ? shape.length + dimension : dimension]);
+    }
+
+    /// The tensor's element type.
+    public DType dtype() {
+        try (var step = TensorScope.open()) {
+            return DType.ofCode(step.call("dtype_of", this).integer());
+        }
+    }
+
+    /// Bytes that the tensor, or all tensors of the list, occupy.
+    public long bytes() {
+        try (var step = TensorScope.open()) {
+            return step.call(handle.isTensor() ? "bytes_of" : "bytes_of_list", this).integer();
+        }
+    }
+
+    /// The elements of a float tensor, row-major.
+    public float[] floats() {
+        try (var step = TensorScope.open();
+                NDArray array = step.call("to_float", this).handle.toTensor(step.manager())) {
+            return array.toFloatArray();
+        }
+    }
+
+    /// The elements of an integer tensor, row-major.
+    public long[] longs() {
+        try (var step = TensorScope.open();
+                NDArray array = step.call("to_long", this).handle.toTensor(step.manager())) {
+            return array.toLongArray();
+        }
+    }
+
+    /// The tensor's memory as stored, row-major, little endian; at most 2 GiB.
+    public ByteBuffer rawBytes() {
+        try (var step = TensorScope.open();
+                NDArray array = step.call("as_bytes", this).handle.toTensor(step.manager())) {
+            return array.toByteBuffer();
+        }
+    }
+
+    /// A number that a kernel returned as int.
+    public long integer() {
+        return handle.toLong();
+    }
+
+    /// A number that a kernel returned as float.
+    public double number() {
+        return handle.toDouble();
+    }
+
+    /// The members of a tuple or list; they belong to the same scope.
+    public List<Value> members() {
+        IValue[] parts = handle.isTuple() ? handle.toIValueTuple() : handle.toIValueArray();
+        return Arrays.stream(parts).map(scope::own).toList();
+    }
+}

@@ -1,0 +1,80 @@
+# The forward pass of a Llama decoder. B sequences, T new tokens each, all at the same position; h query heads, g key-value
+# heads of width hd; cache k, v: one (B, g, capacity, hd) tensor per block.
+
+
+def rotary_tables(self, frequency: Tensor, length: int) -> List[Tensor]:
+  angle = torch.arange(length, dtype=6).unsqueeze(1) * frequency  # (S, hd / 2)
+  return [torch.cos(angle), torch.sin(angle)]
+
+
+def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int) -> List[Tensor]:
+  return [torch.zeros([batch, heads, capacity, width]) for i in range(blocks)]
+
+
+def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+  # x (B, h, T, hd); the two halves of hd are the two coordinates
+  half = x.size(3) // 2
+  a = x[:, :, :, :half]
+  b = x[:, :, :, half:]
+  return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+
+
+def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int) -> Tensor:
+  # q (B, h, T, hd), k and v (B, g, position + T, hd) -> (B, T, h hd)
+  B = q.size(0)
+  h = q.size(1)
+  T = q.size(2)
+  hd = q.size(3)
+  g = k.size(1)
+  S = k.size(2)
+  if T == 1:
+    # the queries of a group share its keys: (B, g, h / g, hd) x (B, g, S, hd)
+    o = torch.scaled_dot_product_attention(torch.reshape(q, [B, g, h // g, hd]), k, v)
+    return torch.reshape(o, [B, 1, h * hd])
+  if g != h:
+    k = torch.reshape(torch.expand(torch.unsqueeze(k, 2), [B, g, h // g, S, hd]), [B, h, S, hd])
+    v = torch.reshape(torch.expand(torch.unsqueeze(v, 2), [B, g, h // g, S, hd]), [B, h, S, hd])
+  if position == 0:
+    o = torch.scaled_dot_product_attention(q, k, v, None, 0., True)
+  else:
+    seen = torch.tril(torch.ones([T, S], dtype=11), position)
+    o = torch.scaled_dot_product_attention(q, k, v, seen)
+  return torch.reshape(torch.transpose(o, 1, 2), [B, T, h * hd])
+
+
+def block(self, x: Tensor, layer: int, position: int, w: List[Tensor], parts: List[int], slots: List[int],
+          norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: Tensor, v: Tensor) -> Tensor:
+  # heads = [h, g, hd]; slots of a block: qkv, o, gate-up, down
+  B = x.size(0)
+  T = x.size(1)
+  h = heads[0]
+  g = heads[1]
+  hd = heads[2]
+  y = torch.rms_norm(x, [x.size(2)], norms[2 * layer], epsilon)
+  qkv = self.project(y, 4 * layer, w, parts, slots)  # (B, T, (h + 2 g) hd)
+  qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
+  qk = self.rotate(qkv[:, :h + g], cos, sin)
+  k[:, :, position:position + T] = qk[:, h:]
+  v[:, :, position:position + T] = qkv[:, h + g:]
+  o = self.attend(qk[:, :h], k[:, :, :position + T], v[:, :, :position + T], position)
+  x = x + self.project(o, 4 * layer + 1, w, parts, slots)
+  y = torch.rms_norm(x, [x.size(2)], norms[2 * layer + 1], epsilon)
+  gate, up = torch.chunk(self.project(y, 4 * layer + 2, w, parts, slots), 2, -1)  # (B, T, f) each
+  return x + self.project(torch.silu(gate) * up, 4 * layer + 3, w, parts, slots)
+
+
+def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: Tensor, w: List[Tensor], parts: List[int],
+            slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
+            k: List[Tensor], v: List[Tensor]) -> Tensor:
+  # ids (B, T) -> logits (B, T, V), or (B, 1, V) of the last position
+  T = ids.size(1)
+  blocks = len(k)
+  x = torch.embedding(embedding, ids).to(6)  # (B, T, d)
+  c = cos[position:position + T]
+  s = sin[position:position + T]
+  for layer in range(blocks):
+    x = self.block(x, layer, position, w, parts, slots, norms, heads, epsilon, c, s, k[layer], v[layer])
+  if not all_positions:
+    x = x[:, T - 1:]
+  x = torch.rms_norm(x, [x.size(2)], norms[2 * blocks], epsilon)
+  return self.project(x, 4 * blocks, w, parts, slots)

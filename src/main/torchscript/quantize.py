@@ -1,0 +1,102 @@
+# Round-to-nearest: w ≈ (q - z) s per group, q signed in -2^(b-1) .. 2^(b-1)-1. The scale is the one that loses least, by a
+# search over clipped ranges (mean squared error, group by group).
+
+
+def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, scale_dtype: int) -> List[Tensor]:
+  # w (N, K) -> signed q (N, K) int32, scale (N, K / group), and zero (N, K / group) int32 when asymmetric.
+  # steps = 0 takes each group's range as it is. Rows go in slices that stay in the cache.
+  n = w.size(0)
+  k = w.size(1)
+  slice = max(1, 262144 // k)
+  q = annotate(List[Tensor], [])
+  scale = annotate(List[Tensor], [])
+  zero = annotate(List[Tensor], [])
+  for first in range(0, n, slice):
+    x = torch.reshape(w[first:first + slice].to(6), [-1, k // group, group])
+    if symmetric:
+      s = self.symmetric_scale(x, bits, steps).to(scale_dtype).to(6)
+      z = torch.zeros_like(s)
+    else:
+      s, z = self.asymmetric_scale(x, bits, steps, scale_dtype)
+    q.append(torch.reshape(self.quantize_group(x, s, z, bits), [-1, k]).to(3))
+    scale.append(torch.squeeze(s, 2))
+    zero.append(torch.squeeze(z, 2).to(3))
+  if symmetric:
+    return [torch.cat(q, 0), torch.cat(scale, 0).to(scale_dtype)]
+  return [torch.cat(q, 0), torch.cat(scale, 0).to(scale_dtype), torch.cat(zero, 0)]
+
+
+def quantize_group(self, x: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
+  # x (n, G, g); scale and zero (n, G, 1)
+  half = float(2 ** (bits - 1))
+  return torch.clamp(torch.round(x / scale) + zero, -half, half - 1.)
+
+
+def group_error(self, x: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
+  q = self.quantize_group(x, scale, zero, bits)
+  return torch.sum(torch.square((q - zero) * scale - x), [2], True)
+
+
+def symmetric_scale(self, x: Tensor, bits: int, steps: int) -> Tensor:
+  # The codes reach one step further down than up, so each clip is tried with both signs: a negative scale puts the far end
+  # where the group's largest weight is. Then s = <q, x> / <q, q>, the least-squares scale for the codes found.
+  half = float(2 ** (bits - 1))
+  peak = torch.clamp_min(torch.amax(torch.abs(x), [2], True), 1e-10)  # (n, G, 1)
+  zero = torch.zeros_like(peak)
+  scale = peak / (half - 0.5)
+  best = self.group_error(x, scale, zero, bits)
+  for i in range(steps):
+    clip = 0.8 + 0.8 * float(i) / float(steps)
+    for sign in [1., -1.]:
+      s = sign * peak / (clip * (half - 0.5))
+      error = self.group_error(x, s, zero, bits)
+      scale = torch.where(error < best, s, scale)
+      best = torch.minimum(error, best)
+  for i in range(2 if steps > 0 else 0):
+    q = self.quantize_group(x, scale, zero, bits)
+    s = torch.sum(q * x, [2], True) / torch.clamp_min(torch.sum(q * q, [2], True), 1.)
+    s = torch.where(torch.abs(s) < 1e-10, scale, s)
+    error = self.group_error(x, s, zero, bits)
+    scale = torch.where(error < best, s, scale)
+    best = torch.minimum(error, best)
+  return scale
+
+
+def asymmetric_scale(self, x: Tensor, bits: int, steps: int, scale_dtype: int) -> Tuple[Tensor, Tensor]:
+  half = float(2 ** (bits - 1))
+  low = torch.clamp_max(torch.amin(x, [2], True), 0.)
+  width = torch.clamp_min(torch.clamp_min(torch.amax(x, [2], True), 0.) - low, 1e-10)
+  scale = (width / (2. * half - 1.)).to(scale_dtype).to(6)
+  zero = torch.clamp(torch.round(-half - low / scale), -half, half - 1.)
+  best = self.group_error(x, scale, zero, bits)
+  for i in range(steps):
+    clip = 1.05 - 0.5 * float(i) / float(steps)
+    s = (clip * width / (2. * half - 1.)).to(scale_dtype).to(6)
+    z = torch.clamp(torch.round(-half - clip * low / s), -half, half - 1.)
+    error = self.group_error(x, s, z, bits)
+    better = error < best
+    scale = torch.where(better, s, scale)
+    zero = torch.where(better, z, zero)
+    best = torch.minimum(error, best)
+  return (scale, zero)
+
+
+def pack_codes(self, q: Tensor, bits: int) -> Tensor:
+  # signed q -> packed u = q + 2^(b-1), as compressed-tensors' pack-quantized stores it
+  return self.pack(q + 2 ** (bits - 1), bits)
+
+
+def pack_zero(self, zero: Tensor, bits: int) -> Tensor:
+  # zero points are packed along the rows: (N, G) -> (ceil(N b / 32), G)
+  return torch.contiguous(torch.transpose(self.pack(torch.transpose(zero, 0, 1) + 2 ** (bits - 1), bits), 0, 1))
+
+
+def unpack_zero(self, packed: Tensor, bits: int, n: int) -> Tensor:
+  u = self.unpack(torch.contiguous(torch.transpose(packed, 0, 1)), bits, n)
+  return torch.contiguous(torch.transpose(u, 0, 1)) - 2 ** (bits - 1)
+
+
+def relative_error(self, w: Tensor, approximation: Tensor) -> float:
+  # ||w - approximation|| / ||w||
+  d = torch.linalg_vector_norm(w.to(6) - approximation.to(6))
+  return float(torch.div(d, torch.clamp_min(torch.linalg_vector_norm(w.to(6)), 1e-30)))

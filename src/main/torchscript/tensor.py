@@ -1,0 +1,84 @@
+# Moving tensors between disk, Java and libtorch. dtype arguments are libtorch's numbers (see DType.java).
+
+
+def new_list(self) -> List[Tensor]:
+  return annotate(List[Tensor], [])
+
+
+def append(self, list: List[Tensor], x: Tensor) -> List[Tensor]:
+  list.append(x)
+  return list
+
+
+def map_file(self, path: str, bytes: int) -> Tensor:
+  # private mapping, read on first touch: (bytes,) uint8
+  return torch.from_file(path, False, bytes, dtype=0)
+
+
+def reinterpret(self, bytes: Tensor, offset: int, dtype: int, shape: List[int]) -> Tensor:
+  # a view of shape `shape` over the bytes from `offset`, without a copy
+  like = torch.empty([0], dtype=dtype)
+  width = like.element_size()
+  stride = annotate(List[int], [])
+  step = 1
+  for i in range(len(shape)):
+    stride.insert(0, step)
+    step = step * shape[len(shape) - 1 - i]
+  return torch.set_(like, bytes, offset // width, shape, stride)
+
+
+def copy_of(self, bytes: Tensor, offset: int, dtype: int, shape: List[int]) -> Tensor:
+  # for offsets that are no multiple of the element's width
+  n = 1
+  for s in shape:
+    n = n * s
+  width = torch.empty([0], dtype=dtype).element_size()
+  return self.reinterpret(torch.clone(bytes[offset:offset + n * width]), 0, dtype, shape)
+
+
+def cast(self, x: Tensor, dtype: int) -> Tensor:
+  return x.to(dtype)
+
+
+def to_float(self, x: Tensor) -> Tensor:
+  return torch.contiguous(x.to(6))
+
+
+def to_long(self, x: Tensor) -> Tensor:
+  return torch.contiguous(x.to(4))
+
+
+def as_bytes(self, x: Tensor) -> Tensor:
+  y = torch.contiguous(x)
+  return self.reinterpret(y, y.storage_offset() * y.element_size(), 0, [y.numel() * y.element_size()])
+
+
+def dtype_of(self, x: Tensor) -> int:
+  return x.dtype
+
+
+def bytes_of(self, x: Tensor) -> int:
+  return x.numel() * x.element_size()
+
+
+def bytes_of_list(self, xs: List[Tensor]) -> int:
+  n = 0
+  for x in xs:
+    n = n + x.numel() * x.element_size()
+  return n
+
+
+def rows(self, x: Tensor, first: int, last: int) -> Tensor:
+  return x[first:last]
+
+
+def all_finite(self, x: Tensor) -> bool:
+  return bool(torch.all(torch.isfinite(x)))
+
+
+def none(self) -> Optional[Tensor]:
+  return None
+
+
+def same(self, x: Tensor) -> Tensor:
+  return x
