@@ -3,13 +3,9 @@ package dev.lithe.checkpoint;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
-
-import org.jspecify.annotations.Nullable;
-
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,10 +16,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
-/// A Hugging Face model folder: `config.json`, `tokenizer.json`, and safetensors, single or sharded by
-/// `model.safetensors.index.json`. Opening reads headers only; tensors are mapped when first asked for, so a model larger
-/// than memory opens too.
+/// A Hugging Face model folder: `config.json`, `tokenizer.json`, and safetensors, single or sharded
+/// by `model.safetensors.index.json`. Opening reads headers only; tensors are mapped when first
+/// asked for, so a model larger than memory opens too.
 public final class Checkpoint implements AutoCloseable {
     static final String SINGLE = "model.safetensors";
     static final String INDEX = "model.safetensors.index.json";
@@ -49,7 +46,8 @@ public final class Checkpoint implements AutoCloseable {
     public static Checkpoint open(Path folder) {
         if (!Files.isDirectory(folder)) {
             throw LitheException.badInput(
-                    "%s is no model folder; give a folder with config.json and model.safetensors, or 'demo'", folder);
+                    "%s is no model folder; give a folder with config.json and model.safetensors, or 'demo'",
+                    folder);
         }
         JsonNode config = readJson(folder.resolve("config.json"));
         Map<String, TensorEntry> entries = new LinkedHashMap<>();
@@ -67,7 +65,8 @@ public final class Checkpoint implements AutoCloseable {
         try (var files = Files.list(folder)) {
             boolean pickled =
                     files.map(file -> file.getFileName().toString())
-                            .anyMatch(name -> name.matches("pytorch_model.*\\.bin|.*\\.(pt|pth|ckpt)"));
+                            .anyMatch(name ->
+                                    name.matches("pytorch_model.*\\.bin|.*\\.(pt|pth|ckpt)"));
             if (pickled) {
                 return LitheException.badInput(
                         "%s holds pickled weights only, and a pickle can run any code when read; save the model as"
@@ -75,7 +74,8 @@ public final class Checkpoint implements AutoCloseable {
                         folder);
             }
         } catch (IOException e) {
-            return LitheException.badInput("%s cannot be listed: %s", folder, e.getMessage()).causedBy(e);
+            return LitheException.badInput("%s cannot be listed: %s", folder, e.getMessage())
+                    .causedBy(e);
         }
         return LitheException.badInput("%s holds neither %s nor %s", folder, SINGLE, INDEX);
     }
@@ -117,7 +117,8 @@ public final class Checkpoint implements AutoCloseable {
             TensorEntry earlier = entries.putIfAbsent(entry.name(), entry);
             if (earlier != null) {
                 throw LitheException.badInput(
-                        "tensor '%s' is in both %s and %s", entry.name(), earlier.file(), entry.file());
+                        "tensor '%s' is in both %s and %s",
+                        entry.name(), earlier.file(), entry.file());
             }
         }
     }
@@ -126,7 +127,8 @@ public final class Checkpoint implements AutoCloseable {
         try {
             long bytes = Files.size(file);
             if (bytes > MAX_JSON_BYTES) {
-                throw LitheException.badInput("%s: %d bytes, the limit is %d", file, bytes, MAX_JSON_BYTES);
+                throw LitheException.badInput(
+                        "%s: %d bytes, the limit is %d", file, bytes, MAX_JSON_BYTES);
             }
             JsonNode node = JSON.readTree(Files.readAllBytes(file));
             if (!node.isObject()) {
@@ -134,9 +136,12 @@ public final class Checkpoint implements AutoCloseable {
             }
             return node;
         } catch (JsonProcessingException e) {
-            throw LitheException.badInput("%s: no valid JSON: %s", file, e.getOriginalMessage()).causedBy(e);
+            throw LitheException.badInput("%s: no valid JSON: %s", file, e.getOriginalMessage())
+                    .causedBy(e);
         } catch (IOException e) {
-            throw LitheException.badInput("%s: cannot be read (%s)", file, e.getClass().getSimpleName()).causedBy(e);
+            throw LitheException.badInput(
+                            "%s: cannot be read (%s)", file, e.getClass().getSimpleName())
+                    .causedBy(e);
         }
     }
 
@@ -177,24 +182,32 @@ public final class Checkpoint implements AutoCloseable {
         return entry;
     }
 
-    /// A view of a tensor in its stored type, over mapped memory: read-only in intent, and valid while `into` and this
-    /// checkpoint are open.
+    /// A view of a tensor in its stored type, over mapped memory: read-only in intent, and valid
+    /// while `into` and this checkpoint are open.
     public Value load(String name, TensorScope into) {
         TensorEntry entry = entry(name);
         Value file =
                 mapped.computeIfAbsent(
                         entry.file(),
-                        path -> scope.call("map_file", path.toAbsolutePath().toString(), size(path)));
+                        path ->
+                                scope.call(
+                                        "map_file", path.toAbsolutePath().toString(), size(path)));
         long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
         boolean aligned = entry.offset() % entry.dtype().bytes() == 0;
-        return into.call(aligned ? "reinterpret" : "copy_of", file, entry.offset(), entry.dtype().code(), shape);
+        return into.call(
+                aligned ? "reinterpret" : "copy_of",
+                file,
+                entry.offset(),
+                entry.dtype().code(),
+                shape);
     }
 
     private static long size(Path file) {
         try {
             return Files.size(file);
         } catch (IOException e) {
-            throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage()).causedBy(e);
+            throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage())
+                    .causedBy(e);
         }
     }
 

@@ -5,13 +5,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
-
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -36,10 +34,11 @@ import java.util.TreeMap;
 
 /// Writes a model folder so that it appears whole or not at all.
 ///
-/// Tensors are appended to a spool inside `<name>.partial` beside the target, then assembled into safetensors files of at
-/// most [#MAX_SHARD_BYTES], each flushed to the disk; [#finish] renames the folder to its final name as its last act.
-/// Closing without finishing removes what was written; after a crash only the `.partial` folder is left, and the next
-/// writer of the same target replaces it.
+/// Tensors are appended to a spool inside `<name>.partial` beside the target, then assembled into
+/// safetensors files of at most [#MAX_SHARD_BYTES], each flushed to the disk; [#finish] renames the
+/// folder to its final name as its last act. Closing without finishing removes what was written;
+/// after a crash only the `.partial` folder is left, and the next writer of the same target
+/// replaces it.
 public final class CheckpointWriter implements AutoCloseable {
     /// As the hub's tools cut their shards.
     static final long MAX_SHARD_BYTES = 5_000_000_000L;
@@ -58,7 +57,8 @@ public final class CheckpointWriter implements AutoCloseable {
     private final long maxShardBytes;
     private boolean finished;
 
-    private CheckpointWriter(Path target, Path partial, Path spool, FileChannel channel, long maxShardBytes) {
+    private CheckpointWriter(
+            Path target, Path partial, Path spool, FileChannel channel, long maxShardBytes) {
         this.target = target;
         this.partial = partial;
         this.spool = spool;
@@ -79,21 +79,25 @@ public final class CheckpointWriter implements AutoCloseable {
             deleteTree(partial);
             Files.createDirectories(partial);
             Path spool = partial.resolve("tensors.spool");
-            var channel = FileChannel.open(spool, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+            var channel =
+                    FileChannel.open(
+                            spool, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
             return new CheckpointWriter(absolute, partial, spool, channel, maxShardBytes);
         } catch (IOException e) {
-            throw LitheException.badInput("%s cannot be written: %s", partial, e.getMessage()).causedBy(e);
+            throw LitheException.badInput("%s cannot be written: %s", partial, e.getMessage())
+                    .causedBy(e);
         }
     }
 
-    /// Refuses a target that is in the way: anything that exists and may not be replaced, and any folder that does not
-    /// look like a model of Lithe.
+    /// Refuses a target that is in the way: anything that exists and may not be replaced, and any
+    /// folder that does not look like a model of Lithe.
     public static void checkTarget(Path target, boolean replace) {
         if (!Files.exists(target)) {
             return;
         }
         if (!replace) {
-            throw LitheException.badInput("%s exists; choose another --output, or add --force", target);
+            throw LitheException.badInput(
+                    "%s exists; choose another --output, or add --force", target);
         }
         if (!Files.exists(target.resolve("lithe.json"))) {
             throw LitheException.badInput(
@@ -166,8 +170,8 @@ public final class CheckpointWriter implements AutoCloseable {
         }
     }
 
-    /// Assembles the shards, writes `lithe.json` (with the sha256 of every other file under `files`), and gives the
-    /// folder its final name.
+    /// Assembles the shards, writes `lithe.json` (with the sha256 of every other file under
+    /// `files`), and gives the folder its final name.
     ///
     /// @return the folder
     public Path finish(ObjectNode lithe) {
@@ -259,7 +263,8 @@ public final class CheckpointWriter implements AutoCloseable {
         int padded = (json.length + 7) / 8 * 8;
         try (OutputStream out = create(name);
                 FileChannel source = FileChannel.open(spool, StandardOpenOption.READ)) {
-            out.write(ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(padded).array());
+            out.write(
+                    ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(padded).array());
             out.write(json);
             out.write(" ".repeat(padded - json.length).getBytes(StandardCharsets.US_ASCII));
             for (TensorEntry entry : ordered) {
@@ -268,8 +273,10 @@ public final class CheckpointWriter implements AutoCloseable {
         }
     }
 
-    private static void copy(FileChannel source, TensorEntry entry, OutputStream out) throws IOException {
-        ByteBuffer buffer = ByteBuffer.allocate((int) Math.min(COPY_BYTES, Math.max(1, entry.bytes())));
+    private static void copy(FileChannel source, TensorEntry entry, OutputStream out)
+            throws IOException {
+        ByteBuffer buffer =
+                ByteBuffer.allocate((int) Math.min(COPY_BYTES, Math.max(1, entry.bytes())));
         long end = entry.offset() + entry.bytes();
         for (long position = entry.offset(); position < end; ) {
             buffer.clear().limit((int) Math.min(buffer.capacity(), end - position));
@@ -282,10 +289,14 @@ public final class CheckpointWriter implements AutoCloseable {
         }
     }
 
-    /// A stream into a new file of the folder, which is hashed as it is written and flushed to the disk when closed.
+    /// A stream into a new file of the folder, which is hashed as it is written and flushed to the
+    /// disk when closed.
     private OutputStream create(String name) throws IOException {
         FileChannel channel =
-                FileChannel.open(partial.resolve(name), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+                FileChannel.open(
+                        partial.resolve(name),
+                        StandardOpenOption.CREATE_NEW,
+                        StandardOpenOption.WRITE);
         MessageDigest digest = newDigest();
         return new DigestOutputStream(java.nio.channels.Channels.newOutputStream(channel), digest) {
             @Override
@@ -327,7 +338,10 @@ public final class CheckpointWriter implements AutoCloseable {
 
     private LitheException failed(IOException e) {
         return LitheException.of(
-                        Fault.INTERNAL, "writing %s failed: %s; is the disk full?", partial, e.getMessage())
+                        Fault.INTERNAL,
+                        "writing %s failed: %s; is the disk full?",
+                        partial,
+                        e.getMessage())
                 .causedBy(e);
     }
 

@@ -3,11 +3,7 @@ package dev.lithe.checkpoint;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-
 import dev.lithe.fault.LitheException;
-
-import org.jspecify.annotations.Nullable;
-
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -15,9 +11,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
+import org.jspecify.annotations.Nullable;
 
-/// The `quantization_config` of `config.json` in compressed-tensors' form: which modules are quantized, and how. Targets
-/// are module names, `re:` patterns, or the class name `Linear`; source: vllm-project/compressed-tensors.
+/// The `quantization_config` of `config.json` in compressed-tensors' form: which modules are
+/// quantized, and how. Targets are module names, `re:` patterns, or the class name `Linear`;
+/// source: vllm-project/compressed-tensors.
 public final class QuantizationMetadata {
     /// How one group of modules is quantized.
     ///
@@ -39,7 +37,8 @@ public final class QuantizationMetadata {
         this.ignore = ignore;
     }
 
-    /// Reads it from `config`; a model that is not quantized has no groups. `where` names the file in errors.
+    /// Reads it from `config`; a model that is not quantized has no groups. `where` names the file
+    /// in errors.
     public static QuantizationMetadata of(JsonNode config, String where) {
         JsonNode node = config.path("quantization_config");
         List<Group> groups = new ArrayList<>();
@@ -49,11 +48,15 @@ public final class QuantizationMetadata {
         String method = node.path("quant_method").asText("none");
         if (!method.equals("compressed-tensors")) {
             throw LitheException.badInput(
-                    "%s: quant_method '%s' is unknown; Lithe reads compressed-tensors", where, method);
+                    "%s: quant_method '%s' is unknown; Lithe reads compressed-tensors",
+                    where, method);
         }
         for (var field : node.path("config_groups").properties()) {
             JsonNode weights = field.getValue().path("weights");
-            groups.add(new Group(texts(field.getValue().path("targets")), scheme(field.getValue(), weights, where)));
+            groups.add(
+                    new Group(
+                            texts(field.getValue().path("targets")),
+                            scheme(field.getValue(), weights, where)));
         }
         return new QuantizationMetadata(groups, texts(node.path("ignore")));
     }
@@ -64,7 +67,8 @@ public final class QuantizationMetadata {
         String strategy = weights.path("strategy").asText("");
         if (!type.equals("int") || bits < 2 || bits > 8) {
             throw LitheException.badInput(
-                    "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8", where, type, bits);
+                    "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8",
+                    where, type, bits);
         }
         int groupSize =
                 switch (strategy) {
@@ -72,15 +76,18 @@ public final class QuantizationMetadata {
                     case "group" -> weights.path("group_size").asInt();
                     default ->
                             throw LitheException.badInput(
-                                    "%s: strategy '%s' is unknown; Lithe reads channel and group", where, strategy);
+                                    "%s: strategy '%s' is unknown; Lithe reads channel and group",
+                                    where, strategy);
                 };
         if (strategy.equals("group") && groupSize < 1) {
-            throw LitheException.badInput("%s: group_size %d; it must be at least 1", where, groupSize);
+            throw LitheException.badInput(
+                    "%s: group_size %d; it must be at least 1", where, groupSize);
         }
         String order = weights.path("actorder").asText("null");
         if (order.equals("group") || order.equals("dynamic")) {
             throw LitheException.badInput(
-                    "%s: actorder '%s' stores a column order, which Lithe does not read", where, order);
+                    "%s: actorder '%s' stores a column order, which Lithe does not read",
+                    where, order);
         }
         boolean dynamic = group.path("input_activations").path("dynamic").asBoolean(false);
         return new Scheme(bits, weights.path("symmetric").asBoolean(true), groupSize, dynamic);
@@ -92,7 +99,8 @@ public final class QuantizationMetadata {
         return texts;
     }
 
-    /// The scheme of `module`, or null where it is not quantized. A name or pattern wins over the class name.
+    /// The scheme of `module`, or null where it is not quantized. A name or pattern wins over the
+    /// class name.
     public @Nullable Scheme schemeOf(String module) {
         if (ignore.stream().anyMatch(pattern -> matches(pattern, module))) {
             return null;
@@ -109,7 +117,8 @@ public final class QuantizationMetadata {
         return byClass;
     }
 
-    /// Whether `pattern` (a module name, its last part, or `re:` and a regular expression) names `module`.
+    /// Whether `pattern` (a module name, its last part, or `re:` and a regular expression) names
+    /// `module`.
     public static boolean matches(String pattern, String module) {
         if (!pattern.startsWith("re:")) {
             return pattern.equals(module) || module.endsWith("." + pattern);
@@ -117,7 +126,8 @@ public final class QuantizationMetadata {
         try {
             return Pattern.compile(pattern.substring(3)).matcher(module).lookingAt();
         } catch (PatternSyntaxException e) {
-            throw LitheException.badInput("pattern '%s': %s", pattern, e.getDescription()).causedBy(e);
+            throw LitheException.badInput("pattern '%s': %s", pattern, e.getDescription())
+                    .causedBy(e);
         }
     }
 
@@ -127,15 +137,15 @@ public final class QuantizationMetadata {
     public static ObjectNode describe(Map<String, @Nullable Scheme> schemes) {
         Map<Scheme, List<String>> groups = new LinkedHashMap<>();
         List<String> dense = new ArrayList<>();
-        schemes.forEach(
-                (module, scheme) -> {
-                    if (scheme == null) {
-                        dense.add(module);
-                    } else {
-                        groups.computeIfAbsent(scheme, _ -> new ArrayList<>()).add(module);
-                    }
-                });
-        Collection<String> formats = groups.keySet().stream().map(Scheme::format).distinct().toList();
+        schemes.forEach((module, scheme) -> {
+            if (scheme == null) {
+                dense.add(module);
+            } else {
+                groups.computeIfAbsent(scheme, _ -> new ArrayList<>()).add(module);
+            }
+        });
+        Collection<String> formats =
+                groups.keySet().stream().map(Scheme::format).distinct().toList();
         ObjectNode root = JsonNodeFactory.instance.objectNode();
         root.put("quant_method", "compressed-tensors");
         root.put("format", formats.size() == 1 ? formats.iterator().next() : "mixed-precision");
@@ -145,18 +155,18 @@ public final class QuantizationMetadata {
         dense.forEach(root.putArray("ignore")::add);
         ObjectNode list = root.putObject("config_groups");
         boolean single = groups.size() == 1;
-        groups.forEach(
-                (scheme, modules) -> {
-                    ObjectNode group = list.putObject("group_" + list.size());
-                    (single ? List.of("Linear") : modules).forEach(group.putArray("targets")::add);
-                    group.put("format", scheme.format());
-                    describe(scheme, group);
-                });
+        groups.forEach((scheme, modules) -> {
+            ObjectNode group = list.putObject("group_" + list.size());
+            (single ? List.of("Linear") : modules).forEach(group.putArray("targets")::add);
+            group.put("format", scheme.format());
+            describe(scheme, group);
+        });
         return root;
     }
 
     private static void describe(Scheme scheme, ObjectNode group) {
-        ObjectNode weights = quantization(group.putObject("weights"), scheme.bits(), scheme.symmetric());
+        ObjectNode weights =
+                quantization(group.putObject("weights"), scheme.bits(), scheme.symmetric());
         weights.put("strategy", scheme.groupSize() == 0 ? "channel" : "group");
         if (scheme.groupSize() == 0) {
             weights.putNull("group_size");

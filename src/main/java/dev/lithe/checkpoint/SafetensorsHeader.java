@@ -4,10 +4,8 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
-
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -27,7 +25,8 @@ import java.util.List;
 /// | n | JSON: `{"name": {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}, "__metadata__": {...}}` |
 /// | rest | the tensors' bytes; offsets count from here, ascending, without gap or overlap |
 ///
-/// Source: the format's README in huggingface/safetensors. Everything is checked before it is believed.
+/// Source: the format's README in huggingface/safetensors. Everything is checked before it is
+/// believed.
 final class SafetensorsHeader {
     /// The format's own limit.
     static final long MAX_HEADER_BYTES = 100_000_000;
@@ -46,21 +45,32 @@ final class SafetensorsHeader {
             List<TensorEntry> entries = new ArrayList<>();
             for (var field : header.properties()) {
                 if (!field.getKey().equals("__metadata__")) {
-                    entries.add(entry(file, field.getKey(), field.getValue(), 8 + headerBytes, fileBytes));
+                    entries.add(
+                            entry(
+                                    file,
+                                    field.getKey(),
+                                    field.getValue(),
+                                    8 + headerBytes,
+                                    fileBytes));
                 }
             }
-            entries.sort(Comparator.comparingLong(TensorEntry::offset).thenComparing(TensorEntry::bytes));
+            entries.sort(
+                    Comparator.comparingLong(TensorEntry::offset)
+                            .thenComparing(TensorEntry::bytes));
             checkLayout(file, entries, 8 + headerBytes, fileBytes);
             return entries;
         } catch (IOException e) {
-            throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage()).causedBy(e);
+            throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage())
+                    .causedBy(e);
         }
     }
 
-    private static long headerLength(Path file, FileChannel channel, long fileBytes) throws IOException {
+    private static long headerLength(Path file, FileChannel channel, long fileBytes)
+            throws IOException {
         if (fileBytes < 8) {
             throw LitheException.badInput(
-                    "%s: %d bytes long, a safetensors file has at least 8; download it again", file, fileBytes);
+                    "%s: %d bytes long, a safetensors file has at least 8; download it again",
+                    file, fileBytes);
         }
         long length = bytes(file, channel, 0, 8).order(ByteOrder.LITTLE_ENDIAN).getLong();
         if (length < 2 || length > fileBytes - 8 || length > MAX_HEADER_BYTES) {
@@ -72,11 +82,13 @@ final class SafetensorsHeader {
         return length;
     }
 
-    private static ByteBuffer bytes(Path file, FileChannel channel, long from, int length) throws IOException {
+    private static ByteBuffer bytes(Path file, FileChannel channel, long from, int length)
+            throws IOException {
         ByteBuffer buffer = ByteBuffer.allocate(length);
         while (buffer.hasRemaining()) {
             if (channel.read(buffer, from + buffer.position()) < 0) {
-                throw LitheException.badInput("%s: ends inside its header; download it again", file);
+                throw LitheException.badInput(
+                        "%s: ends inside its header; download it again", file);
             }
         }
         return buffer.flip();
@@ -90,12 +102,14 @@ final class SafetensorsHeader {
             }
             return node;
         } catch (JsonProcessingException e) {
-            throw LitheException.badInput("%s: its header is no valid JSON: %s", file, e.getOriginalMessage())
+            throw LitheException.badInput(
+                            "%s: its header is no valid JSON: %s", file, e.getOriginalMessage())
                     .causedBy(e);
         }
     }
 
-    private static TensorEntry entry(Path file, String name, JsonNode node, long dataStart, long fileBytes) {
+    private static TensorEntry entry(
+            Path file, String name, JsonNode node, long dataStart, long fileBytes) {
         String where = file + ": tensor '" + name + "'";
         DType dtype = DType.parse(node.path("dtype").asText(), where);
         List<Long> shape = new ArrayList<>();
@@ -105,13 +119,16 @@ final class SafetensorsHeader {
         }
         for (JsonNode size : node.path("shape")) {
             if (!size.isIntegralNumber() || !size.canConvertToLong() || size.asLong() < 0) {
-                throw LitheException.badInput("%s: shape %s is not made of counts", where, node.path("shape"));
+                throw LitheException.badInput(
+                        "%s: shape %s is not made of counts", where, node.path("shape"));
             }
             shape.add(size.asLong());
             try {
                 bytes = Math.multiplyExact(bytes, size.asLong());
             } catch (ArithmeticException e) {
-                throw LitheException.badInput("%s: shape %s is too large", where, node.path("shape")).causedBy(e);
+                throw LitheException.badInput(
+                                "%s: shape %s is too large", where, node.path("shape"))
+                        .causedBy(e);
             }
         }
         JsonNode offsets = node.path("data_offsets");
@@ -120,22 +137,26 @@ final class SafetensorsHeader {
                 || !offsets.get(1).canConvertToLong()
                 || !offsets.get(0).isIntegralNumber()
                 || !offsets.get(1).isIntegralNumber()) {
-            throw LitheException.badInput("%s: data_offsets %s are not two positions", where, offsets);
+            throw LitheException.badInput(
+                    "%s: data_offsets %s are not two positions", where, offsets);
         }
         long begin = offsets.get(0).asLong();
         long end = offsets.get(1).asLong();
         if (begin < 0 || end < begin || end > fileBytes - dataStart) {
             throw LitheException.badInput(
-                    "%s: bytes %d to %d, but the file holds %d; truncated?", where, begin, end, fileBytes - dataStart);
+                    "%s: bytes %d to %d, but the file holds %d; truncated?",
+                    where, begin, end, fileBytes - dataStart);
         }
         if (end - begin != bytes) {
             throw LitheException.badInput(
-                    "%s: %s of shape %s takes %d bytes, the file gives %d", where, dtype, shape, bytes, end - begin);
+                    "%s: %s of shape %s takes %d bytes, the file gives %d",
+                    where, dtype, shape, bytes, end - begin);
         }
         return new TensorEntry(name, dtype, shape, file, dataStart + begin, bytes);
     }
 
-    private static void checkLayout(Path file, List<TensorEntry> entries, long dataStart, long fileBytes) {
+    private static void checkLayout(
+            Path file, List<TensorEntry> entries, long dataStart, long fileBytes) {
         long position = dataStart;
         for (TensorEntry entry : entries) {
             if (entry.offset() != position) {
@@ -148,7 +169,8 @@ final class SafetensorsHeader {
         }
         if (position != fileBytes) {
             throw LitheException.badInput(
-                    "%s: %d bytes after its last tensor belong to nothing", file, fileBytes - position);
+                    "%s: %d bytes after its last tensor belong to nothing",
+                    file, fileBytes - position);
         }
     }
 }

@@ -1,7 +1,6 @@
 package dev.lithe.checkpoint;
 
 import dev.lithe.tensor.DType;
-
 import java.nio.file.Path;
 import java.util.List;
 
@@ -12,7 +11,8 @@ import java.util.List;
 /// @param file the safetensors file that holds it
 /// @param offset of its first byte from the start of the file
 /// @param bytes its length
-public record TensorEntry(String name, DType dtype, List<Long> shape, Path file, long offset, long bytes) {
+public record TensorEntry(
+        String name, DType dtype, List<Long> shape, Path file, long offset, long bytes) {
     public TensorEntry {
         shape = List.copyOf(shape);
     }

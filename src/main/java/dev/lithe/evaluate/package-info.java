@@ -1,5 +1,5 @@
-/// Quality and latency of one model against another, measured from what is on disk: perplexity, divergence, paired
-/// latency, bootstrap intervals.
+/// Quality and latency of one model against another, measured from what is on disk: perplexity,
+/// divergence, paired latency, bootstrap intervals.
 @NullMarked
 package dev.lithe.evaluate;
 

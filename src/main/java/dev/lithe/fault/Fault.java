@@ -1,6 +1,7 @@
 package dev.lithe.fault;
 
-/// What kind of trouble a [LitheException] reports. The edges map it to an exit code or a gRPC status.
+/// What kind of trouble a [LitheException] reports. The edges map it to an exit code or a gRPC
+/// status.
 public enum Fault {
     /// A request, option, recipe or file is wrong; the message says how to mend it.
     BAD_INPUT,

@@ -1,12 +1,11 @@
 package dev.lithe.fault;
 
 import com.google.errorprone.annotations.FormatMethod;
-
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
-import java.util.Locale;
-
-/// The one exception type of Lithe. Its message is a single line that holds the value, the limit and the next step.
+/// The one exception type of Lithe. Its message is a single line that holds the value, the limit
+/// and the next step.
 public final class LitheException extends RuntimeException {
     private static final long serialVersionUID = 1;
 

@@ -1,10 +1,8 @@
 package dev.lithe.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
-
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName.Slot;
-
 import java.util.ArrayList;
 import java.util.List;
 
@@ -25,25 +23,32 @@ public final class Architecture {
 
     /// The architecture that `config` declares, if Lithe knows it.
     static String supported(JsonNode config, String where) {
-        String declared = config.path("architectures").path(0).asText(config.path("model_type").asText("none"));
+        String declared =
+                config.path("architectures")
+                        .path(0)
+                        .asText(config.path("model_type").asText("none"));
         if (declared.equals("llama")) {
             return KNOWN.getFirst();
         }
         if (!KNOWN.contains(declared)) {
             throw LitheException.badInput(
-                    "%s: architecture '%s' is unknown; Lithe knows %s", where, declared, String.join(", ", KNOWN));
+                    "%s: architecture '%s' is unknown; Lithe knows %s",
+                    where, declared, String.join(", ", KNOWN));
         }
         return declared;
     }
 
-    /// All linear layers, block by block, the output layer last (absent when tied to the embedding).
+    /// All linear layers, block by block, the output layer last (absent when tied to the
+    /// embedding).
     public static List<LinearName> linears(ModelSpec spec) {
         List<LinearName> linears = new ArrayList<>();
         for (int block = 0; block < spec.layers(); block++) {
             linears.addAll(block(spec, block));
         }
         if (!spec.tiedEmbeddings()) {
-            linears.add(new LinearName(LM_HEAD, -1, Slot.LM_HEAD, spec.vocabSize(), spec.hiddenSize(), false));
+            linears.add(
+                    new LinearName(
+                            LM_HEAD, -1, Slot.LM_HEAD, spec.vocabSize(), spec.hiddenSize(), false));
         }
         return linears;
     }

@@ -1,9 +1,7 @@
 package dev.lithe.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
-
 import dev.lithe.fault.LitheException;
-
 import java.util.ArrayList;
 import java.util.List;
 
@@ -33,7 +31,10 @@ final class ConfigReader {
 
     int count(String key) {
         JsonNode value = node.path(key);
-        if (!value.isIntegralNumber() || !value.canConvertToInt() || value.asInt() < 1 || value.asInt() > MAX_COUNT) {
+        if (!value.isIntegralNumber()
+                || !value.canConvertToInt()
+                || value.asInt() < 1
+                || value.asInt() > MAX_COUNT) {
             throw LitheException.badInput(
                     "%s: %s is %s; it must be a count from 1 to %d",
                     where, key, value.isMissingNode() ? "missing" : value, MAX_COUNT);
@@ -51,7 +52,8 @@ final class ConfigReader {
         }
         JsonNode value = node.path(key);
         if (!value.isNumber() || !(value.asDouble() > 0) || Double.isInfinite(value.asDouble())) {
-            throw LitheException.badInput("%s: %s is %s; it must be a number above 0", where, key, value);
+            throw LitheException.badInput(
+                    "%s: %s is %s; it must be a number above 0", where, key, value);
         }
         return value.asDouble();
     }
@@ -68,10 +70,15 @@ final class ConfigReader {
     List<Integer> tokens(String key, int vocabSize) {
         List<Integer> ids = new ArrayList<>();
         JsonNode value = node.path(key);
-        for (JsonNode id : value.isArray() ? value : has(key) ? List.of(value) : List.<JsonNode>of()) {
-            if (!id.isIntegralNumber() || !id.canConvertToInt() || id.asInt() < 0 || id.asInt() >= vocabSize) {
+        for (JsonNode id :
+                value.isArray() ? value : has(key) ? List.of(value) : List.<JsonNode>of()) {
+            if (!id.isIntegralNumber()
+                    || !id.canConvertToInt()
+                    || id.asInt() < 0
+                    || id.asInt() >= vocabSize) {
                 throw LitheException.badInput(
-                        "%s: %s is %s; token ids run from 0 to %d", where, key, value, vocabSize - 1);
+                        "%s: %s is %s; token ids run from 0 to %d",
+                        where, key, value, vocabSize - 1);
             }
             ids.add(id.asInt());
         }

@@ -4,7 +4,6 @@ import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
-
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -36,12 +35,14 @@ public final class Decoder implements AutoCloseable {
         addOutput(reader);
         this.heads = scope.list(spec.heads(), spec.kvHeads(), spec.headDim());
         Value frequencies = scope.tensor(spec.rotaryFrequencies(), spec.headDim() / 2);
-        List<Value> tables = scope.call("rotary_tables", frequencies, spec.maxPositions()).members();
+        List<Value> tables =
+                scope.call("rotary_tables", frequencies, spec.maxPositions()).members();
         this.cos = tables.get(0);
         this.sin = tables.get(1);
     }
 
-    /// Loads the model in `folder`. Weights that a kernel needs in another layout are copied; the rest stays mapped.
+    /// Loads the model in `folder`. Weights that a kernel needs in another layout are copied; the
+    /// rest stays mapped.
     public static Decoder open(Path folder) {
         Checkpoint checkpoint = Checkpoint.open(folder);
         try {
@@ -69,7 +70,8 @@ public final class Decoder implements AutoCloseable {
         Map<Slot, List<Linear>> slots = new EnumMap<>(Slot.class);
         try (var step = TensorScope.open()) {
             for (LinearName name : block) {
-                slots.computeIfAbsent(name.slot(), _ -> new ArrayList<>()).add(reader.read(name, step));
+                slots.computeIfAbsent(name.slot(), _ -> new ArrayList<>())
+                        .add(reader.read(name, step));
             }
             slots.values().forEach(linears::addSlot);
         }
@@ -107,11 +109,13 @@ public final class Decoder implements AutoCloseable {
 
     /// An empty cache for `batch` sequences of up to `capacity` positions.
     public KvCache newCache(int batch, int capacity, TensorScope into) {
-        return new KvCache(newCacheHalf(batch, capacity, into), newCacheHalf(batch, capacity, into), capacity);
+        return new KvCache(
+                newCacheHalf(batch, capacity, into), newCacheHalf(batch, capacity, into), capacity);
     }
 
     private Value newCacheHalf(int batch, int capacity, TensorScope into) {
-        return into.call("new_cache", batch, spec.kvHeads(), capacity, spec.headDim(), spec.layers());
+        return into.call(
+                "new_cache", batch, spec.kvHeads(), capacity, spec.headDim(), spec.layers());
     }
 
     /// Runs T new tokens of B sequences, all at `position`, and extends `cache` by them.
@@ -120,7 +124,8 @@ public final class Decoder implements AutoCloseable {
     /// @param position tokens already in the cache; position + T must not exceed its capacity
     /// @param allPositions whether to return logits of every new token or of the last only
     /// @return logits, (B, T, V) or (B, 1, V) float32, owned by `into`
-    public Value forward(Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
+    public Value forward(
+            Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
         return into.call(
                 "forward",
                 ids,

@@ -2,14 +2,12 @@ package dev.lithe.model;
 
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.Value;
-
-import org.jspecify.annotations.Nullable;
-
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
-/// A linear layer's parameters in one of the forms that Lithe stores. Techniques turn one form into another, the forward
-/// pass runs it (`linear.py`), and the writer stores [#tensors].
+/// A linear layer's parameters in one of the forms that Lithe stores. Techniques turn one form into
+/// another, the forward pass runs it (`linear.py`), and the writer stores [#tensors].
 ///
 /// Shapes: N output features, K input features, g weights per group.
 public sealed interface Linear {
@@ -19,7 +17,8 @@ public sealed interface Linear {
     /// Added to the output, (N), or null.
     @Nullable Value bias();
 
-    /// The tensors that store it, by the suffix of their name on disk (`weight`, `weight_scale`, ...).
+    /// The tensors that store it, by the suffix of their name on disk (`weight`, `weight_scale`,
+    /// ...).
     Map<String, Value> tensors();
 
     /// Weights as they are: `y = x Wᵀ`.
@@ -32,24 +31,27 @@ public sealed interface Linear {
         }
     }
 
-    /// Eight-bit weights, one scale per output; the input is quantized per token when it runs (W8A8). On disk:
-    /// compressed-tensors `int-quantized`.
+    /// Eight-bit weights, one scale per output; the input is quantized per token when it runs
+    /// (W8A8). On disk: compressed-tensors `int-quantized`.
     ///
     /// @param weight (N, K) int8
     /// @param scale (N, 1)
-    record Int8(Value weight, Value scale, @Nullable Value bias, LinearForm.Int8 form) implements Linear {
+    record Int8(Value weight, Value scale, @Nullable Value bias, LinearForm.Int8 form)
+            implements Linear {
         @Override
         public Map<String, Value> tensors() {
             return withBias(bias, "weight", weight, "weight_scale", scale);
         }
     }
 
-    /// Integers of 2 to 8 bits with one scale per group of inputs: `w = (q - z) s`. On disk: compressed-tensors
-    /// `pack-quantized`.
+    /// Integers of 2 to 8 bits with one scale per group of inputs: `w = (q - z) s`. On disk:
+    /// compressed-tensors `pack-quantized`.
     ///
-    /// @param packed (N, ceil(K b / 32)) int32, the unsigned codes q + 2^(b-1) as a little-endian bit stream per row
+    /// @param packed (N, ceil(K b / 32)) int32, the unsigned codes q + 2^(b-1) as a little-endian
+    ///   bit stream per row
     /// @param scale (N, K / g)
-    /// @param zero (ceil(N b / 32), K / g) int32, packed along the rows with the same offset; null when symmetric
+    /// @param zero (ceil(N b / 32), K / g) int32, packed along the rows with the same offset; null
+    ///   when symmetric
     /// @param shape (2) int64, holding N and K
     record Grouped(
             Value packed,
@@ -63,10 +65,14 @@ public sealed interface Linear {
         public Map<String, Value> tensors() {
             return withBias(
                     bias,
-                    "weight_packed", packed,
-                    "weight_scale", scale,
-                    "weight_zero_point", zero,
-                    "weight_shape", shape);
+                    "weight_packed",
+                    packed,
+                    "weight_scale",
+                    scale,
+                    "weight_zero_point",
+                    zero,
+                    "weight_shape",
+                    shape);
         }
     }
 
@@ -79,7 +85,8 @@ public sealed interface Linear {
         };
     }
 
-    private static Map<String, Value> withBias(@Nullable Value bias, @Nullable Object... namesAndTensors) {
+    private static Map<String, Value> withBias(
+            @Nullable Value bias, @Nullable Object... namesAndTensors) {
         Map<String, Value> tensors = new LinkedHashMap<>();
         for (int i = 0; i < namesAndTensors.length; i += 2) {
             if (namesAndTensors[i + 1] instanceof Value tensor) {

@@ -39,7 +39,8 @@ public sealed interface LinearForm {
     /// `bits` per weight, a scale (and a zero point unless symmetric) per group; weights only.
     ///
     /// @param groupSize weights of a row that share a scale, or 0 for the whole row
-    record Grouped(int bits, int groupSize, boolean symmetric, DType scaleType) implements LinearForm {
+    record Grouped(int bits, int groupSize, boolean symmetric, DType scaleType)
+            implements LinearForm {
         private static final long WORD_BITS = 32;
         private static final long SHAPE_BYTES = 16;
 

@@ -7,13 +7,11 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
-
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-import java.util.List;
-
-/// Finds out in which form a checkpoint stores each linear layer, and loads it. Shapes are checked against the
-/// configuration before anything is read.
+/// Finds out in which form a checkpoint stores each linear layer, and loads it. Shapes are checked
+/// against the configuration before anything is read.
 public final class LinearReader {
     private final Checkpoint checkpoint;
     private final QuantizationMetadata quantization;
@@ -21,12 +19,14 @@ public final class LinearReader {
     /// A reader of `checkpoint`'s linears.
     public LinearReader(Checkpoint checkpoint) {
         this.checkpoint = checkpoint;
-        this.quantization = QuantizationMetadata.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        this.quantization =
+                QuantizationMetadata.of(checkpoint.config(), checkpoint.folder() + "/config.json");
     }
 
     /// The form of `name`, from headers alone.
     ///
-    /// @throws LitheException where tensors are missing or have another shape than the configuration says
+    /// @throws LitheException where tensors are missing or have another shape than the
+    ///   configuration says
     public LinearForm form(LinearName name) {
         long n = name.outFeatures();
         long k = name.inFeatures();
@@ -61,7 +61,9 @@ public final class LinearReader {
                     checkpoint.folder(), name.module(), k, scheme.groupSize());
         }
         DType scaleType = checkpoint.entry(name.module() + ".weight_scale").dtype();
-        var form = new LinearForm.Grouped(scheme.bits(), scheme.groupSize(), scheme.symmetric(), scaleType);
+        var form =
+                new LinearForm.Grouped(
+                        scheme.bits(), scheme.groupSize(), scheme.symmetric(), scaleType);
         expect(name.module() + ".weight_packed", DType.I32, n, form.words(k));
         expectFloat(name.module() + ".weight_scale", n, form.groups(k));
         if (!scheme.symmetric()) {
@@ -74,7 +76,8 @@ public final class LinearReader {
         TensorEntry entry = expect(tensor, null, shape);
         if (!entry.dtype().isFloat()) {
             throw LitheException.badInput(
-                    "%s: tensor '%s' is %s, expected a float type", checkpoint.folder(), tensor, entry.dtype());
+                    "%s: tensor '%s' is %s, expected a float type",
+                    checkpoint.folder(), tensor, entry.dtype());
         }
         return entry;
     }
@@ -89,7 +92,8 @@ public final class LinearReader {
         }
         if (dtype != null && entry.dtype() != dtype) {
             throw LitheException.badInput(
-                    "%s: tensor '%s' is %s, expected %s", checkpoint.folder(), tensor, entry.dtype(), dtype);
+                    "%s: tensor '%s' is %s, expected %s",
+                    checkpoint.folder(), tensor, entry.dtype(), dtype);
         }
         return entry;
     }
@@ -100,7 +104,8 @@ public final class LinearReader {
         LinearForm form = form(name);
         Value bias = name.hasBias() ? checkpoint.load(module + ".bias", scope) : null;
         return switch (form) {
-            case LinearForm.Dense dense -> new Linear.Dense(checkpoint.load(module + ".weight", scope), bias, dense);
+            case LinearForm.Dense dense ->
+                    new Linear.Dense(checkpoint.load(module + ".weight", scope), bias, dense);
             case LinearForm.Int8 int8 ->
                     new Linear.Int8(
                             checkpoint.load(module + ".weight", scope),
@@ -111,7 +116,9 @@ public final class LinearReader {
                     new Linear.Grouped(
                             checkpoint.load(module + ".weight_packed", scope),
                             checkpoint.load(module + ".weight_scale", scope),
-                            grouped.symmetric() ? null : checkpoint.load(module + ".weight_zero_point", scope),
+                            grouped.symmetric()
+                                    ? null
+                                    : checkpoint.load(module + ".weight_zero_point", scope),
                             scope.tensor(new long[] {name.outFeatures(), name.inFeatures()}, 2),
                             bias,
                             grouped);

@@ -1,13 +1,10 @@
 package dev.lithe.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
-
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
-
-import org.jspecify.annotations.Nullable;
-
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// The shapes and constants of a decoder, from `config.json`.
 ///
@@ -62,7 +59,10 @@ public record ModelSpec(
         int hiddenSize = config.count("hidden_size");
         int vocabSize = config.count("vocab_size");
         List<Integer> bos = config.tokens("bos_token_id", vocabSize);
-        var rope = config.has("rope_parameters") ? config.section("rope_parameters") : config.section("rope_scaling");
+        var rope =
+                config.has("rope_parameters")
+                        ? config.section("rope_parameters")
+                        : config.section("rope_scaling");
         var spec =
                 new ModelSpec(
                         architecture,
@@ -90,14 +90,17 @@ public record ModelSpec(
     private void check(ConfigReader config, String where) {
         if (heads % kvHeads != 0) {
             throw LitheException.badInput(
-                    "%s: %d attention heads cannot share %d key-value heads evenly", where, heads, kvHeads);
+                    "%s: %d attention heads cannot share %d key-value heads evenly",
+                    where, heads, kvHeads);
         }
         if (headDim % 2 != 0) {
-            throw LitheException.badInput("%s: head_dim %d is odd; rotary positions need pairs", where, headDim);
+            throw LitheException.badInput(
+                    "%s: head_dim %d is odd; rotary positions need pairs", where, headDim);
         }
         String activation = config.text("hidden_act", "silu");
         if (!activation.equals("silu")) {
-            throw LitheException.badInput("%s: hidden_act '%s' is unknown; Lithe knows silu", where, activation);
+            throw LitheException.badInput(
+                    "%s: hidden_act '%s' is unknown; Lithe knows silu", where, activation);
         }
     }
 
@@ -113,7 +116,8 @@ public record ModelSpec(
                             rope.count("original_max_position_embeddings", 8192));
             default ->
                     throw LitheException.badInput(
-                            "%s: rope type '%s' is unknown; Lithe knows default and llama3", where, type);
+                            "%s: rope type '%s' is unknown; Lithe knows default and llama3",
+                            where, type);
         };
     }
 
@@ -124,16 +128,19 @@ public record ModelSpec(
             case "float32" -> DType.F32;
             default ->
                     throw LitheException.badInput(
-                            "%s: torch_dtype '%s' is unknown; Lithe knows float32, float16, bfloat16", where, name);
+                            "%s: torch_dtype '%s' is unknown; Lithe knows float32, float16, bfloat16",
+                            where, name);
         };
     }
 
-    /// The rotary frequency of each pair of a head's coordinates: `theta^(-2i/hd)`, stretched where the model asks for it.
+    /// The rotary frequency of each pair of a head's coordinates: `theta^(-2i/hd)`, stretched where
+    /// the model asks for it.
     float[] rotaryFrequencies() {
         float[] frequencies = new float[headDim / 2];
         for (int i = 0; i < frequencies.length; i++) {
             double frequency = Math.pow(ropeTheta, -2.0 * i / headDim);
-            frequencies[i] = (float) (ropeScaling == null ? frequency : ropeScaling.apply(frequency));
+            frequencies[i] =
+                    (float) (ropeScaling == null ? frequency : ropeScaling.apply(frequency));
         }
         return frequencies;
     }

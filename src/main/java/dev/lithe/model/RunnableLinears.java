@@ -2,16 +2,15 @@ package dev.lithe.model;
 
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
-
-import org.jspecify.annotations.Nullable;
-
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
-/// The linears of a model as `linear.py` runs them: one flat list of tensors, four integers per part, and the first part of
-/// each slot. Linears of a slot that have the same form are fused by rows, since they read the same input.
+/// The linears of a model as `linear.py` runs them: one flat list of tensors, four integers per
+/// part, and the first part of each slot. Linears of a slot that have the same form are fused by
+/// rows, since they read the same input.
 final class RunnableLinears {
     /// Group sizes and the row multiple that libtorch's 4-bit kernel takes.
     private static final List<Integer> INT4_GROUPS = List.of(32, 64, 128, 256);
@@ -97,7 +96,8 @@ final class RunnableLinears {
                 weights.add(((Linear.Int8) linear).weight());
                 scales.add(((Linear.Int8) linear).scale());
             }
-            Value prepared = scope.call("prepare_int8", concat(weights, step), concat(scales, step));
+            Value prepared =
+                    scope.call("prepare_int8", concat(weights, step), concat(scales, step));
             addPart(INT8_DYNAMIC, 0, prepared.members(), bias(alike, step));
         }
         count("int8, dynamic activations");
@@ -106,12 +106,24 @@ final class RunnableLinears {
     private void addGrouped(LinearForm.Grouped form, List<Linear> alike) {
         try (var step = TensorScope.open()) {
             int k = inFeatures((Linear.Grouped) alike.getFirst());
-            Value packed = concat(alike.stream().map(linear -> ((Linear.Grouped) linear).packed()).toList(), step);
-            Value scale = concat(alike.stream().map(linear -> ((Linear.Grouped) linear).scale()).toList(), step);
+            Value packed =
+                    concat(
+                            alike.stream()
+                                    .map(linear -> ((Linear.Grouped) linear).packed())
+                                    .toList(),
+                            step);
+            Value scale =
+                    concat(
+                            alike.stream()
+                                    .map(linear -> ((Linear.Grouped) linear).scale())
+                                    .toList(),
+                            step);
             Value zero = form.symmetric() ? step.none() : concat(zeros(form, alike, step), step);
             Value bias = bias(alike, step);
             int groupSize = form.groupSize() == 0 ? k : form.groupSize();
-            if (form.bits() == 4 && INT4_GROUPS.contains(groupSize) && packed.size(0) % INT4_ROWS == 0) {
+            if (form.bits() == 4
+                    && INT4_GROUPS.contains(groupSize)
+                    && packed.size(0) % INT4_ROWS == 0) {
                 Value prepared = scope.call("prepare_int4", packed, scale, zero, k, groupSize);
                 addPart(INT4_GROUPED, groupSize, prepared.members(), bias);
                 count("int4 grouped");
@@ -127,7 +139,8 @@ final class RunnableLinears {
         }
     }
 
-    private static List<Value> zeros(LinearForm.Grouped form, List<Linear> alike, TensorScope step) {
+    private static List<Value> zeros(
+            LinearForm.Grouped form, List<Linear> alike, TensorScope step) {
         List<Value> zeros = new ArrayList<>();
         for (Linear linear : alike) {
             var grouped = (Linear.Grouped) linear;

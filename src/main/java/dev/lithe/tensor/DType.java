@@ -1,11 +1,11 @@
 package dev.lithe.tensor;
 
 import dev.lithe.fault.LitheException;
-
 import java.util.Arrays;
 import java.util.stream.Collectors;
 
-/// Element types as safetensors names them, with their width in bytes and libtorch's number for them.
+/// Element types as safetensors names them, with their width in bytes and libtorch's number for
+/// them.
 public enum DType {
     U8(1, 0),
     I8(1, 1),
@@ -63,7 +63,8 @@ public enum DType {
                 return dtype;
             }
         }
-        throw LitheException.badInput("libtorch's element type %d is not one that Lithe stores", code);
+        throw LitheException.badInput(
+                "libtorch's element type %d is not one that Lithe stores", code);
     }
 
     /// The type that safetensors calls `name`; `where` names the tensor in the error.

@@ -6,9 +6,7 @@ import ai.djl.pytorch.engine.PtSymbolBlock;
 import ai.djl.pytorch.jni.IValue;
 import ai.djl.pytorch.jni.IValueUtils;
 import ai.djl.pytorch.jni.JniUtils;
-
 import dev.lithe.fault.LitheException;
-
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -20,15 +18,18 @@ import java.util.zip.CRC32;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
-/// The numerical code: every file of `src/main/torchscript`, assembled into one TorchScript module and loaded once.
+/// The numerical code: every file of `src/main/torchscript`, assembled into one TorchScript module
+/// and loaded once.
 ///
-/// A TorchScript archive is a zip of four stored entries: the pickled (empty) object, its constants, the operator-schema
-/// version, and the source text, which libtorch compiles. Python is not involved.
+/// A TorchScript archive is a zip of four stored entries: the pickled (empty) object, its
+/// constants, the operator-schema version, and the source text, which libtorch compiles. Python is
+/// not involved.
 final class Kernels {
     private static final List<String> FILES =
             List.of("tensor", "linear", "decoder", "quantize", "evaluate");
 
-    /// `class M` with an empty constructor and the attribute `training = False`, in pickle protocol 2.
+    /// `class M` with an empty constructor and the attribute `training = False`, in pickle protocol
+    /// 2.
     private static final byte[] OBJECT = pickledObject();
 
     private static final byte[] NO_CONSTANTS = {(byte) 0x80, 2, ')', '.'};
@@ -68,7 +69,9 @@ final class Kernels {
                     case String text -> IValue.from(text);
                     case long[] list -> IValue.listFrom(list);
                     case double[] list -> IValue.listFrom(list);
-                    default -> throw new IllegalArgumentException("no kernel takes a " + argument.getClass());
+                    default ->
+                            throw new IllegalArgumentException(
+                                    "no kernel takes a " + argument.getClass());
                 };
         if (!(argument instanceof Value)) {
             temporary.add(made);
@@ -90,22 +93,26 @@ final class Kernels {
         try (var archive = new ByteArrayInputStream(archive(source()))) {
             return JniUtils.loadModule(manager, archive, false, false);
         } catch (IOException | EngineException e) {
-            throw LitheException.internal("the TorchScript kernels do not compile: " + e.getMessage(), e);
+            throw LitheException.internal(
+                    "the TorchScript kernels do not compile: " + e.getMessage(), e);
         }
     }
 
     /// One class whose methods are the functions of all files, each line indented by two.
     private static String source() throws IOException {
         var text = new StringBuilder();
-        text.append("class M(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n");
+        text.append(
+                "class M(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n");
         for (String file : FILES) {
-            try (InputStream resource = Kernels.class.getResourceAsStream("/torchscript/" + file + ".py")) {
+            try (InputStream resource =
+                    Kernels.class.getResourceAsStream("/torchscript/" + file + ".py")) {
                 if (resource == null) {
                     throw new IOException("resource torchscript/" + file + ".py is missing");
                 }
                 new String(resource.readAllBytes(), StandardCharsets.UTF_8)
                         .lines()
-                        .forEach(line -> text.append(line.isBlank() ? "" : "  " + line).append('\n'));
+                        .forEach(line ->
+                                text.append(line.isBlank() ? "" : "  " + line).append('\n'));
             }
         }
         return text.toString();

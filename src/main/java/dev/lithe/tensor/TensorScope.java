@@ -6,16 +6,15 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
-
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Owns values: whatever is made through a scope is freed when it closes, in one place and at a known time. Open it in a
-/// try-with-resources for the length of a step; a method that returns values takes the scope that they will live in.
-/// Not safe for use by several threads at once.
+/// Owns values: whatever is made through a scope is freed when it closes, in one place and at a
+/// known time. Open it in a try-with-resources for the length of a step; a method that returns
+/// values takes the scope that they will live in. Not safe for use by several threads at once.
 public final class TensorScope implements AutoCloseable {
     private final PtNDManager manager = Torch.newManager();
     private final List<IValue> handles = new ArrayList<>();
@@ -38,8 +37,8 @@ public final class TensorScope implements AutoCloseable {
 
     /// Runs a method of `src/main/torchscript` and keeps its result here.
     ///
-    /// @param arguments [Value], `Long`/`Integer`, `Double`/`Float`, `Boolean`, `String`, `long[]`, `double[]`, or a
-    ///     `List` of values
+    /// @param arguments [Value], `Long`/`Integer`, `Double`/`Float`, `Boolean`, `String`, `long[]`,
+    ///   `double[]`, or a `List` of values
     public Value call(String method, Object... arguments) {
         return own(Kernels.run(method, arguments));
     }
@@ -61,11 +60,13 @@ public final class TensorScope implements AutoCloseable {
 
     /// A one-dimensional uint8 tensor; the buffer is copied.
     public Value bytes(ByteBuffer buffer) {
-        ByteBuffer direct = ByteBuffer.allocateDirect(buffer.remaining()).put(buffer.duplicate()).flip();
+        ByteBuffer direct =
+                ByteBuffer.allocateDirect(buffer.remaining()).put(buffer.duplicate()).flip();
         return copy(manager.create(direct, new Shape(direct.remaining()), DataType.UINT8));
     }
 
-    /// `alias` reads a Java buffer's memory and holds that buffer only while it is open, so its elements must move.
+    /// `alias` reads a Java buffer's memory and holds that buffer only while it is open, so its
+    /// elements must move.
     private Value copy(PtNDArray alias) {
         try (alias;
                 NDArray copy = alias.duplicate()) {

@@ -4,9 +4,7 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
-
 import dev.lithe.fault.LitheException;
-
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -24,7 +22,8 @@ public final class Torch {
     }
 
     private static Engine start() {
-        // Idle OpenMP threads must sleep, not spin: on shared cores spinning costs a factor of six per step.
+        // Idle OpenMP threads must sleep, not spin: on shared cores spinning costs a factor of six
+        // per step.
         if (System.getenv("OMP_WAIT_POLICY") == null) {
             setEnvironment("OMP_WAIT_POLICY", "PASSIVE");
         }
@@ -36,7 +35,10 @@ public final class Torch {
             return engine;
         } catch (RuntimeException | LinkageError e) {
             throw LitheException.internal(
-                    "libtorch did not start: " + e.getMessage() + "; check DJL_CACHE_DIR and disk space", e);
+                    "libtorch did not start: "
+                            + e.getMessage()
+                            + "; check DJL_CACHE_DIR and disk space",
+                    e);
         }
     }
 
@@ -49,12 +51,16 @@ public final class Torch {
         }
         var signature =
                 FunctionDescriptor.of(
-                        ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.ADDRESS, ValueLayout.JAVA_INT);
+                        ValueLayout.JAVA_INT,
+                        ValueLayout.ADDRESS,
+                        ValueLayout.ADDRESS,
+                        ValueLayout.JAVA_INT);
         try (Arena arena = Arena.ofConfined()) {
             var call = linker.downcallHandle(setenv, signature);
             int _ = (int) call.invokeExact(arena.allocateFrom(name), arena.allocateFrom(value), 1);
         } catch (Throwable e) {
-            throw LitheException.internal("cannot set " + name + " in this process; set it in the shell", e);
+            throw LitheException.internal(
+                    "cannot set " + name + " in this process; set it in the shell", e);
         }
     }
 

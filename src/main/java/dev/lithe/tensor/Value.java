@@ -2,13 +2,12 @@ package dev.lithe.tensor;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.pytorch.jni.IValue;
-
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.List;
 
-/// Something that lives in libtorch: a tensor, or a list or tuple of tensors. It is opaque to Java and valid until its
-/// [TensorScope] closes.
+/// Something that lives in libtorch: a tensor, or a list or tuple of tensors. It is opaque to Java
+/// and valid until its [TensorScope] closes.
 public final class Value {
     private final TensorScope scope;
     private final IValue handle;

@@ -1,9 +1,7 @@
 package dev.lithe.tokenize;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
-
 import dev.lithe.fault.LitheException;
-
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -27,30 +25,44 @@ public final class Tokenizer implements AutoCloseable {
     public static Tokenizer open(Path folder) {
         Path file = folder.resolve("tokenizer.json");
         if (!Files.isRegularFile(file)) {
-            throw LitheException.badInput("%s is missing; Lithe needs the model's fast tokenizer", file);
+            throw LitheException.badInput(
+                    "%s is missing; Lithe needs the model's fast tokenizer", file);
         }
         try (InputStream in = Files.newInputStream(file)) {
             long bytes = Files.size(file);
             if (bytes > MAX_BYTES) {
-                throw LitheException.badInput("%s: %d bytes, the limit is %d", file, bytes, MAX_BYTES);
+                throw LitheException.badInput(
+                        "%s: %d bytes, the limit is %d", file, bytes, MAX_BYTES);
             }
-            var options = Map.of("addSpecialTokens", "true", "truncation", "do_not_truncate", "padding", "false");
+            var options =
+                    Map.of(
+                            "addSpecialTokens",
+                            "true",
+                            "truncation",
+                            "do_not_truncate",
+                            "padding",
+                            "false");
             return new Tokenizer(HuggingFaceTokenizer.newInstance(in, options), file);
         } catch (IOException | RuntimeException e) {
             if (e instanceof LitheException known) {
                 throw known;
             }
-            throw LitheException.badInput("%s is no valid tokenizer: %s", file, firstLine(e)).causedBy(e);
+            throw LitheException.badInput("%s is no valid tokenizer: %s", file, firstLine(e))
+                    .causedBy(e);
         }
     }
 
     private static String firstLine(Exception e) {
-        return String.valueOf(e.getMessage()).lines().findFirst().orElse(e.getClass().getSimpleName());
+        return String.valueOf(e.getMessage())
+                .lines()
+                .findFirst()
+                .orElse(e.getClass().getSimpleName());
     }
 
     /// The ids of `text`.
     ///
-    /// @param specialTokens whether to add what the model expects around a prompt, such as a start token
+    /// @param specialTokens whether to add what the model expects around a prompt, such as a start
+    ///   token
     public int[] encode(String text, boolean specialTokens) {
         long[] ids = tokenizer.encode(text, specialTokens, false).getIds();
         return Arrays.stream(ids).mapToInt(Math::toIntExact).toArray();
