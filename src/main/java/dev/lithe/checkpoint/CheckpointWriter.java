@@ -24,7 +24,6 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.security.DigestOutputStream;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HexFormat;
@@ -297,7 +296,7 @@ public final class CheckpointWriter implements AutoCloseable {
                         partial.resolve(name),
                         StandardOpenOption.CREATE_NEW,
                         StandardOpenOption.WRITE);
-        MessageDigest digest = newDigest();
+        MessageDigest digest = Sha256.digest();
         return new DigestOutputStream(java.nio.channels.Channels.newOutputStream(channel), digest) {
             @Override
             public void close() throws IOException {
@@ -308,14 +307,6 @@ public final class CheckpointWriter implements AutoCloseable {
                 super.close();
             }
         };
-    }
-
-    private static MessageDigest newDigest() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw LitheException.internal("this JDK has no SHA-256", e);
-        }
     }
 
     private static void syncFolder(Path folder) throws IOException {
