@@ -16,7 +16,7 @@ def map_file(self, path: str, bytes: int) -> Tensor:
 
 
 def reinterpret(self, bytes: Tensor, offset: int, dtype: int, shape: List[int]) -> Tensor:
-  # a view of shape `shape` over the bytes from `offset`, without a copy
+  # a view of shape `shape` over the bytes from `offset`, without a copy; `bytes` is a whole storage, no view itself
   like = torch.empty([0], dtype=dtype)
   width = like.element_size()
   stride = annotate(List[int], [])
@@ -49,8 +49,9 @@ def to_long(self, x: Tensor) -> Tensor:
 
 
 def as_bytes(self, x: Tensor) -> Tensor:
+  # set_ itself adds the source's storage offset, but counts it in elements of the source
   y = torch.contiguous(x)
-  return self.reinterpret(y, y.storage_offset() * y.element_size(), 0, [y.numel() * y.element_size()])
+  return torch.set_(torch.empty([0], dtype=0), y, y.storage_offset() * (y.element_size() - 1), [y.numel() * y.element_size()], [1])
 
 
 def dtype_of(self, x: Tensor) -> int:
