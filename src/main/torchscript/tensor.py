@@ -16,7 +16,7 @@ def map_file(self, path: str, bytes: int) -> Tensor:
 
 
 def reinterpret(self, bytes: Tensor, offset: int, dtype: int, shape: List[int]) -> Tensor:
-  # a view of shape `shape` over the bytes from `offset`, without a copy
+  # a view of shape `shape` over the bytes from `offset`, without a copy; `bytes` is a whole storage, no view itself
   like = torch.empty([0], dtype=dtype)
   width = like.element_size()
   stride = annotate(List[int], [])
@@ -54,7 +54,7 @@ def to_long(self, x: Tensor) -> Tensor:
 
 
 def as_bytes(self, x: Tensor) -> Tensor:
-  # set_ counts from y's own offset, in bytes now but in elements there
+  # set_ itself adds the source's storage offset, but counts it in elements of the source
   y = torch.contiguous(x)
   width = y.element_size()
   return self.reinterpret(y, y.storage_offset() * (width - 1), 0, [y.numel() * width])

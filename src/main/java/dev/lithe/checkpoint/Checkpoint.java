@@ -1,6 +1,7 @@
 package dev.lithe.checkpoint;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.fault.LitheException;
@@ -29,7 +30,8 @@ public final class Checkpoint implements AutoCloseable {
     /// `config.json`, the index and `lithe.json` of any real model are far smaller.
     private static final long MAX_JSON_BYTES = 64L << 20;
 
-    private static final JsonMapper JSON = new JsonMapper();
+    private static final JsonMapper JSON =
+            JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
     private final Path folder;
     private final JsonNode config;
@@ -126,6 +128,9 @@ public final class Checkpoint implements AutoCloseable {
     }
 
     private static JsonNode readJson(Path file) {
+        if (!Files.isRegularFile(file)) {
+            throw LitheException.badInput("%s: is missing, or no file", file);
+        }
         try {
             long bytes = Files.size(file);
             if (bytes > MAX_JSON_BYTES) {
