@@ -12,7 +12,6 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.security.DigestOutputStream;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.HexFormat;
@@ -111,7 +110,7 @@ final class PartialFolder implements AutoCloseable {
                         partial.resolve(name),
                         StandardOpenOption.CREATE_NEW,
                         StandardOpenOption.WRITE);
-        MessageDigest digest = newDigest();
+        MessageDigest digest = Sha256.digest();
         return new DigestOutputStream(Channels.newOutputStream(channel), digest) {
             @Override
             public void close() throws IOException {
@@ -122,14 +121,6 @@ final class PartialFolder implements AutoCloseable {
                 super.close();
             }
         };
-    }
-
-    private static MessageDigest newDigest() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw LitheException.internal("this JDK has no SHA-256", e);
-        }
     }
 
     /// Gives the folder the target's name; what was there before is deleted afterwards.
