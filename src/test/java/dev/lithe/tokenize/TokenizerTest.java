@@ -50,6 +50,16 @@ class TokenizerTest {
     }
 
     @Test
+    void idsThatNoTokenHasAreLeftOut() {
+        try (var tokenizer = Tokenizer.open(DEMO)) {
+            int[] ids = tokenizer.encode("a", false);
+            assertThat(tokenizer.decode(ids[0], 1_000_000)).isEqualTo("a");
+            assertThat(tokenizer.decode(ids[0], -1)).isEqualTo("a");
+            assertThat(tokenizer.decode()).isEmpty();
+        }
+    }
+
+    @Test
     void longTextsAreNotCut() {
         try (var tokenizer = Tokenizer.open(DEMO)) {
             assertThat(tokenizer.encode("word ".repeat(20_000), false)).hasSizeGreaterThan(20_000);
