@@ -36,7 +36,7 @@ final class EvaluateCommand implements Callable<Integer> {
             description = "Model folders to compare with it.")
     private List<String> compressed = List.of();
 
-    @Mixin private EvaluationOptions evaluation = new EvaluationOptions();
+    @Mixin private EvaluationOptions evaluation;
 
     @Option(names = "--json", description = "Print report.json instead of the table.")
     private boolean json;
@@ -47,16 +47,18 @@ final class EvaluateCommand implements Callable<Integer> {
             description = "Write report.json and report.md there.")
     private @Nullable Path output;
 
-    @Spec private @Nullable CommandSpec spec;
+    @Spec private CommandSpec spec;
 
     @Override
     public Integer call() {
-        var commandLine = java.util.Objects.requireNonNull(spec).commandLine();
+        var commandLine = spec.commandLine();
         var out = commandLine.getOut();
         var err = commandLine.getErr();
-        Candidate base =
-                Candidate.of("original", original, ModelSource.folder(original));
+        Candidate base = Candidate.of("original", original, ModelSource.folder(original));
         List<Candidate> others = others();
+        if (output != null) {
+            ReportFolder.prepare(output);
+        }
         MeasureOptions options = evaluation.measureOptions(null, err);
         Report report;
         try (var progress = new MeasureProgress(err)) {
@@ -78,17 +80,24 @@ final class EvaluateCommand implements Callable<Integer> {
                 + TerminalTable.of(report).stripTrailing();
     }
 
-    /// One compressed model is `compressed`; several go by their folders' names.
+    /// One compressed model is `compressed`; several go by their folders' names, or by what the
+    /// user called them where folders share a name.
     private List<Candidate> others() {
+        List<Path> folders = compressed.stream().map(ModelSource::folder).toList();
+        List<String> names = folders.stream().map(EvaluateCommand::nameOf).toList();
+        boolean distinct = names.stream().distinct().count() == names.size();
         List<Candidate> others = new ArrayList<>();
-        for (String model : compressed) {
-            Path folder = ModelSource.folder(model);
+        for (int i = 0; i < folders.size(); i++) {
             String name =
-                    compressed.size() == 1
+                    folders.size() == 1
                             ? "compressed"
-                            : String.valueOf(folder.toAbsolutePath().normalize().getFileName());
-            others.add(Candidate.of(name, model, folder));
+                            : distinct ? names.get(i) : compressed.get(i);
+            others.add(Candidate.of(name, compressed.get(i), folders.get(i)));
         }
         return others;
+    }
+
+    private static String nameOf(Path folder) {
+        return String.valueOf(folder.toAbsolutePath().normalize().getFileName());
     }
 }

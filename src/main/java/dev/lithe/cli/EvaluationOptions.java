@@ -56,7 +56,8 @@ final class EvaluationOptions {
             names = "--latency-pairs",
             paramLabel = "N",
             defaultValue = "20",
-            description = "Timed runs of each model, interleaved; 0 skips (default: ${DEFAULT-VALUE}).")
+            description =
+                    "Timed runs of each model, interleaved; 0 skips (default: ${DEFAULT-VALUE}).")
     private int latencyPairs;
 
     @Option(
@@ -108,10 +109,8 @@ final class EvaluationOptions {
         return Arrays.stream(Scoring.values())
                 .filter(value -> value.label().equals(score))
                 .findFirst()
-                .orElseThrow(
-                        () ->
-                                LitheException.badInput(
-                                        "--score %s; it is all or second-half", score));
+                .orElseThrow(() ->
+                        LitheException.badInput("--score %s; it is all or second-half", score));
     }
 
     private void checkGate() {

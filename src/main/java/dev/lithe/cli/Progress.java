@@ -2,6 +2,7 @@ package dev.lithe.cli;
 
 import java.io.PrintStream;
 import java.io.PrintWriter;
+import java.util.Locale;
 import me.tongfei.progressbar.ConsoleProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
@@ -81,13 +82,14 @@ interface Progress extends AutoCloseable {
         @Override
         public void close() {
             err.println(
-                    "%-10s %d/%d%s · %.1f s"
-                            .formatted(
-                                    task,
-                                    done,
-                                    total,
-                                    extra.isEmpty() ? "" : " " + extra,
-                                    (System.nanoTime() - start) / 1e9));
+                    String.format(
+                            Locale.ROOT,
+                            "%-10s %d/%d%s · %.1f s",
+                            task,
+                            done,
+                            total,
+                            extra.isEmpty() ? "" : " " + extra,
+                            (System.nanoTime() - start) / 1e9));
             err.flush();
         }
     }

@@ -13,24 +13,29 @@ import java.util.List;
 /// Runs models over the same windows, the original first, and scores their float32 logits: the loss
 /// of each, and how far each is from the original.
 ///
-/// Memory: logits of one step stay under 256 MiB per model; a window whose logits are larger is
-/// run piece by piece through its cache.
+/// Memory: logits of one step stay under 256 MiB per model; a window whose logits are larger is run
+/// piece by piece through its cache.
 public final class Evaluation {
     private static final long LOGIT_BYTES = 256L << 20;
 
-    /// Beyond this many tokens at once a step gets no faster, only larger.
-    private static final int STEP_TOKENS = 2048;
+    /// Beyond this many tokens at once a step outgrows the processor's caches and gets slower.
+    private static final int STEP_TOKENS = 1024;
 
     private final List<Subject> subjects;
     private final TokenWindows windows;
     private final ProgressListener progress;
+    private final long logitBytes;
     private final List<Tally> tallies = new ArrayList<>();
 
     private Evaluation(
-            List<Subject> subjects, TokenWindows windows, ProgressListener progress) {
+            List<Subject> subjects,
+            TokenWindows windows,
+            ProgressListener progress,
+            long logitBytes) {
         this.subjects = subjects;
         this.windows = windows;
         this.progress = progress;
+        this.logitBytes = logitBytes;
         for (int i = 0; i < subjects.size(); i++) {
             tallies.add(new Tally(windows, i > 0));
         }
@@ -42,8 +47,16 @@ public final class Evaluation {
     /// @throws LitheException where a model's logits are not numbers, or vocabularies differ
     public static List<Scores> run(
             List<Subject> subjects, TokenWindows windows, ProgressListener progress) {
+        return run(subjects, windows, progress, LOGIT_BYTES);
+    }
+
+    static List<Scores> run(
+            List<Subject> subjects,
+            TokenWindows windows,
+            ProgressListener progress,
+            long logitBytes) {
         checkVocabularies(subjects);
-        var evaluation = new Evaluation(subjects, windows, progress);
+        var evaluation = new Evaluation(subjects, windows, progress, logitBytes);
         evaluation.runAll();
         return evaluation.tallies.stream().map(Tally::scores).toList();
     }
@@ -73,12 +86,12 @@ public final class Evaluation {
     }
 
     private int batch() {
-        long byMemory = LOGIT_BYTES / ((long) windows.context() * logitBytes());
+        long byMemory = logitBytes / ((long) windows.context() * bytesPerToken());
         long bySpeed = STEP_TOKENS / windows.context();
         return Math.clamp(Math.min(byMemory, bySpeed), 1, windows.count());
     }
 
-    private int logitBytes() {
+    private int bytesPerToken() {
         ModelSpec spec = subjects.getFirst().decoder().spec();
         return spec.vocabSize() * Float.BYTES;
     }
@@ -87,7 +100,7 @@ public final class Evaluation {
     private void runBatch(int window, int rows) {
         int last = windows.context() - 1;
         int first = windows.scoring().firstPosition(windows.context());
-        int piece = Math.clamp(LOGIT_BYTES / ((long) rows * logitBytes()), 1, last);
+        int piece = Math.clamp(logitBytes / ((long) rows * bytesPerToken()), 1, last);
         try (var scope = TensorScope.open()) {
             List<KvCache> caches = new ArrayList<>();
             for (Subject subject : subjects) {

@@ -34,7 +34,8 @@ public record EvaluationText(String name, String sha256, String content) {
                         "%s holds %d bytes; a text holds 1 to %d", file, bytes, MAX_BYTES);
             }
             byte[] content = Files.readAllBytes(file);
-            return new EvaluationText(file.getFileName().toString(), sha256(content), decode(file, content));
+            return new EvaluationText(
+                    file.getFileName().toString(), sha256(content), decode(file, content));
         } catch (IOException e) {
             throw LitheException.badInput(
                             "%s cannot be read (%s)", file, e.getClass().getSimpleName())
@@ -44,7 +45,8 @@ public record EvaluationText(String name, String sha256, String content) {
 
     private static String decode(Path file, byte[] content) {
         try {
-            String text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(content)).toString();
+            String text =
+                    StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(content)).toString();
             if (text.indexOf('\0') < 0) {
                 return text;
             }

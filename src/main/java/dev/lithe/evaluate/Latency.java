@@ -48,10 +48,7 @@ public final class Latency {
     ///
     /// @param ids where prompts are taken from, spread evenly
     public static Result measure(
-            List<Subject> subjects,
-            int[] ids,
-            LatencyOptions options,
-            ProgressListener progress) {
+            List<Subject> subjects, int[] ids, LatencyOptions options, ProgressListener progress) {
         int positions =
                 subjects.stream()
                         .mapToInt(subject -> subject.decoder().spec().maxPositions())
@@ -133,8 +130,7 @@ public final class Latency {
     private Result result() {
         List<LatencySamples> samples = new ArrayList<>();
         for (int i = 0; i < runs.size(); i++) {
-            samples.add(
-                    new LatencySamples(options.outputTokens(), firstToken[i], perToken[i]));
+            samples.add(new LatencySamples(options.outputTokens(), firstToken[i], perToken[i]));
         }
         LatencySamples again = samples.removeLast();
         return new Result(options, samples, again);

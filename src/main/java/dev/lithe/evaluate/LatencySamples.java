@@ -13,7 +13,8 @@ public record LatencySamples(int outputTokens, double[] firstToken, double[] per
     /// Output tokens per second over all runs, prompts included.
     public double tokensPerSecond() {
         double millis =
-                Arrays.stream(firstToken).sum() + Arrays.stream(perToken).sum() * (outputTokens - 1);
+                Arrays.stream(firstToken).sum()
+                        + Arrays.stream(perToken).sum() * (outputTokens - 1);
         return MILLIS * outputTokens * firstToken.length / millis;
     }
 

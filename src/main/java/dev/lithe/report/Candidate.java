@@ -1,5 +1,7 @@
 package dev.lithe.report;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.lithe.checkpoint.Checkpoint;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -16,8 +18,17 @@ public record Candidate(
         Path folder,
         @Nullable Double compressSeconds,
         @Nullable String recipe) {
-    /// A model of which only the files are known.
+    private static final String NOTES = "lithe.json";
+
+    /// A model of which only the files are known; Lithe's own tell the recipe.
     public static Candidate of(String name, String source, Path folder) {
-        return new Candidate(name, source, folder, null, null);
+        return new Candidate(name, source, folder, null, recipeIn(folder));
+    }
+
+    private static @Nullable String recipeIn(Path folder) {
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+            JsonNode notes = checkpoint.json(NOTES);
+            return notes == null || !notes.has("recipe") ? null : notes.get("recipe").toString();
+        }
     }
 }

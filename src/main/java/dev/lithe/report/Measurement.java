@@ -1,21 +1,14 @@
 package dev.lithe.report;
 
 import dev.lithe.evaluate.Bootstrap;
-import dev.lithe.evaluate.Estimate;
 import dev.lithe.evaluate.Evaluation;
 import dev.lithe.evaluate.EvaluationText;
-import dev.lithe.evaluate.Interval;
 import dev.lithe.evaluate.Latency;
-import dev.lithe.evaluate.LatencySamples;
 import dev.lithe.evaluate.ModelSize;
-import dev.lithe.evaluate.Percentiles;
 import dev.lithe.evaluate.ProgressListener;
-import dev.lithe.evaluate.Quality;
 import dev.lithe.evaluate.Scores;
-import dev.lithe.evaluate.Scores.Divergence;
 import dev.lithe.evaluate.Subject;
 import dev.lithe.evaluate.TokenWindows;
-import dev.lithe.evaluate.Verdict;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
 import dev.lithe.model.ModelSpec;
@@ -64,7 +57,7 @@ public final class Measurement implements AutoCloseable {
         int[] ids = SharedTokens.of(text, candidates.stream().map(Candidate::folder).toList());
         List<ModelSize> sizes = candidates.stream().map(c -> ModelSize.of(c.folder())).toList();
         load();
-        ModelSpec spec = subjects.getFirst().decoder().spec();
+        ModelSpec spec = decoders.getFirst().spec();
         SharedTokens.checkRange(ids, candidates.getFirst().folder(), spec.vocabSize());
         var windows =
                 TokenWindows.of(
@@ -78,15 +71,14 @@ public final class Measurement implements AutoCloseable {
                 options.latency().pairs() == 0
                         ? null
                         : Latency.measure(subjects, ids, options.latency(), progress);
-        List<Report.Variant> variants = new ArrayList<>();
-        for (int i = 0; i < subjects.size(); i++) {
-            variants.add(variant(i, sizes, windows.context(), scores, latency));
-        }
+        var findings =
+                new Findings(candidates, decoders, sizes, windows, scores, latency, options.seed());
         Candidate original = candidates.getFirst();
         return new Report(
                 Report.SCHEMA,
                 new Report.Model(
-                        String.valueOf(original.folder().toAbsolutePath().normalize().getFileName()),
+                        String.valueOf(
+                                original.folder().toAbsolutePath().normalize().getFileName()),
                         spec.architecture(),
                         sizes.getFirst().parameters(),
                         original.source()),
@@ -101,8 +93,8 @@ public final class Measurement implements AutoCloseable {
                         options.seed(),
                         Bootstrap.RESAMPLES,
                         calibration,
-                        latency == null ? null : settings(latency)),
-                variants);
+                        findings.latencySettings()),
+                findings.variants());
     }
 
     private Report.@Nullable Text calibrationText(EvaluationText text) {
@@ -132,106 +124,6 @@ public final class Measurement implements AutoCloseable {
                 .mapToInt(decoder -> decoder.spec().maxPositions())
                 .min()
                 .orElseThrow();
-    }
-
-    private Report.Variant variant(
-            int i,
-            List<ModelSize> sizes,
-            int context,
-            List<Scores> scores,
-            Latency.@Nullable Result latency) {
-        Candidate candidate = candidates.get(i);
-        ModelSize size = sizes.get(i);
-        Decoder decoder = decoders.get(i);
-        Divergence divergence = scores.get(i).divergence();
-        return new Report.Variant(
-                candidate.name(),
-                candidate.source(),
-                size.weightBytes(),
-                size.folderBytes(),
-                size.parameters(),
-                size.bitsPerWeight(),
-                decoder.memoryBytes(),
-                perplexity(scores.get(i), context),
-                divergence == null
-                        ? null
-                        : new Report.Divergence(
-                                Quality.meanDivergence(divergence),
-                                Quality.divergenceP99(divergence)),
-                divergence == null ? null : Quality.sameTop(divergence),
-                latency == null ? null : latency(latency.models().get(i)),
-                candidate.compressSeconds(),
-                candidate.recipe(),
-                size.linears(),
-                decoder.kernels(),
-                i == 0 ? null : ratios(i, sizes, scores, latency));
-    }
-
-    private Report.Perplexity perplexity(Scores scores, int context) {
-        Estimate estimate = Quality.perplexity(scores, options.seed());
-        Interval interval = estimate.interval();
-        return new Report.Perplexity(
-                estimate.value(),
-                scores.scored(),
-                context,
-                interval == null ? null : interval.low(),
-                interval == null ? null : interval.high());
-    }
-
-    private Report.Ratios ratios(
-            int i,
-            List<ModelSize> sizes,
-            List<Scores> scores,
-            Latency.@Nullable Result latency) {
-        double bytes =
-                (double) sizes.get(i).weightBytes() / sizes.getFirst().weightBytes();
-        Estimate perplexity =
-                Quality.perplexityRatio(scores.get(i), scores.getFirst(), options.seed());
-        Report.Noise times =
-                latency == null
-                        ? null
-                        : times(latency.models().get(i), latency.models().getFirst());
-        return new Report.Ratios(
-                new Report.Ratio(bytes, null, null, null),
-                ratio(perplexity, null),
-                times == null ? null : times.ttft(),
-                times == null ? null : times.tpot());
-    }
-
-    private Report.LatencySettings settings(Latency.Result latency) {
-        return new Report.LatencySettings(
-                latency.options().pairs(),
-                latency.options().promptTokens(),
-                latency.options().outputTokens(),
-                times(latency.again(), latency.models().getFirst()));
-    }
-
-    private Report.Noise times(LatencySamples samples, LatencySamples base) {
-        Estimate firstToken = samples.firstTokenRatio(base, options.seed());
-        Estimate perToken = samples.perTokenRatio(base, options.seed());
-        return new Report.Noise(
-                ratio(firstToken, Verdict.of(firstToken.interval())),
-                ratio(perToken, Verdict.of(perToken.interval())));
-    }
-
-    private static Report.Ratio ratio(Estimate estimate, @Nullable Verdict verdict) {
-        Interval interval = estimate.interval();
-        return new Report.Ratio(
-                estimate.value(),
-                interval == null ? null : interval.low(),
-                interval == null ? null : interval.high(),
-                verdict == null ? null : verdict.label());
-    }
-
-    private static Report.Latency latency(LatencySamples samples) {
-        return new Report.Latency(
-                spread(Percentiles.of(samples.firstToken())),
-                spread(Percentiles.of(samples.perToken())),
-                samples.tokensPerSecond());
-    }
-
-    private static Report.Spread spread(Percentiles percentiles) {
-        return new Report.Spread(percentiles.p50(), percentiles.p95(), percentiles.p99());
     }
 
     @Override

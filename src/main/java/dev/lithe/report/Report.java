@@ -174,8 +174,5 @@ public record Report(
 
     /// A ratio with its 95 % interval, null where there is none, and for times the verdict.
     public record Ratio(
-            double value,
-            @Nullable Double low,
-            @Nullable Double high,
-            @Nullable String verdict) {}
+            double value, @Nullable Double low, @Nullable Double high, @Nullable String verdict) {}
 }

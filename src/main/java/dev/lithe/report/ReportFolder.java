@@ -16,6 +16,25 @@ public final class ReportFolder {
 
     private ReportFolder() {}
 
+    /// Makes the folder where it is missing, so that a bad one is known before the long work.
+    ///
+    /// @throws LitheException where nothing can be written there
+    public static void prepare(Path folder) {
+        try {
+            Files.createDirectories(folder);
+            Files.delete(Files.createTempFile(folder, ".report", ".partial"));
+        } catch (IOException e) {
+            throw cannotHold(folder, e);
+        }
+    }
+
+    private static LitheException cannotHold(Path folder, IOException e) {
+        return LitheException.badInput(
+                        "%s cannot hold the report (%s); choose another --output",
+                        folder, e.getClass().getSimpleName())
+                .causedBy(e);
+    }
+
     /// Writes both files, each whole or not at all; the folder is made where it is missing, and
     /// earlier reports in it are replaced.
     public static void write(Report report, Path folder) {
@@ -24,10 +43,7 @@ public final class ReportFolder {
             replace(folder.resolve(JSON), ReportJson.write(report) + "\n");
             replace(folder.resolve(MARKDOWN), ReportMarkdown.of(report));
         } catch (IOException e) {
-            throw LitheException.badInput(
-                            "%s cannot hold the report (%s: %s); choose another --output",
-                            folder, e.getClass().getSimpleName(), e.getMessage())
-                    .causedBy(e);
+            throw cannotHold(folder, e);
         }
     }
 

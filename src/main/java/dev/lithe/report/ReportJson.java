@@ -39,7 +39,8 @@ public final class ReportJson {
                     e.getCause() instanceof LitheException known
                             ? known.getMessage()
                             : e.getOriginalMessage();
-            throw LitheException.badInput("%s is no report of Lithe: %s", where, reason).causedBy(e);
+            throw LitheException.badInput("%s is no report of Lithe: %s", where, reason)
+                    .causedBy(e);
         } catch (JsonProcessingException e) {
             throw LitheException.badInput("%s is no JSON: %s", where, e.getOriginalMessage())
                     .causedBy(e);

@@ -24,7 +24,9 @@ public final class ReportMarkdown {
                 page.append("Recipe: `").append(variant.recipe()).append("`\n\n");
             }
             if (variant.compressSeconds() != null) {
-                page.append("Compressed in %s s.\n\n".formatted(Units.decimal(variant.compressSeconds())));
+                page.append(
+                        "Compressed in %s s.\n\n"
+                                .formatted(Units.decimal(variant.compressSeconds())));
             }
             addTable(page, Comparison.rows(report, variant));
         }
@@ -90,7 +92,15 @@ public final class ReportMarkdown {
         page.append("\n## Latency\n\n");
         addRow(
                 page,
-                List.of("", "first token p50", "p95", "p99", "per token p50", "p95", "p99", "tokens/s"));
+                List.of(
+                        "",
+                        "first token p50",
+                        "p95",
+                        "p99",
+                        "per token p50",
+                        "p95",
+                        "p99",
+                        "tokens/s"));
         page.append("|---|---|---|---|---|---|---|---|\n");
         for (Variant variant : variants) {
             Report.Latency latency = variant.latency();

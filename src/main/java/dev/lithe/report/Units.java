@@ -7,38 +7,34 @@ import java.util.Locale;
 /// Numbers as people read them.
 public final class Units {
     private static final long KILO = 1000;
-    private static final String[] BYTES = {"kB", "MB", "GB", "TB"};
+    private static final String[] PREFIXES = {"", "k", "M", "G", "T"};
+
+    /// 999.6 k is printed as 1.00 M, not as 1000 k.
+    private static final double ROUNDS_UP = 0.5;
+
     private static final double SMALLEST_PLAIN = 1e-5;
     private static final double LARGEST_PLAIN = 1e6;
 
     private Units() {}
 
-    /// `512 B`, `14.4 MB`; a kilobyte is 1000 bytes.
+    /// `512 B`, `14.4 MB`: three significant digits; a kilobyte is 1000 bytes.
     public static String bytes(long bytes) {
-        if (bytes < KILO) {
-            return bytes + " B";
-        }
-        double value = bytes;
-        int unit = -1;
-        // 999.95 would round to 1000.0
-        while (value >= KILO - 0.05 && unit < BYTES.length - 1) {
-            value /= KILO;
-            unit++;
-        }
-        return format("%.1f %s", value, BYTES[unit]);
+        return scaled(bytes) + "B";
     }
 
-    /// `7.2 M`, `260 k`, `950`.
+    /// `7.21 M`, `950`.
     public static String count(long count) {
-        if (count < KILO) {
-            return Long.toString(count);
+        return scaled(count).strip();
+    }
+
+    private static String scaled(double value) {
+        int prefix = 0;
+        while (value >= KILO - ROUNDS_UP && prefix < PREFIXES.length - 1) {
+            value /= KILO;
+            prefix++;
         }
-        if (count < KILO * KILO) {
-            return format("%.0f k", count / 1e3);
-        }
-        return count < KILO * KILO * KILO
-                ? format("%.1f M", count / 1e6)
-                : format("%.2f B", count / 1e9);
+        int decimals = prefix == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+        return format("%." + decimals + "f %s", value, PREFIXES[prefix]);
     }
 
     /// `8 192`: digits in groups of three.
