@@ -56,23 +56,9 @@ class PerplexityAnchorTest {
                 Tokenizer tokenizer = Tokenizer.open(folder)) {
             int[] ids = EvaluationText.read(text).tokenize(tokenizer);
             var windows = TokenWindows.of(ids, CONTEXT, tokens, scoring, decoder.spec().bosToken());
-            long start = System.nanoTime();
-            Scores s =
-                    Evaluation.run(
-                                    List.of(new Subject("model", decoder)),
-                                    windows,
-                                    ProgressListener.NONE)
-                            .getFirst();
-            System.err.println(
-                    "DEBUG "
-                            + folder
-                            + " "
-                            + meanLoss(s)
-                            + " ppl "
-                            + Math.exp(meanLoss(s))
-                            + " tok/s "
-                            + windows.tokens() / ((System.nanoTime() - start) / 1e9));
-            return s;
+            return Evaluation.run(
+                            List.of(new Subject("model", decoder)), windows, ProgressListener.NONE)
+                    .getFirst();
         }
     }
 }
