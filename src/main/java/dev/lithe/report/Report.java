@@ -21,14 +21,14 @@ public record Report(
     public static final String SCHEMA = "lithe.report/v1";
 
     public Report {
-        variants = List.copyOf(variants);
-        if (!schema.equals(SCHEMA)) {
+        if (!SCHEMA.equals(schema)) {
             throw LitheException.badInput(
                     "report schema '%s' is unknown; this Lithe reads %s", schema, SCHEMA);
         }
         if (variants.isEmpty()) {
             throw LitheException.badInput("a report needs at least one variant, the original");
         }
+        variants = List.copyOf(variants);
     }
 
     /// The model that all others are compared with.

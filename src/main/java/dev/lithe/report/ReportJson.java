@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.fault.LitheException;
+import org.jspecify.annotations.Nullable;
 
 /// A report as JSON, and back.
 public final class ReportJson {
@@ -33,7 +34,7 @@ public final class ReportJson {
     /// Reads what [#write] wrote, or a later version with more fields; `where` names it in errors.
     public static Report read(String json, String where) {
         try {
-            return JSON.readValue(json, Report.class);
+            return requireComplete(JSON.readValue(json, Report.class), where);
         } catch (JsonMappingException e) {
             String reason =
                     e.getCause() instanceof LitheException known
@@ -45,5 +46,13 @@ public final class ReportJson {
             throw LitheException.badInput("%s is no JSON: %s", where, e.getOriginalMessage())
                     .causedBy(e);
         }
+    }
+
+    /// Jackson leaves null what a file lacks.
+    private static Report requireComplete(@Nullable Report report, String where) {
+        if (report == null || report.model() == null || report.evaluation() == null) {
+            throw LitheException.badInput("%s is no report of Lithe: parts are missing", where);
+        }
+        return report;
     }
 }

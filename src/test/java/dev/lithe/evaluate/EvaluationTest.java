@@ -110,12 +110,11 @@ class EvaluationTest {
         Path broken = model.write(folder.resolve("broken"), model.config(), tensors);
         Subject original = subject("original", model);
         Subject compressed = new Subject("compressed", open(broken));
-        assertThatThrownBy(
-                        () ->
-                                Evaluation.run(
-                                        List.of(original, compressed),
-                                        windows(2, Scoring.ALL),
-                                        ProgressListener.NONE))
+        assertThatThrownBy(() ->
+                        Evaluation.run(
+                                List.of(original, compressed),
+                                windows(2, Scoring.ALL),
+                                ProgressListener.NONE))
                 .hasMessageContaining("compressed")
                 .hasMessageContaining("broken")
                 .hasMessageContaining("not numbers");
@@ -125,12 +124,11 @@ class EvaluationTest {
     void vocabulariesMustAgree() throws IOException {
         Subject original = subject("original", TinyModel.small());
         Subject other = subject("other", TinyModel.small().vocab(VOCAB + 1));
-        assertThatThrownBy(
-                        () ->
-                                Evaluation.run(
-                                        List.of(original, other),
-                                        windows(2, Scoring.ALL),
-                                        ProgressListener.NONE))
+        assertThatThrownBy(() ->
+                        Evaluation.run(
+                                List.of(original, other),
+                                windows(2, Scoring.ALL),
+                                ProgressListener.NONE))
                 .hasMessageContaining("301")
                 .hasMessageContaining("300");
     }

@@ -48,8 +48,7 @@ class EvaluationTextTest {
     private static void refuse(Path file, String reason) {
         assertThatThrownBy(() -> EvaluationText.read(file))
                 .isInstanceOfSatisfying(
-                        LitheException.class,
-                        e -> assertThat(e.fault()).isEqualTo(Fault.BAD_INPUT))
+                        LitheException.class, e -> assertThat(e.fault()).isEqualTo(Fault.BAD_INPUT))
                 .hasMessageContaining(reason)
                 .hasMessageContaining(file.toString())
                 .hasMessageNotContaining("\n");

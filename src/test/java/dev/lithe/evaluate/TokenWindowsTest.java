@@ -21,7 +21,8 @@ class TokenWindowsTest {
 
     @Test
     void secondHalfStartsWithTheStartTokenAndScoresFromTheMiddleOn() {
-        // llama.cpp with n_ctx = 8: first = 4, the logits at 4, 5, 6 are scored on the ids at 5, 6, 7
+        // llama.cpp with n_ctx = 8: first = 4, the logits at 4, 5, 6 are scored on the ids at 5, 6,
+        // 7
         var windows = TokenWindows.of(ids(16), 8, 100, Scoring.SECOND_HALF, START);
         assertThat(windows.scoredPerWindow()).isEqualTo(3);
         assertThat(windows.inputs(1, 1, 0, 4)).containsExactly(START, 19, 20, 21);
