@@ -12,8 +12,9 @@ public enum Scoring {
             return 0;
         }
     },
-    /// The protocol of llama.cpp's perplexity tool, to compare with it: the first token of a window
-    /// gives way to the start token, and positions n / 2 to n - 2 count.
+    /// The protocol of llama.cpp's perplexity tool, to compare with it: a start token goes before
+    /// the text, the first token of each window gives way to one too, and positions n / 2 to n - 2
+    /// count.
     SECOND_HALF("second-half") {
         @Override
         int firstPosition(int context) {

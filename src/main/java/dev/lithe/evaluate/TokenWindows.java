@@ -22,7 +22,7 @@ public final class TokenWindows {
     /// The windows of the first `limit` ids.
     ///
     /// @param context tokens of a window, at least 2
-    /// @param limit most ids to use
+    /// @param limit most ids to use, a start token before them included
     /// @param startToken the model's start token, or null; [Scoring#SECOND_HALF] needs one
     /// @throws LitheException where not one window can be filled
     public static TokenWindows of(
@@ -38,21 +38,30 @@ public final class TokenWindows {
                             + " bos_token_id; score 'all'",
                     scoring);
         }
-        int used = (int) Math.min(limit, ids.length);
+        int[] stream = scoring == Scoring.SECOND_HALF ? withStart(ids, startToken) : ids;
+        int used = (int) Math.min(limit, stream.length);
         int count = used / context;
         if (count == 0) {
             throw LitheException.badInput(
                     "%s, and a window takes %d; give a longer text or a smaller context",
-                    used < ids.length
+                    used < stream.length
                             ? "the limit is %d tokens".formatted(limit)
-                            : "the text has %d tokens".formatted(used),
+                            : "the text has %d tokens".formatted(ids.length),
                     context);
         }
         return new TokenWindows(
-                Arrays.copyOf(ids, count * context),
+                Arrays.copyOf(stream, count * context),
                 context,
                 scoring,
                 startToken == null ? 0 : startToken);
+    }
+
+    /// llama.cpp puts a start token before the text too, which moves every window by one id.
+    private static int[] withStart(int[] ids, int startToken) {
+        int[] stream = new int[ids.length + 1];
+        stream[0] = startToken;
+        System.arraycopy(ids, 0, stream, 1, ids.length);
+        return stream;
     }
 
     /// How many there are.
