@@ -1,7 +1,10 @@
 package dev.lithe.cli;
 
+import java.io.IOException;
 import java.io.PrintStream;
 import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Locale;
 import me.tongfei.progressbar.ConsoleProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
@@ -11,6 +14,9 @@ import me.tongfei.progressbar.ProgressBarStyle;
 /// Shows on standard error how far a task is: a moving bar on a terminal, elsewhere one line when
 /// the task ends.
 interface Progress extends AutoCloseable {
+    /// A link to the terminal or file, on Linux.
+    Path STANDARD_ERROR = Path.of("/proc/self/fd/2");
+
     /// `n` more units are done; `extra` is shown behind the bar, and may be empty.
     void advance(long n, String extra);
 
@@ -25,8 +31,14 @@ interface Progress extends AutoCloseable {
         return onTerminal() ? new Bar(task, total, System.err) : new Line(task, total, err);
     }
 
+    /// Java tells about standard input and output only; Linux names what standard error is.
     private static boolean onTerminal() {
-        return System.console() != null && System.console().isTerminal();
+        try {
+            String target = Files.readSymbolicLink(STANDARD_ERROR).toString();
+            return target.startsWith("/dev/pts/") || target.startsWith("/dev/tty");
+        } catch (IOException _) {
+            return System.console() != null && System.console().isTerminal();
+        }
     }
 
     /// The moving bar.

@@ -48,7 +48,7 @@ public final class ReportFolder {
     }
 
     private static void replace(Path file, String content) throws IOException {
-        Path temporary = Files.createTempFile(file.getParent(), ".report", ".partial");
+        Path temporary = file.resolveSibling(file.getFileName() + ".partial");
         try {
             Files.writeString(temporary, content);
             Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING);

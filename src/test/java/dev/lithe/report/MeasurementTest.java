@@ -13,6 +13,7 @@ import dev.lithe.compress.RecipeParser;
 import dev.lithe.evaluate.LatencyOptions;
 import dev.lithe.evaluate.ProgressListener;
 import dev.lithe.evaluate.Scoring;
+import dev.lithe.fault.LitheException;
 import dev.lithe.report.Report.Variant;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -130,7 +131,7 @@ class MeasurementTest {
 
     private void refuse(Path model, List<Path> others, MeasureOptions options, String... reasons) {
         assertThatThrownBy(() -> measure(model, others, options))
-                .isInstanceOf(dev.lithe.fault.LitheException.class)
+                .isInstanceOf(LitheException.class)
                 .hasMessageContainingAll(reasons)
                 .hasMessageNotContaining("\n");
     }
