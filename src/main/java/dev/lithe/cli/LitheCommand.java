@@ -12,7 +12,12 @@ import picocli.CommandLine.ScopeType;
         scope = ScopeType.INHERIT,
         synopsisSubcommandLabel = "COMMAND",
         description = "Makes a language model smaller, shows what that cost, and serves it.",
-        subcommands = {CompressCommand.class, InspectCommand.class, TechniquesCommand.class})
+        subcommands = {
+            CompressCommand.class,
+            EvaluateCommand.class,
+            InspectCommand.class,
+            TechniquesCommand.class
+        })
 final class LitheCommand implements Runnable {
     @picocli.CommandLine.Spec private picocli.CommandLine.Model.CommandSpec spec;
 
