@@ -1,8 +1,11 @@
 # Moving tensors between disk, Java and libtorch. dtype arguments are libtorch's numbers (see DType.java).
 
 
-def new_list(self) -> List[Tensor]:
-  return annotate(List[Tensor], [])
+def new_list(self, x: Tensor) -> List[Tensor]:
+  # not from a literal []: the graph optimizer would hand out one and the same list every time
+  list = [x]
+  list.clear()
+  return list
 
 
 def append(self, list: List[Tensor], x: Tensor) -> List[Tensor]:

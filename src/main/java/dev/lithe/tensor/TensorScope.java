@@ -92,7 +92,8 @@ public final class TensorScope implements AutoCloseable {
 
     /// A list of tensors, as kernels take it; kept once, it costs nothing per call.
     public Value list(List<Value> tensors) {
-        Value list = call("new_list");
+        Value list =
+                call("new_list", tensors.isEmpty() ? tensor(new float[1], 1) : tensors.getFirst());
         for (Value tensor : tensors) {
             list = call("append", list, tensor);
         }

@@ -45,9 +45,7 @@ public final class Torch {
         System.setProperty("ai.djl.offline", System.getProperty("ai.djl.offline", "true"));
         System.setProperty("OPT_OUT_TRACKING", "true");
         try {
-            Engine engine = Engine.getEngine(NAME);
-            JniUtils.setGraphExecutorOptimize(false);
-            return engine;
+            return Engine.getEngine(NAME);
         } catch (RuntimeException | LinkageError e) {
             throw LitheException.internal(
                     "libtorch did not start: "
