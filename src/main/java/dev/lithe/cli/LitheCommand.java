@@ -12,7 +12,7 @@ import picocli.CommandLine.ScopeType;
         scope = ScopeType.INHERIT,
         synopsisSubcommandLabel = "COMMAND",
         description = "Makes a language model smaller, shows what that cost, and serves it.",
-        subcommands = {})
+        subcommands = {BenchCommand.class, GenerateCommand.class, ServeCommand.class})
 final class LitheCommand implements Runnable {
     @picocli.CommandLine.Spec private picocli.CommandLine.Model.CommandSpec spec;
 
