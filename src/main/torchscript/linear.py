@@ -52,25 +52,34 @@ def project(self, x: Tensor, slot: int, w: List[Tensor], parts: List[int], slots
 
 
 def unpack(self, packed: Tensor, bits: int, k: int) -> Tensor:
-  # (N, ceil(K b / 32)) int32, a little-endian bit stream per row -> unsigned codes (N, K) int32
+  # (N, ceil(K b / 32)) int32, a little-endian bit stream per row -> unsigned codes (N, K) int32; in slices of rows, since
+  # the bits take four bytes each on the way
   n = packed.size(0)
-  bytes = torch.reshape(self.as_bytes(packed), [n, -1, 1])  # (N, words * 4, 1)
-  shift = torch.arange(8, dtype=0)
-  bit = torch.bitwise_and(torch.bitwise_right_shift(bytes, shift), 1)  # (N, words * 4, 8)
-  bit = torch.reshape(torch.reshape(bit, [n, -1])[:, :k * bits], [n, k, bits]).to(3)
-  return torch.sum(torch.bitwise_left_shift(bit, torch.arange(bits, dtype=3)), [2], dtype=3)
+  slice = max(1, 262144 // k)
+  codes = annotate(List[Tensor], [])
+  for first in range(0, n, slice):
+    bytes = torch.reshape(self.as_bytes(packed[first:first + slice]), [-1, packed.size(1) * 4, 1])
+    bit = torch.bitwise_and(torch.bitwise_right_shift(bytes, torch.arange(8, dtype=0)), 1)  # (n, words * 4, 8)
+    bit = torch.reshape(torch.reshape(bit, [bit.size(0), -1])[:, :k * bits], [bit.size(0), k, bits]).to(3)
+    codes.append(torch.sum(torch.bitwise_left_shift(bit, torch.arange(bits, dtype=3)), [2], dtype=3))
+  return torch.cat(codes, 0)
 
 
 def pack(self, codes: Tensor, bits: int) -> Tensor:
   # unsigned codes (N, K) -> (N, ceil(K b / 32)) int32
   n = codes.size(0)
   k = codes.size(1)
-  bit = torch.bitwise_and(torch.bitwise_right_shift(torch.unsqueeze(codes.to(3), 2), torch.arange(bits, dtype=3)), 1)
-  bit = torch.reshape(bit, [n, k * bits])
-  bit = torch.constant_pad_nd(bit, [0, (32 - k * bits % 32) % 32], 0)
-  bit = torch.reshape(bit, [n, -1, 8])
-  byte = torch.sum(torch.bitwise_left_shift(bit, torch.arange(8, dtype=3)), [2], dtype=3).to(0)  # (N, words * 4)
-  return self.reinterpret(torch.contiguous(byte), 0, 3, [n, byte.size(1) // 4])
+  slice = max(1, 262144 // k)
+  words = annotate(List[Tensor], [])
+  for first in range(0, n, slice):
+    code = torch.unsqueeze(codes[first:first + slice].to(3), 2)
+    bit = torch.bitwise_and(torch.bitwise_right_shift(code, torch.arange(bits, dtype=3)), 1)
+    bit = torch.reshape(bit, [-1, k * bits])
+    bit = torch.constant_pad_nd(bit, [0, (32 - k * bits % 32) % 32], 0)
+    bit = torch.reshape(bit, [bit.size(0), -1, 8])
+    byte = torch.sum(torch.bitwise_left_shift(bit, torch.arange(8, dtype=3)), [2], dtype=3).to(0)  # (n, words * 4)
+    words.append(self.reinterpret(torch.contiguous(byte), 0, 3, [byte.size(0), byte.size(1) // 4]))
+  return torch.cat(words, 0)
 
 
 def dequantize(self, codes: Tensor, scale: Tensor, zero: Optional[Tensor], bits: int) -> Tensor:

@@ -3,7 +3,7 @@
 
 
 def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, scale_dtype: int) -> List[Tensor]:
-  # w (N, K) -> signed q (N, K) int32, scale (N, K / group), and zero (N, K / group) int32 when asymmetric.
+  # w (N, K) -> signed q (N, K) int8, scale (N, K / group), and zero (N, K / group) int32 when asymmetric.
   # steps = 0 takes each group's range as it is. Rows go in slices that stay in the cache.
   n = w.size(0)
   k = w.size(1)
@@ -18,7 +18,7 @@ def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, sca
       z = torch.zeros_like(s)
     else:
       s, z = self.asymmetric_scale(x, bits, steps, scale_dtype)
-    q.append(torch.reshape(self.quantize_group(x, s, z, bits), [-1, k]).to(3))
+    q.append(torch.reshape(self.quantize_group(x, s, z, bits), [-1, k]).to(1))
     scale.append(torch.squeeze(s, 2))
     zero.append(torch.squeeze(z, 2).to(3))
   if symmetric:
@@ -83,7 +83,7 @@ def asymmetric_scale(self, x: Tensor, bits: int, steps: int, scale_dtype: int) -
 
 def pack_codes(self, q: Tensor, bits: int) -> Tensor:
   # signed q -> packed u = q + 2^(b-1), as compressed-tensors' pack-quantized stores it
-  return self.pack(q + 2 ** (bits - 1), bits)
+  return self.pack(q.to(3) + 2 ** (bits - 1), bits)
 
 
 def pack_zero(self, zero: Tensor, bits: int) -> Tensor:

@@ -16,7 +16,7 @@ def map_file(self, path: str, bytes: int) -> Tensor:
 
 
 def reinterpret(self, bytes: Tensor, offset: int, dtype: int, shape: List[int]) -> Tensor:
-  # a view of shape `shape` over the bytes from `offset`, without a copy
+  # a view of shape `shape` over the bytes from `offset`, without a copy; `bytes` is a whole storage, no view itself
   like = torch.empty([0], dtype=dtype)
   width = like.element_size()
   stride = annotate(List[int], [])
@@ -40,6 +40,11 @@ def cast(self, x: Tensor, dtype: int) -> Tensor:
   return x.to(dtype)
 
 
+def count_overflow(self, x: Tensor, dtype: int) -> int:
+  # finite elements that the type cannot hold
+  return int(torch.sum(torch.isfinite(x) & ~torch.isfinite(x.to(dtype))))
+
+
 def to_float(self, x: Tensor) -> Tensor:
   return torch.contiguous(x.to(6))
 
@@ -49,8 +54,10 @@ def to_long(self, x: Tensor) -> Tensor:
 
 
 def as_bytes(self, x: Tensor) -> Tensor:
+  # set_ itself adds the source's storage offset, but counts it in elements of the source
   y = torch.contiguous(x)
-  return self.reinterpret(y, y.storage_offset() * y.element_size(), 0, [y.numel() * y.element_size()])
+  width = y.element_size()
+  return self.reinterpret(y, y.storage_offset() * (width - 1), 0, [y.numel() * width])
 
 
 def dtype_of(self, x: Tensor) -> int:
@@ -72,8 +79,8 @@ def rows(self, x: Tensor, first: int, last: int) -> Tensor:
   return x[first:last]
 
 
-def all_finite(self, x: Tensor) -> bool:
-  return bool(torch.all(torch.isfinite(x)))
+def count_not_finite(self, x: Tensor) -> int:
+  return int(torch.sum(~torch.isfinite(x)))
 
 
 def none(self) -> Optional[Tensor]:

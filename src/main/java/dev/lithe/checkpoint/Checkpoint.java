@@ -1,6 +1,7 @@
 package dev.lithe.checkpoint;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.fault.LitheException;
@@ -15,6 +16,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
@@ -28,13 +30,15 @@ public final class Checkpoint implements AutoCloseable {
     /// `config.json`, the index and `lithe.json` of any real model are far smaller.
     private static final long MAX_JSON_BYTES = 64L << 20;
 
-    private static final JsonMapper JSON = new JsonMapper();
+    private static final JsonMapper JSON =
+            JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
     private final Path folder;
     private final JsonNode config;
     private final Map<String, TensorEntry> entries;
-    private final TensorScope scope = TensorScope.open();
     private final Map<Path, Value> mapped = new HashMap<>();
+    private @Nullable TensorScope
+            scope; // opened with the first tensor, so that reading headers does not start libtorch
 
     private Checkpoint(Path folder, JsonNode config, Map<String, TensorEntry> entries) {
         this.folder = folder;
@@ -124,6 +128,9 @@ public final class Checkpoint implements AutoCloseable {
     }
 
     private static JsonNode readJson(Path file) {
+        if (!Files.isRegularFile(file)) {
+            throw LitheException.badInput("%s: is missing, or no file", file);
+        }
         try {
             long bytes = Files.size(file);
             if (bytes > MAX_JSON_BYTES) {
@@ -186,12 +193,7 @@ public final class Checkpoint implements AutoCloseable {
     /// while `into` and this checkpoint are open.
     public Value load(String name, TensorScope into) {
         TensorEntry entry = entry(name);
-        Value file =
-                mapped.computeIfAbsent(
-                        entry.file(),
-                        path ->
-                                scope.call(
-                                        "map_file", path.toAbsolutePath().toString(), size(path)));
+        Value file = mapped.computeIfAbsent(entry.file(), this::map);
         long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
         boolean aligned = entry.offset() % entry.dtype().bytes() == 0;
         return into.call(
@@ -200,6 +202,13 @@ public final class Checkpoint implements AutoCloseable {
                 entry.offset(),
                 entry.dtype().code(),
                 shape);
+    }
+
+    private Value map(Path file) {
+        if (scope == null) {
+            scope = TensorScope.open();
+        }
+        return scope.call("map_file", file.toAbsolutePath().toString(), size(file));
     }
 
     private static long size(Path file) {
@@ -211,6 +220,16 @@ public final class Checkpoint implements AutoCloseable {
         }
     }
 
+    /// The sha256 of every file that holds tensors, by file name.
+    public Map<String, String> sha256() {
+        Map<String, String> hashes = new TreeMap<>();
+        entries.values().stream()
+                .map(TensorEntry::file)
+                .distinct()
+                .forEach(file -> hashes.put(file.getFileName().toString(), Sha256.of(file)));
+        return hashes;
+    }
+
     /// Bytes of all tensors on disk, headers and other files aside.
     public long tensorBytes() {
         return entries.values().stream().mapToLong(TensorEntry::bytes).sum();
@@ -218,6 +237,8 @@ public final class Checkpoint implements AutoCloseable {
 
     @Override
     public void close() {
-        scope.close();
+        if (scope != null) {
+            scope.close();
+        }
     }
 }

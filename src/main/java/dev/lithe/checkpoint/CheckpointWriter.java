@@ -17,20 +17,16 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
-import java.security.DigestOutputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
-import java.util.HexFormat;
+import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
-import java.util.TreeMap;
+import java.util.Set;
+import java.util.function.Supplier;
 
 /// Writes a model folder so that it appears whole or not at all.
 ///
@@ -38,31 +34,34 @@ import java.util.TreeMap;
 /// safetensors files of at most [#MAX_SHARD_BYTES], each flushed to the disk; [#finish] renames the
 /// folder to its final name as its last act. Closing without finishing removes what was written;
 /// after a crash only the `.partial` folder is left, and the next writer of the same target
-/// replaces it.
+/// replaces it. A second writer of the same target is refused while the first is at work.
 public final class CheckpointWriter implements AutoCloseable {
     /// As the hub's tools cut their shards.
     static final long MAX_SHARD_BYTES = 5_000_000_000L;
 
     private static final int COPY_BYTES = 8 << 20;
 
+    /// Larger tensors are brought into Java by rows.
+    private static final long MAX_COPY_BYTES = 1L << 30;
+
     private static final JsonMapper JSON =
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
 
     private final Path target;
-    private final Path partial;
+    private final PartialFolder partial;
     private final Path spool;
     private final FileChannel spoolChannel;
     private final List<TensorEntry> entries = new ArrayList<>();
-    private final Map<String, String> sha256 = new TreeMap<>();
+    private final Set<String> names = new HashSet<>();
     private final long maxShardBytes;
-    private boolean finished;
 
-    private CheckpointWriter(
-            Path target, Path partial, Path spool, FileChannel channel, long maxShardBytes) {
+    private CheckpointWriter(Path target, PartialFolder partial, long maxShardBytes)
+            throws IOException {
         this.target = target;
         this.partial = partial;
-        this.spool = spool;
-        this.spoolChannel = channel;
+        this.spool = partial.path().resolve("tensors.spool");
+        this.spoolChannel =
+                FileChannel.open(spool, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
         this.maxShardBytes = maxShardBytes;
     }
 
@@ -73,18 +72,16 @@ public final class CheckpointWriter implements AutoCloseable {
 
     static CheckpointWriter open(Path target, boolean replace, long maxShardBytes) {
         Path absolute = target.toAbsolutePath().normalize();
-        checkTarget(absolute, replace);
-        Path partial = absolute.resolveSibling(absolute.getFileName() + ".partial");
         try {
-            deleteTree(partial);
-            Files.createDirectories(partial);
-            Path spool = partial.resolve("tensors.spool");
-            var channel =
-                    FileChannel.open(
-                            spool, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-            return new CheckpointWriter(absolute, partial, spool, channel, maxShardBytes);
+            PartialFolder partial = PartialFolder.open(absolute, replace);
+            try {
+                return new CheckpointWriter(absolute, partial, maxShardBytes);
+            } catch (IOException e) {
+                partial.close();
+                throw e;
+            }
         } catch (IOException e) {
-            throw LitheException.badInput("%s cannot be written: %s", partial, e.getMessage())
+            throw LitheException.badInput("%s cannot be written: %s", absolute, e.getMessage())
                     .causedBy(e);
         }
     }
@@ -92,52 +89,50 @@ public final class CheckpointWriter implements AutoCloseable {
     /// Refuses a target that is in the way: anything that exists and may not be replaced, and any
     /// folder that does not look like a model of Lithe.
     public static void checkTarget(Path target, boolean replace) {
-        if (!Files.exists(target)) {
+        PartialFolder.checkTarget(target, replace);
+    }
+
+    /// Appends a tensor; each name once.
+    public void write(String name, Value tensor) {
+        List<Long> shape = Arrays.stream(tensor.shape()).boxed().toList();
+        long bytes = tensor.bytes();
+        if (shape.isEmpty() || bytes <= MAX_COPY_BYTES) {
+            write(name, tensor.dtype(), shape, List.of(tensor::rawBytes));
             return;
         }
-        if (!replace) {
-            throw LitheException.badInput(
-                    "%s exists; choose another --output, or add --force", target);
+        List<Supplier<ByteBuffer>> pieces = new ArrayList<>();
+        long step = Math.max(1, MAX_COPY_BYTES / (bytes / shape.getFirst()));
+        for (long first = 0; first < shape.getFirst(); first += step) {
+            long from = first;
+            long to = Math.min(shape.getFirst(), first + step);
+            pieces.add(() -> rows(tensor, from, to));
         }
-        if (!Files.exists(target.resolve("lithe.json"))) {
-            throw LitheException.badInput(
-                    "%s exists and was not written by Lithe, so --force will not replace it; choose another --output",
-                    target);
+        write(name, tensor.dtype(), shape, pieces);
+    }
+
+    private static ByteBuffer rows(Value tensor, long from, long to) {
+        try (var scope = TensorScope.open()) {
+            return scope.call("rows", tensor, from, to).rawBytes();
         }
     }
 
-    /// Appends a tensor.
-    public void write(String name, Value tensor) {
-        DType dtype = tensor.dtype();
-        long[] shape = tensor.shape();
-        List<Long> sizes = new ArrayList<>();
-        for (long size : shape) {
-            sizes.add(size);
+    /// Appends a tensor whose bytes come in `pieces`, each made when its turn comes.
+    void write(String name, DType dtype, List<Long> shape, List<Supplier<ByteBuffer>> pieces) {
+        if (!names.add(name)) {
+            throw LitheException.of(Fault.INTERNAL, "tensor '%s' is written twice", name);
         }
         try {
             long offset = spoolChannel.position();
-            long bytes = tensor.bytes();
-            if (shape.length == 0 || bytes <= Integer.MAX_VALUE / 2) {
-                append(tensor);
-            } else {
-                long rowBytes = bytes / shape[0];
-                long step = Math.max(1, (Integer.MAX_VALUE / 2) / rowBytes);
-                for (long row = 0; row < shape[0]; row += step) {
-                    try (var scope = TensorScope.open()) {
-                        append(scope.call("rows", tensor, row, Math.min(shape[0], row + step)));
-                    }
+            for (Supplier<ByteBuffer> piece : pieces) {
+                ByteBuffer bytes = piece.get();
+                while (bytes.hasRemaining()) {
+                    int _ = spoolChannel.write(bytes);
                 }
             }
-            entries.add(new TensorEntry(name, dtype, sizes, spool, offset, bytes));
+            long bytes = spoolChannel.position() - offset;
+            entries.add(new TensorEntry(name, dtype, shape, spool, offset, bytes));
         } catch (IOException e) {
             throw failed(e);
-        }
-    }
-
-    private void append(Value tensor) throws IOException {
-        ByteBuffer bytes = tensor.rawBytes();
-        while (bytes.hasRemaining()) {
-            int _ = spoolChannel.write(bytes);
         }
     }
 
@@ -149,7 +144,7 @@ public final class CheckpointWriter implements AutoCloseable {
     /// Copies a file of another folder, such as the tokenizer.
     public void copy(Path file) {
         try (InputStream in = Files.newInputStream(file);
-                OutputStream out = create(file.getFileName().toString())) {
+                OutputStream out = partial.create(file.getFileName().toString())) {
             in.transferTo(out);
         } catch (IOException e) {
             throw failed(e);
@@ -163,7 +158,7 @@ public final class CheckpointWriter implements AutoCloseable {
 
     /// Writes a text file.
     public void text(String name, String content) {
-        try (OutputStream out = create(name)) {
+        try (OutputStream out = partial.create(name)) {
             out.write(content.getBytes(StandardCharsets.UTF_8));
         } catch (IOException e) {
             throw failed(e);
@@ -180,36 +175,12 @@ public final class CheckpointWriter implements AutoCloseable {
             assemble();
             Files.delete(spool);
             ObjectNode files = lithe.putObject("files");
-            sha256.forEach((name, hash) -> files.putObject(name).put("sha256", hash));
+            partial.sha256().forEach((name, hash) -> files.putObject(name).put("sha256", hash));
             json("lithe.json", lithe);
-            syncFolder(partial);
-            publish();
-            finished = true;
+            partial.publish();
             return target;
         } catch (IOException e) {
             throw failed(e);
-        }
-    }
-
-    private void publish() throws IOException {
-        Path old = target.resolveSibling(target.getFileName() + ".replaced");
-        deleteTree(old);
-        boolean replaces = Files.exists(target);
-        if (replaces) {
-            move(target, old);
-        }
-        move(partial, target);
-        syncFolder(target.getParent());
-        if (replaces) {
-            deleteTree(old);
-        }
-    }
-
-    private static void move(Path from, Path to) throws IOException {
-        try {
-            Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
-        } catch (AtomicMoveNotSupportedException e) {
-            Files.move(from, to);
         }
     }
 
@@ -261,7 +232,7 @@ public final class CheckpointWriter implements AutoCloseable {
         }
         byte[] json = compact(header);
         int padded = (json.length + 7) / 8 * 8;
-        try (OutputStream out = create(name);
+        try (OutputStream out = partial.create(name);
                 FileChannel source = FileChannel.open(spool, StandardOpenOption.READ)) {
             out.write(
                     ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(padded).array());
@@ -289,41 +260,6 @@ public final class CheckpointWriter implements AutoCloseable {
         }
     }
 
-    /// A stream into a new file of the folder, which is hashed as it is written and flushed to the
-    /// disk when closed.
-    private OutputStream create(String name) throws IOException {
-        FileChannel channel =
-                FileChannel.open(
-                        partial.resolve(name),
-                        StandardOpenOption.CREATE_NEW,
-                        StandardOpenOption.WRITE);
-        MessageDigest digest = newDigest();
-        return new DigestOutputStream(java.nio.channels.Channels.newOutputStream(channel), digest) {
-            @Override
-            public void close() throws IOException {
-                if (channel.isOpen()) {
-                    channel.force(true);
-                    sha256.put(name, HexFormat.of().formatHex(digest.digest()));
-                }
-                super.close();
-            }
-        };
-    }
-
-    private static MessageDigest newDigest() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw LitheException.internal("this JDK has no SHA-256", e);
-        }
-    }
-
-    private static void syncFolder(Path folder) throws IOException {
-        try (var channel = FileChannel.open(folder, StandardOpenOption.READ)) {
-            channel.force(true);
-        }
-    }
-
     private static String pretty(JsonNode content) {
         try {
             return JSON.writeValueAsString(content);
@@ -340,29 +276,15 @@ public final class CheckpointWriter implements AutoCloseable {
         return LitheException.of(
                         Fault.INTERNAL,
                         "writing %s failed: %s; is the disk full?",
-                        partial,
+                        partial.path(),
                         e.getMessage())
                 .causedBy(e);
     }
 
-    private static void deleteTree(Path folder) throws IOException {
-        if (!Files.exists(folder)) {
-            return;
-        }
-        try (var paths = Files.walk(folder)) {
-            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
-                Files.delete(path);
-            }
-        }
-    }
-
     @Override
     public void close() {
-        try {
+        try (partial) {
             spoolChannel.close();
-            if (!finished) {
-                deleteTree(partial);
-            }
         } catch (IOException e) {
             throw failed(e);
         }

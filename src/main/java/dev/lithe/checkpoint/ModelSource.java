@@ -1,7 +1,6 @@
 package dev.lithe.checkpoint;
 
 import dev.lithe.fault.LitheException;
-
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -10,7 +9,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
 
-/// Turns what a user calls a model into a folder: a path, or `demo`, the small model inside the program.
+/// Turns what a user calls a model into a folder: a path, or `demo`, the small model inside the
+/// program.
 public final class ModelSource {
     /// The name of the model inside the program.
     public static final String DEMO = "demo";
@@ -53,8 +53,8 @@ public final class ModelSource {
         return unpackDemo().resolve("calibration.txt");
     }
 
-    /// Memory mapping needs files, so the resources are copied once into the user's cache folder. A size that differs means
-    /// another version of Lithe or a broken copy, and is written anew.
+    /// Memory mapping needs files, so the resources are copied once into the user's cache folder. A
+    /// size that differs means another version of Lithe or a broken copy, and is written anew.
     private static Path unpackDemo() {
         Path folder = cache().resolve(DEMO);
         try {
@@ -84,7 +84,10 @@ public final class ModelSource {
             Path temporary = Files.createTempFile(target.getParent(), name, ".partial");
             Files.copy(in, temporary, StandardCopyOption.REPLACE_EXISTING);
             Files.move(
-                    temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+                    temporary,
+                    target,
+                    StandardCopyOption.ATOMIC_MOVE,
+                    StandardCopyOption.REPLACE_EXISTING);
         }
     }
 

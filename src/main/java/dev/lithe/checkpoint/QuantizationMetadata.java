@@ -9,8 +9,6 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 import org.jspecify.annotations.Nullable;
 
 /// The `quantization_config` of `config.json` in compressed-tensors' form: which modules are
@@ -51,6 +49,9 @@ public final class QuantizationMetadata {
                     "%s: quant_method '%s' is unknown; Lithe reads compressed-tensors",
                     where, method);
         }
+        if (!node.path("config_groups").isObject()) {
+            throw LitheException.badInput("%s: quantization_config has no config_groups", where);
+        }
         for (var field : node.path("config_groups").properties()) {
             JsonNode weights = field.getValue().path("weights");
             groups.add(
@@ -62,7 +63,7 @@ public final class QuantizationMetadata {
     }
 
     private static Scheme scheme(JsonNode group, JsonNode weights, String where) {
-        int bits = weights.path("num_bits").asInt();
+        int bits = integer(weights, "num_bits", where);
         String type = weights.path("type").asText("int");
         String strategy = weights.path("strategy").asText("");
         if (!type.equals("int") || bits < 2 || bits > 8) {
@@ -73,7 +74,7 @@ public final class QuantizationMetadata {
         int groupSize =
                 switch (strategy) {
                     case "channel" -> 0;
-                    case "group" -> weights.path("group_size").asInt();
+                    case "group" -> integer(weights, "group_size", where);
                     default ->
                             throw LitheException.badInput(
                                     "%s: strategy '%s' is unknown; Lithe reads channel and group",
@@ -89,8 +90,29 @@ public final class QuantizationMetadata {
                     "%s: actorder '%s' stores a column order, which Lithe does not read",
                     where, order);
         }
-        boolean dynamic = group.path("input_activations").path("dynamic").asBoolean(false);
-        return new Scheme(bits, weights.path("symmetric").asBoolean(true), groupSize, dynamic);
+        boolean dynamic = flag(group.path("input_activations"), "dynamic", false, where);
+        return new Scheme(bits, flag(weights, "symmetric", true, where), groupSize, dynamic);
+    }
+
+    private static int integer(JsonNode node, String key, String where) {
+        JsonNode value = node.path(key);
+        if (!value.isIntegralNumber() || !value.canConvertToInt()) {
+            throw LitheException.badInput(
+                    "%s: %s is %s; it must be an integer",
+                    where, key, value.isMissingNode() ? "missing" : value);
+        }
+        return value.asInt();
+    }
+
+    private static boolean flag(JsonNode node, String key, boolean fallback, String where) {
+        if (!node.hasNonNull(key)) {
+            return fallback;
+        }
+        if (!node.path(key).isBoolean()) {
+            throw LitheException.badInput(
+                    "%s: %s is %s; it must be true or false", where, key, node.path(key));
+        }
+        return node.path(key).asBoolean();
     }
 
     private static List<String> texts(JsonNode array) {
@@ -120,15 +142,7 @@ public final class QuantizationMetadata {
     /// Whether `pattern` (a module name, its last part, or `re:` and a regular expression) names
     /// `module`.
     public static boolean matches(String pattern, String module) {
-        if (!pattern.startsWith("re:")) {
-            return pattern.equals(module) || module.endsWith("." + pattern);
-        }
-        try {
-            return Pattern.compile(pattern.substring(3)).matcher(module).lookingAt();
-        } catch (PatternSyntaxException e) {
-            throw LitheException.badInput("pattern '%s': %s", pattern, e.getDescription())
-                    .causedBy(e);
-        }
+        return ModulePattern.matches(pattern, module);
     }
 
     /// The `quantization_config` that describes `schemes`.

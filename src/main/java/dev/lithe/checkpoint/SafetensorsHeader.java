@@ -2,6 +2,7 @@ package dev.lithe.checkpoint;
 
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.fault.LitheException;
@@ -11,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
@@ -32,12 +34,18 @@ final class SafetensorsHeader {
     static final long MAX_HEADER_BYTES = 100_000_000;
 
     private static final JsonMapper JSON =
-            JsonMapper.builder().enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION).build();
+            JsonMapper.builder()
+                    .enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION)
+                    .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+                    .build();
 
     private SafetensorsHeader() {}
 
     /// The tensors of `file`, in the order of their bytes.
     static List<TensorEntry> read(Path file) {
+        if (!Files.isRegularFile(file)) {
+            throw LitheException.badInput("%s: is no file; download it again", file);
+        }
         try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
             long fileBytes = channel.size();
             long headerBytes = headerLength(file, channel, fileBytes);

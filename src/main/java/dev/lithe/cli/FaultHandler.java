@@ -1,13 +1,12 @@
 package dev.lithe.cli;
 
 import dev.lithe.fault.LitheException;
-
 import picocli.CommandLine;
 import picocli.CommandLine.IExecutionExceptionHandler;
 import picocli.CommandLine.ParseResult;
 
-/// Turns trouble into one line on standard error and an exit code: 2 for what the user can mend, 3 for a missed quality
-/// gate, 1 for the rest. The stack trace is for `--verbose`.
+/// Turns trouble into one line on standard error and an exit code: 2 for what the user can mend, 3
+/// for a missed quality gate, 1 for the rest. The stack trace is for `--verbose`.
 final class FaultHandler implements IExecutionExceptionHandler {
     private static final int FAILED = 1;
     private static final int BAD_INPUT = 2;

@@ -12,7 +12,14 @@ import picocli.CommandLine.ScopeType;
         scope = ScopeType.INHERIT,
         synopsisSubcommandLabel = "COMMAND",
         description = "Makes a language model smaller, shows what that cost, and serves it.",
-        subcommands = {BenchCommand.class, GenerateCommand.class, ServeCommand.class})
+        subcommands = {
+            BenchCommand.class,
+            CompressCommand.class,
+            GenerateCommand.class,
+            InspectCommand.class,
+            ServeCommand.class,
+            TechniquesCommand.class
+        })
 final class LitheCommand implements Runnable {
     @picocli.CommandLine.Spec private picocli.CommandLine.Model.CommandSpec spec;
 

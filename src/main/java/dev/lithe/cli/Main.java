@@ -1,11 +1,10 @@
 package dev.lithe.cli;
 
 import io.quarkus.runtime.annotations.QuarkusMain;
-
 import picocli.CommandLine;
 
-/// Entry point. Commands run as plain Java; only those that serve start Quarkus, so that help, inspection and compression
-/// neither wait for it nor open a port.
+/// Entry point. Commands run as plain Java; only those that serve start Quarkus, so that help,
+/// inspection and compression neither wait for it nor open a port.
 @QuarkusMain
 public final class Main {
     private Main() {}
@@ -17,7 +16,12 @@ public final class Main {
 
     /// The command line, ready to execute.
     static CommandLine commandLine() {
-        return new CommandLine(new LitheCommand())
+        var root = new LitheCommand();
+        return new CommandLine(root)
+                .setExecutionStrategy(parsed -> {
+                    Logging.configure(root.verbose());
+                    return new CommandLine.RunLast().execute(parsed);
+                })
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setExecutionExceptionHandler(new FaultHandler())
                 .setExitCodeExceptionMapper(FaultHandler::exitCode);

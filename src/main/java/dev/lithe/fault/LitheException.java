@@ -6,18 +6,30 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// The one exception type of Lithe. Its message is a single line that holds the value, the limit
-/// and the next step.
+/// and the next step; line breaks that come in with a value are taken out, and the middle of a
+/// message that a value makes too long.
 public final class LitheException extends RuntimeException {
     private static final long serialVersionUID = 1;
+
+    private static final int MAX_HEAD = 500;
+    private static final int MAX_TAIL = 200;
 
     private final Fault fault;
     private final @Nullable String field;
 
     private LitheException(
             Fault fault, @Nullable String field, String message, @Nullable Throwable cause) {
-        super(message, cause);
+        super(oneLine(message), cause);
         this.fault = fault;
         this.field = field;
+    }
+
+    private static String oneLine(String message) {
+        String line = message.strip().replaceAll("[\\p{Cntrl}\u2028\u2029]+", " ");
+        if (line.length() <= MAX_HEAD + MAX_TAIL) {
+            return line;
+        }
+        return line.substring(0, MAX_HEAD) + " ... " + line.substring(line.length() - MAX_TAIL);
     }
 
     /// A wrong request, option, recipe or file.

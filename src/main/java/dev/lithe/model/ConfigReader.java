@@ -7,7 +7,7 @@ import java.util.List;
 
 /// Reads values of `config.json` and refuses those that no model can have.
 final class ConfigReader {
-    private static final int MAX_COUNT = 1 << 24;
+    static final int MAX_COUNT = 1 << 24;
 
     private final JsonNode node;
     private final String where;
@@ -26,18 +26,27 @@ final class ConfigReader {
     }
 
     ConfigReader section(String key) {
-        return new ConfigReader(node.path(key), where + ": " + key);
+        JsonNode section = node.path(key);
+        if (has(key) && !section.isObject()) {
+            throw LitheException.badInput(
+                    "%s: %s is %s; it must be an object", where, key, section);
+        }
+        return new ConfigReader(section, where + ": " + key);
     }
 
     int count(String key) {
+        return countUpTo(key, MAX_COUNT);
+    }
+
+    int countUpTo(String key, int max) {
         JsonNode value = node.path(key);
         if (!value.isIntegralNumber()
                 || !value.canConvertToInt()
                 || value.asInt() < 1
-                || value.asInt() > MAX_COUNT) {
+                || value.asInt() > max) {
             throw LitheException.badInput(
                     "%s: %s is %s; it must be a count from 1 to %d",
-                    where, key, value.isMissingNode() ? "missing" : value, MAX_COUNT);
+                    where, key, value.isMissingNode() ? "missing" : value, max);
         }
         return value.asInt();
     }
@@ -59,7 +68,14 @@ final class ConfigReader {
     }
 
     boolean flag(String key, boolean fallback) {
-        return has(key) ? node.path(key).asBoolean(fallback) : fallback;
+        if (!has(key)) {
+            return fallback;
+        }
+        if (!node.path(key).isBoolean()) {
+            throw LitheException.badInput(
+                    "%s: %s is %s; it must be true or false", where, key, node.path(key));
+        }
+        return node.path(key).asBoolean();
     }
 
     String text(String key, String fallback) {

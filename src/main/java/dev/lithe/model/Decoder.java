@@ -19,8 +19,7 @@ public final class Decoder implements AutoCloseable {
     private final Value embedding;
     private final Value norms;
     private final Value heads;
-    private final Value cos;
-    private final Value sin;
+    private final RotaryTables rotary;
 
     private Decoder(Checkpoint checkpoint) {
         this.checkpoint = checkpoint;
@@ -34,11 +33,7 @@ public final class Decoder implements AutoCloseable {
         }
         addOutput(reader);
         this.heads = scope.list(spec.heads(), spec.kvHeads(), spec.headDim());
-        Value frequencies = scope.tensor(spec.rotaryFrequencies(), spec.headDim() / 2);
-        List<Value> tables =
-                scope.call("rotary_tables", frequencies, spec.maxPositions()).members();
-        this.cos = tables.get(0);
-        this.sin = tables.get(1);
+        this.rotary = new RotaryTables(spec, scope);
     }
 
     /// Loads the model in `folder`. Weights that a kernel needs in another layout are copied; the
@@ -126,6 +121,7 @@ public final class Decoder implements AutoCloseable {
     /// @return logits, (B, T, V) or (B, 1, V) float32, owned by `into`
     public Value forward(
             Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
+        rotary.cover(cache.capacity());
         return into.call(
                 "forward",
                 ids,
@@ -138,8 +134,8 @@ public final class Decoder implements AutoCloseable {
                 norms,
                 heads,
                 spec.normEpsilon(),
-                cos,
-                sin,
+                rotary.cos(),
+                rotary.sin(),
                 cache.keys(),
                 cache.values());
     }

@@ -7,6 +7,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -31,13 +32,14 @@ public final class LinearReader {
         long n = name.outFeatures();
         long k = name.inFeatures();
         if (name.hasBias()) {
-            expect(name.module() + ".bias", null, n);
+            expectFloat(name.module() + ".bias", n);
         }
         if (checkpoint.has(name.module() + ".weight_packed")) {
             return grouped(name, n, k);
         }
         TensorEntry weight = expect(name.module() + ".weight", null, n, k);
         if (weight.dtype() == DType.I8) {
+            expectNoZeroPoint(name.module());
             return new LinearForm.Int8(expectFloat(name.module() + ".weight_scale", n, 1).dtype());
         }
         if (!weight.dtype().isFloat()) {
@@ -66,10 +68,20 @@ public final class LinearReader {
                         scheme.bits(), scheme.groupSize(), scheme.symmetric(), scaleType);
         expect(name.module() + ".weight_packed", DType.I32, n, form.words(k));
         expectFloat(name.module() + ".weight_scale", n, form.groups(k));
-        if (!scheme.symmetric()) {
+        if (scheme.symmetric()) {
+            expectNoZeroPoint(name.module());
+        } else {
             expect(name.module() + ".weight_zero_point", DType.I32, form.words(n), form.groups(k));
         }
         return form;
+    }
+
+    private void expectNoZeroPoint(String module) {
+        if (checkpoint.has(module + ".weight_zero_point")) {
+            throw LitheException.badInput(
+                    "%s: '%s' has zero points, which a symmetric or 8-bit channel-wise form cannot have",
+                    checkpoint.folder(), module);
+        }
     }
 
     private TensorEntry expectFloat(String tensor, long... shape) {
@@ -84,7 +96,7 @@ public final class LinearReader {
 
     private TensorEntry expect(String tensor, @Nullable DType dtype, long... shape) {
         TensorEntry entry = checkpoint.entry(tensor);
-        List<Long> expected = java.util.Arrays.stream(shape).boxed().toList();
+        List<Long> expected = Arrays.stream(shape).boxed().toList();
         if (!entry.shape().equals(expected)) {
             throw LitheException.badInput(
                     "%s: tensor '%s' has shape %s, config.json asks for %s",

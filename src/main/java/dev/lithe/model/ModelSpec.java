@@ -47,6 +47,9 @@ public record ModelSpec(
         DType dtype) {
     private static final int DEFAULT_POSITIONS = 2048;
 
+    /// Far above any real model, and low enough that naming all tensors costs nothing.
+    private static final int MAX_LAYERS = 10_000;
+
     public ModelSpec {
         eosTokens = List.copyOf(eosTokens);
     }
@@ -69,7 +72,7 @@ public record ModelSpec(
                         vocabSize,
                         hiddenSize,
                         config.count("intermediate_size"),
-                        config.count("num_hidden_layers"),
+                        config.countUpTo("num_hidden_layers", MAX_LAYERS),
                         heads,
                         config.count("num_key_value_heads", heads),
                         config.count("head_dim", Math.max(1, hiddenSize / heads)),
@@ -93,6 +96,11 @@ public record ModelSpec(
                     "%s: %d attention heads cannot share %d key-value heads evenly",
                     where, heads, kvHeads);
         }
+        if ((heads + 2L * kvHeads) * headDim > ConfigReader.MAX_COUNT) {
+            throw LitheException.badInput(
+                    "%s: %d query and %d key-value heads of width %d; together they may be %d wide",
+                    where, heads, kvHeads, headDim, ConfigReader.MAX_COUNT);
+        }
         if (headDim % 2 != 0) {
             throw LitheException.badInput(
                     "%s: head_dim %d is odd; rotary positions need pairs", where, headDim);
@@ -108,17 +116,26 @@ public record ModelSpec(
         String type = rope.text("rope_type", rope.text("type", "default"));
         return switch (type) {
             case "default" -> null;
-            case "llama3" ->
-                    new RopeScaling(
-                            rope.positive("factor", 8),
-                            rope.positive("low_freq_factor", 1),
-                            rope.positive("high_freq_factor", 4),
-                            rope.count("original_max_position_embeddings", 8192));
+            case "llama3" -> llama3(rope, where);
             default ->
                     throw LitheException.badInput(
                             "%s: rope type '%s' is unknown; Lithe knows default and llama3",
                             where, type);
         };
+    }
+
+    private static RopeScaling llama3(ConfigReader rope, String where) {
+        double low = rope.positive("low_freq_factor", 1);
+        double high = rope.positive("high_freq_factor", 4);
+        if (low >= high) {
+            throw LitheException.badInput(
+                    "%s: low_freq_factor %s must be below high_freq_factor %s", where, low, high);
+        }
+        return new RopeScaling(
+                rope.positive("factor", 8),
+                low,
+                high,
+                rope.count("original_max_position_embeddings", 8192));
     }
 
     private static DType dtype(String name, String where) {

@@ -1,5 +1,6 @@
 package dev.lithe.tensor;
 
+import com.fasterxml.jackson.annotation.JsonValue;
 import dev.lithe.fault.LitheException;
 import java.util.Arrays;
 import java.util.stream.Collectors;
@@ -41,7 +42,8 @@ public enum DType {
         return this == F16 || this == BF16 || this == F32 || this == F64;
     }
 
-    /// The name in `config.json` (`float16`, `bfloat16`, ...).
+    /// The name in `config.json` and recipes (`float16`, `bfloat16`, ...).
+    @JsonValue
     public String torchName() {
         return switch (this) {
             case U8 -> "uint8";

@@ -41,8 +41,16 @@ final class Kernels {
         static final PtSymbolBlock MODULE = load(MANAGER);
     }
 
+    private static PtSymbolBlock module() {
+        try {
+            return Loaded.MODULE;
+        } catch (ExceptionInInitializerError e) {
+            throw Torch.unwrap(e);
+        }
+    }
+
     static IValue run(String method, Object... arguments) {
-        PtSymbolBlock module = Loaded.MODULE;
+        PtSymbolBlock module = module();
         IValue[] inputs = new IValue[arguments.length];
         List<IValue> temporary = new ArrayList<>(arguments.length);
         try {

@@ -21,6 +21,21 @@ public final class Torch {
         static final Engine ENGINE = start();
     }
 
+    private static Engine engine() {
+        try {
+            return Started.ENGINE;
+        } catch (ExceptionInInitializerError e) {
+            throw unwrap(e);
+        }
+    }
+
+    /// The reason why a holder class did not initialise, as an exception that callers can handle.
+    static LitheException unwrap(ExceptionInInitializerError e) {
+        return e.getCause() instanceof LitheException known
+                ? known
+                : LitheException.internal("libtorch did not start: " + e.getCause(), e);
+    }
+
     private static Engine start() {
         // Idle OpenMP threads must sleep, not spin: on shared cores spinning costs a factor of six
         // per step.
@@ -68,28 +83,28 @@ public final class Torch {
     /// that first used a tensor calls it before it computes; without it the first steps are
     /// optimized for each new shape, which takes longer than they do.
     public static void useOnThisThread() {
-        Engine _ = Started.ENGINE;
+        Engine _ = engine();
         JniUtils.setGraphExecutorOptimize(false);
     }
 
     static PtNDManager newManager() {
-        Engine _ = Started.ENGINE;
+        Engine _ = engine();
         return (PtNDManager) NDManager.newBaseManager(NAME);
     }
 
     /// libtorch's version, as `2.7.1`.
     public static String version() {
-        return Started.ENGINE.getVersion();
+        return engine().getVersion();
     }
 
     /// What computes: `cpu` or `gpu(0)`.
     public static String device() {
-        return Started.ENGINE.defaultDevice().toString();
+        return engine().defaultDevice().toString();
     }
 
     /// Threads that one operation may use.
     public static int threads() {
-        Engine _ = Started.ENGINE;
+        Engine _ = engine();
         return JniUtils.getNumThreads();
     }
 }

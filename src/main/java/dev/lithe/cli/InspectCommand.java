@@ -1,0 +1,110 @@
+package dev.lithe.cli;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.ModelSource;
+import dev.lithe.model.Architecture;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearReader;
+import dev.lithe.model.ModelSpec;
+import java.io.PrintWriter;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `lithe inspect`: a model's shapes and the form of each linear, from headers alone.
+@Command(
+        name = "inspect",
+        description = "Show a model's shapes and how its weights are stored; checks every header.")
+final class InspectCommand implements Callable<Integer> {
+    @Spec private CommandSpec spec;
+
+    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    private String model = "";
+
+    @Option(names = "--json", description = "Print JSON, with every linear.")
+    private boolean json;
+
+    private record LinearRow(
+            String name, int outFeatures, int inFeatures, String form, long bytes) {}
+
+    private record Inspection(
+            String name,
+            ModelSpec spec,
+            long parameters,
+            long bytesOnDisk,
+            List<LinearRow> linears) {}
+
+    @Override
+    public Integer call() throws JsonProcessingException {
+        try (var checkpoint = Checkpoint.open(ModelSource.folder(model))) {
+            Inspection inspection = inspect(checkpoint);
+            PrintWriter out = spec.commandLine().getOut();
+            if (json) {
+                var mapper =
+                        JsonMapper.builder()
+                                .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
+                                .build();
+                out.println(mapper.writerWithDefaultPrettyPrinter().writeValueAsString(inspection));
+            } else {
+                print(inspection, out);
+            }
+        }
+        return 0;
+    }
+
+    private Inspection inspect(Checkpoint checkpoint) {
+        ModelSpec shapes = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        var reader = new LinearReader(checkpoint);
+        reader.checkAll(shapes);
+        List<LinearRow> rows =
+                Architecture.linears(shapes).stream().map(name -> row(name, reader)).toList();
+        long linears = Architecture.linears(shapes).stream().mapToLong(LinearName::weights).sum();
+        long others =
+                (long) shapes.vocabSize() * shapes.hiddenSize()
+                        + Architecture.norms(shapes).size() * (long) shapes.hiddenSize();
+        return new Inspection(model, shapes, linears + others, checkpoint.tensorBytes(), rows);
+    }
+
+    private static LinearRow row(LinearName name, LinearReader reader) {
+        var form = reader.form(name);
+        return new LinearRow(
+                name.module(),
+                name.outFeatures(),
+                name.inFeatures(),
+                form.label(),
+                form.bytes(name.outFeatures(), name.inFeatures()));
+    }
+
+    private static void print(Inspection inspection, PrintWriter out) {
+        ModelSpec shapes = inspection.spec();
+        out.printf("model        %s · %s%n", inspection.name(), shapes.architecture());
+        out.printf(
+                "size         %s parameters · %s%n",
+                Units.count(inspection.parameters()), Units.bytes(inspection.bytesOnDisk()));
+        out.printf(
+                "shape        %d blocks · hidden %d · intermediate %d · %d heads, %d key-value, of %d%n",
+                shapes.layers(),
+                shapes.hiddenSize(),
+                shapes.intermediateSize(),
+                shapes.heads(),
+                shapes.kvHeads(),
+                shapes.headDim());
+        out.printf(
+                "vocabulary   %d · context %d%s%n",
+                shapes.vocabSize(),
+                shapes.maxPositions(),
+                shapes.tiedEmbeddings() ? " · embeddings tied" : "");
+        Map<String, Integer> forms = new TreeMap<>();
+        inspection.linears().forEach(row -> forms.merge(row.form(), 1, Integer::sum));
+        forms.forEach((form, count) -> out.printf("linears      %d × %s%n", count, form));
+    }
+}

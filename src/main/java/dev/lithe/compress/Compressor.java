@@ -1,0 +1,213 @@
+package dev.lithe.compress;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.checkpoint.QuantizationMetadata;
+import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
+import dev.lithe.compress.Plan.PlannedLinear;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearReader;
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// The driver: carries out a plan, linear by linear, holding one at a time, and writes the finished
+/// model folder.
+public final class Compressor {
+    /// Files of a model folder that the compressed copy takes over as they are.
+    private static final String KEPT_FILES =
+            "tokenizer.*|special_tokens_map\\.json|added_tokens\\.json|generation_config\\.json|vocab\\.json|merges\\.txt"
+                    + "|chat_template.*|LICENSE.*|NOTICE.*|USE_POLICY.*";
+
+    /// Hears of progress.
+    @FunctionalInterface
+    public interface Listener {
+        /// `done` of `total` weights are written; `module` was the last.
+        void progress(long done, long total, String module);
+    }
+
+    private final Plan plan;
+    private final Checkpoint source;
+    private final Listener listener;
+
+    /// A driver for `plan`, which was made from `source`.
+    public Compressor(Plan plan, Checkpoint source, Listener listener) {
+        this.plan = plan;
+        this.source = source;
+        this.listener = listener;
+    }
+
+    /// Compresses into the folder `output`, which appears only when it is complete.
+    ///
+    /// @param replace whether a folder that Lithe wrote earlier may be replaced
+    public Path run(Path output, boolean replace) {
+        requireSpace(output);
+        try (var writer = CheckpointWriter.open(output, replace)) {
+            writeOthers(writer);
+            writeLinears(writer);
+            writer.json("config.json", config());
+            keptFiles().forEach(writer::copy);
+            return writer.finish(lithe());
+        }
+    }
+
+    private void requireSpace(Path output) {
+        Path existing = output.toAbsolutePath();
+        while (!Files.exists(existing)) {
+            existing = existing.getParent();
+        }
+        try {
+            long free = Files.getFileStore(existing).getUsableSpace();
+            long needed = 2 * plan.bytes(source); // the spool and the assembled files
+            if (free < needed) {
+                throw LitheException.badInput(
+                        "%s has %d MB free, this recipe needs %d MB; choose another --output",
+                        existing, free >> 20, needed >> 20);
+            }
+        } catch (IOException e) {
+            throw LitheException.badInput("%s: cannot be written: %s", existing, e.getMessage())
+                    .causedBy(e);
+        }
+    }
+
+    private void writeLinears(CheckpointWriter writer) {
+        var reader = new LinearReader(source);
+        long total = plan.linears().stream().mapToLong(linear -> linear.name().weights()).sum();
+        long done = 0;
+        for (PlannedLinear linear : plan.linears()) {
+            String module = linear.name().module();
+            try (var scope = TensorScope.open()) {
+                Linear result = compress(linear, reader.read(linear.name(), scope), scope);
+                result.tensors()
+                        .forEach((suffix, tensor) ->
+                                write(writer, module + "." + suffix, tensor, scope));
+            }
+            done += linear.name().weights();
+            listener.progress(done, total, module);
+        }
+    }
+
+    private Linear compress(PlannedLinear linear, Linear stored, TensorScope scope) {
+        requireFinite(linear, stored, scope);
+        Linear current = stored;
+        List<Stage<?>> stages = plan.recipe().stages();
+        for (int i = 0; i < stages.size(); i++) {
+            try {
+                current =
+                        stages.get(i)
+                                .apply(linear.name(), current, linear.forms().get(i + 1), scope);
+            } catch (LitheException e) {
+                throw LitheException.of(
+                                e.fault(),
+                                "%s, %s: %s",
+                                linear.name().module(),
+                                stages.get(i).name(),
+                                e.getMessage())
+                        .causedBy(e);
+            }
+        }
+        return current;
+    }
+
+    private void requireFinite(PlannedLinear linear, Linear stored, TensorScope scope) {
+        if (stored instanceof Linear.Dense dense
+                && scope.call("count_not_finite", dense.weight()).integer() > 0) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s.weight' holds NaN or infinite values; the checkpoint is broken",
+                    source.folder(), linear.name().module());
+        }
+    }
+
+    private void writeOthers(CheckpointWriter writer) {
+        plan.otherTypes().keySet().stream()
+                .filter(name -> !name.endsWith(".bias"))
+                .sorted()
+                .forEach(name -> {
+                    try (var scope = TensorScope.open()) {
+                        write(writer, name, source.load(name, scope), scope);
+                    }
+                });
+    }
+
+    /// Writes a tensor, in its planned type where it is no linear's own.
+    private void write(CheckpointWriter writer, String name, Value tensor, TensorScope scope) {
+        DType planned = plan.otherTypes().get(name);
+        if (planned == null) {
+            writer.write(name, tensor);
+            return;
+        }
+        if (scope.call("count_overflow", tensor, planned.code()).integer() > 0) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s' does not fit %s; choose bfloat16",
+                    source.folder(), name, planned.torchName());
+        }
+        writer.write(name, scope.call("cast", tensor, planned.code()));
+    }
+
+    private JsonNode config() {
+        ObjectNode config = source.config().deepCopy();
+        DType type = plan.otherTypes().getOrDefault(Architecture.EMBEDDING, plan.spec().dtype());
+        config.remove("quantization_config");
+        config.put(config.has("dtype") ? "dtype" : "torch_dtype", type.torchName());
+        Map<String, @Nullable Scheme> schemes = new LinkedHashMap<>();
+        plan.linears()
+                .forEach(linear -> schemes.put(linear.name().module(), scheme(linear.last())));
+        schemes.putIfAbsent(
+                Architecture.LM_HEAD,
+                null); // a tied one must be named too, or readers expect its scales
+        if (schemes.values().stream().anyMatch(Objects::nonNull)) {
+            config.set("quantization_config", QuantizationMetadata.describe(schemes));
+        }
+        return config;
+    }
+
+    private static @Nullable Scheme scheme(LinearForm form) {
+        return switch (form) {
+            case LinearForm.Dense _ -> null;
+            case LinearForm.Int8 _ -> new Scheme(8, true, 0, true);
+            case LinearForm.Grouped grouped ->
+                    new Scheme(grouped.bits(), grouped.symmetric(), grouped.groupSize(), false);
+        };
+    }
+
+    private List<Path> keptFiles() {
+        try (var files = Files.list(source.folder())) {
+            return files.filter(Files::isRegularFile)
+                    .filter(file -> file.getFileName().toString().matches(KEPT_FILES))
+                    .sorted()
+                    .toList();
+        } catch (IOException e) {
+            throw LitheException.badInput(
+                            "%s cannot be listed: %s", source.folder(), e.getMessage())
+                    .causedBy(e);
+        }
+    }
+
+    private ObjectNode lithe() {
+        ObjectNode lithe = JsonNodeFactory.instance.objectNode();
+        lithe.put("schema", "lithe.model/v1");
+        lithe.set("recipe", plan.recipe().toJson());
+        ObjectNode origin = lithe.putObject("source");
+        origin.put("name", source.folder().toAbsolutePath().normalize().getFileName().toString());
+        ObjectNode weights = origin.putObject("sha256");
+        source.sha256().forEach(weights::put);
+        ObjectNode linears = lithe.putObject("linears");
+        plan.linears()
+                .forEach(linear -> linears.put(linear.name().module(), linear.last().label()));
+        return lithe;
+    }
+}

@@ -1,0 +1,232 @@
+package dev.lithe.compress;
+
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonMappingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.MapperFeature;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import dev.lithe.fault.LitheException;
+import dev.lithe.technique.LinearTechnique;
+import dev.lithe.technique.Technique;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import org.apache.commons.text.similarity.LevenshteinDistance;
+
+/// Reads recipes: the built-in ones, YAML files, and stages written on the command line. A key that
+/// is not known is refused with the nearest one that is.
+public final class RecipeParser {
+    /// Recipes inside the program.
+    public static final List<String> BUILT_IN = List.of("int8", "int4");
+
+    private static final long MAX_BYTES = 1 << 20;
+
+    private static final ObjectMapper YAML =
+            YAMLMapper.builder()
+                    .enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION)
+                    .enable(MapperFeature.ACCEPT_CASE_INSENSITIVE_ENUMS)
+                    .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
+                    .build();
+
+    private RecipeParser() {}
+
+    /// The recipe called `nameOrFile`: a built-in's name, or a YAML file.
+    public static Recipe named(String nameOrFile) {
+        if (BUILT_IN.contains(nameOrFile)) {
+            try (InputStream in =
+                    RecipeParser.class.getResourceAsStream("/recipes/" + nameOrFile + ".yaml")) {
+                return parse(nameOrFile, YAML.readTree(in));
+            } catch (IOException e) {
+                throw LitheException.internal(
+                        "built-in recipe " + nameOrFile + " cannot be read", e);
+            }
+        }
+        Path file = Path.of(nameOrFile);
+        if (!Files.isRegularFile(file)) {
+            throw LitheException.badInput(
+                    "'%s' is neither a built-in recipe (%s) nor a file",
+                    nameOrFile, String.join(", ", BUILT_IN));
+        }
+        return parse(file);
+    }
+
+    private static Recipe parse(Path file) {
+        try {
+            if (Files.size(file) > MAX_BYTES) {
+                throw LitheException.badInput(
+                        "%s: %d bytes, a recipe has at most %d", file, Files.size(file), MAX_BYTES);
+            }
+            String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
+            return parse(name, YAML.readTree(Files.readAllBytes(file)));
+        } catch (JsonProcessingException e) {
+            String reason = e.getOriginalMessage().lines().findFirst().orElse("");
+            throw LitheException.badInput("%s: no valid YAML: %s", file, reason).causedBy(e);
+        } catch (IOException e) {
+            throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage())
+                    .causedBy(e);
+        }
+    }
+
+    /// A recipe of stages such as `gptq:bits=4,group_size=64`; a list in a value is written
+    /// `[a;b]`.
+    public static Recipe inline(List<String> stages) {
+        ObjectNode root = YAML.createObjectNode();
+        ArrayNode list = root.putArray("stages");
+        for (String stage : stages) {
+            String[] parts = stage.split(":", 2);
+            ObjectNode keys = list.addObject().putObject(parts[0].strip());
+            if (parts.length == 2 && !parts[1].isBlank()) {
+                addKeys(keys, stage, parts[1]);
+            }
+        }
+        return parse("inline", root);
+    }
+
+    private static void addKeys(ObjectNode keys, String stage, String text) {
+        for (String pair : text.split(",")) {
+            String[] keyValue = pair.split("=", 2);
+            if (keyValue.length != 2) {
+                throw LitheException.badInput(
+                        "stage '%s': '%s' is no key=value; write for example rtn:bits=4,group_size=32",
+                        stage, pair);
+            }
+            try {
+                String value = keyValue[1].replace(';', ',');
+                keys.set(keyValue[0].strip(), YAML.readTree(value));
+            } catch (JsonProcessingException e) {
+                throw LitheException.badInput("stage '%s': '%s' is no value", stage, keyValue[1])
+                        .causedBy(e);
+            }
+        }
+    }
+
+    private static Recipe parse(String name, JsonNode root) {
+        if (!root.isObject()) {
+            throw LitheException.badInput(
+                    "recipe '%s': must be an object with the key 'stages'", name);
+        }
+        root.fieldNames()
+                .forEachRemaining(
+                        key -> requireKnown("recipe '" + name + "'", key, List.of("stages")));
+        List<Stage<?>> stages = new ArrayList<>();
+        for (JsonNode entry : root.path("stages")) {
+            if (!entry.isObject() || entry.size() != 1) {
+                throw LitheException.badInput(
+                        "recipe '%s': stage %d is not 'technique: {key: value, ...}'",
+                        name, stages.size() + 1);
+            }
+            var field = entry.properties().iterator().next();
+            String where =
+                    "recipe '"
+                            + name
+                            + "', stage "
+                            + (stages.size() + 1)
+                            + " ("
+                            + field.getKey()
+                            + ")";
+            stages.add(stage(where, field.getKey(), field.getValue()));
+        }
+        if (stages.isEmpty()) {
+            throw LitheException.badInput("recipe '%s': has no stages", name);
+        }
+        return new Recipe(name, stages);
+    }
+
+    private static Stage<?> stage(String where, String name, JsonNode keys) {
+        List<Technique> known = Technique.all();
+        requireKnown(where, name, known.stream().map(Technique::name).toList());
+        Technique technique =
+                known.stream()
+                        .filter(member -> member.name().equals(name))
+                        .findFirst()
+                        .orElseThrow();
+        return switch (technique) {
+            case LinearTechnique<?> linear -> configured(where, linear, keys);
+        };
+    }
+
+    /// The defaults, overlaid with the keys that the user wrote.
+    private static <C extends Record> Stage<C> configured(
+            String where, LinearTechnique<C> technique, JsonNode keys) {
+        C defaults = technique.defaults();
+        ObjectNode merged = YAML.valueToTree(defaults);
+        if (!keys.isObject() && !keys.isNull()) {
+            throw LitheException.badInput("%s: %s is not {key: value, ...}", where, keys);
+        }
+        List<String> known = new ArrayList<>();
+        merged.fieldNames().forEachRemaining(known::add);
+        for (var field : keys.properties()) {
+            requireKnown(where, field.getKey(), known);
+            merged.set(field.getKey(), field.getValue());
+        }
+        try {
+            @SuppressWarnings("unchecked") // the defaults' class is the configuration's class
+            Class<C> type = (Class<C>) defaults.getClass();
+            return new Stage<>(technique, YAML.treeToValue(merged, type));
+        } catch (JsonMappingException e) {
+            throw badValue(where, e);
+        } catch (JsonProcessingException e) {
+            throw LitheException.badInput("%s: %s", where, e.getOriginalMessage()).causedBy(e);
+        }
+    }
+
+    private static LitheException badValue(String where, JsonMappingException e) {
+        for (Throwable cause = e; cause != null; cause = cause.getCause()) {
+            if (cause instanceof LitheException known) {
+                return LitheException.badInput("%s: %s", where, known.getMessage()).causedBy(e);
+            }
+        }
+        String key = e.getPath().isEmpty() ? "" : e.getPath().getFirst().getFieldName();
+        String reason = e.getOriginalMessage().lines().findFirst().orElse("");
+        return LitheException.badInput("%s: %s: %s", where, key, reason).causedBy(e);
+    }
+
+    private static void requireKnown(String where, String key, Collection<String> known) {
+        if (known.contains(key)) {
+            return;
+        }
+        var distance = LevenshteinDistance.getDefaultInstance();
+        String nearest =
+                known.stream()
+                        .min(Comparator.comparingInt(candidate -> distance.apply(candidate, key)))
+                        .orElse("none");
+        throw LitheException.badInput(
+                "%s: '%s' is unknown; did you mean '%s'? Known: %s",
+                where, key, nearest, String.join(", ", known));
+    }
+
+    static ObjectNode toJson(Recipe recipe) {
+        ObjectNode root = YAML.createObjectNode();
+        ArrayNode stages = root.put("name", recipe.name()).putArray("stages");
+        recipe.stages()
+                .forEach(stage -> stages.addObject().set(stage.name(), lowerEnums(stage.config())));
+        return root;
+    }
+
+    private static JsonNode lowerEnums(Record config) {
+        ObjectNode node = YAML.valueToTree(config);
+        for (var component : config.getClass().getRecordComponents()) {
+            if (component.getType().isEnum() && node.path(snake(component.getName())).isTextual()) {
+                node.put(
+                        snake(component.getName()),
+                        node.path(snake(component.getName())).asText().toLowerCase(Locale.ROOT));
+            }
+        }
+        return node;
+    }
+
+    private static String snake(String name) {
+        return name.replaceAll("([A-Z])", "_$1").toLowerCase(Locale.ROOT);
+    }
+}

@@ -1,0 +1,95 @@
+package dev.lithe;
+
+import static dev.lithe.Damage.config;
+import static dev.lithe.Damage.remove;
+import static dev.lithe.Damage.row;
+import static dev.lithe.ModelFolder.Q_PROJ;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.ModelFolder.Kind;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.junit.jupiter.params.provider.Arguments;
+
+/// Quantization settings and packed tensors that do not fit together.
+final class HostileQuantization {
+    private HostileQuantization() {}
+
+    static Stream<Arguments> quantization() {
+        return Stream.of(
+                packed("unknown method", node -> node.put("quant_method", "awq"), "'awq'"),
+                packed("no method", node -> node.remove("quant_method"), "'none'"),
+                packed("no groups", node -> node.remove("config_groups"), "config_groups"),
+                packed("groups as text", node -> node.put("config_groups", "all"), "config_groups"),
+                packed("ignored", node -> node.putArray("ignore").add(Q_PROJ), "says nothing"),
+                packed("a bad pattern", node -> node.putArray("ignore").add("re:(["), "pattern"),
+                packed(
+                        "a pattern without end",
+                        node -> node.putArray("ignore").add("re:(.*)*(.*)*(.*)*(.*)*!"),
+                        "pattern"),
+                packed(
+                        "a pattern too long",
+                        node -> node.putArray("ignore").add("re:" + "(".repeat(100_000)),
+                        "pattern"),
+                row(
+                        "settings as text",
+                        Kind.PACKED,
+                        config(node -> node.put("quantization_config", "int4")),
+                        "quant_method"),
+                scheme("bits 0", node -> node.put("num_bits", 0), "0 bits"),
+                scheme("bits 33", node -> node.put("num_bits", 33), "33 bits"),
+                scheme("bits 4.5", node -> node.put("num_bits", 4.5), "num_bits"),
+                scheme("float type", node -> node.put("type", "float"), "type float"),
+                scheme("no strategy", node -> node.remove("strategy"), "strategy ''"),
+                scheme("unknown strategy", node -> node.put("strategy", "block"), "'block'"),
+                scheme("group_size 0", node -> node.put("group_size", 0), "group_size 0"),
+                scheme("group_size 1.5", node -> node.put("group_size", 1.5), "group_size"),
+                scheme("group_size 24", node -> node.put("group_size", 24), "group size 24"),
+                scheme("a column order", node -> node.put("actorder", "group"), "actorder 'group'"),
+                scheme("symmetric as text", node -> node.put("symmetric", "no"), "symmetric"),
+                scheme("zero points unexpected", node -> node.put("symmetric", true), "zero"),
+                packedTensor("codes of another width", ".weight_packed", "I32", 4, 32, 5),
+                packedTensor("codes in bytes", ".weight_packed", "U8", 1, 32, 4),
+                packedTensor("scales of another width", ".weight_scale", "F32", 4, 32, 2),
+                packedTensor("scales of integers", ".weight_scale", "I32", 4, 32, 1),
+                packedTensor("zero points unpacked", ".weight_zero_point", "I32", 4, 32, 1),
+                row(
+                        "packed without scales",
+                        Kind.PACKED,
+                        remove(Q_PROJ + ".weight_scale"),
+                        "weight_scale' is missing"),
+                row(
+                        "8 bits with a zero point",
+                        Kind.INT8,
+                        folder ->
+                                folder.tensors(all ->
+                                        all.put(
+                                                Q_PROJ + ".weight_zero_point",
+                                                ModelFolder.zeros("I8", 1, 32, 1))),
+                        "zero"),
+                row(
+                        "8 bits per tensor",
+                        Kind.INT8,
+                        folder -> folder.reshape(Q_PROJ + ".weight_scale", 1),
+                        "weight_scale' has shape [1]"));
+    }
+
+    private static Arguments packed(String name, Consumer<ObjectNode> change, String fragment) {
+        return row(name, Kind.PACKED, folder -> folder.quantization(change), fragment);
+    }
+
+    private static Arguments scheme(String name, Consumer<ObjectNode> change, String fragment) {
+        return row(name, Kind.PACKED, folder -> folder.scheme(change), fragment);
+    }
+
+    private static Arguments packedTensor(
+            String name, String suffix, String dtype, int width, long... shape) {
+        return row(
+                name,
+                Kind.PACKED,
+                folder ->
+                        folder.tensors(all ->
+                                all.put(Q_PROJ + suffix, ModelFolder.zeros(dtype, width, shape))),
+                Q_PROJ + suffix);
+    }
+}

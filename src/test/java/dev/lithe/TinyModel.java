@@ -1,0 +1,230 @@
+package dev.lithe;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.tensor.DType;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+
+/// A Llama-shaped Hugging Face folder with random weights, written without any of the code under
+/// test. Set what matters to the test, then [#write]; what is written can be changed before that
+/// through [#config] and [#tensors].
+public final class TinyModel {
+    private final JsonMapper json = new JsonMapper();
+
+    private int vocab = 300;
+    private int hidden = 32;
+    private int intermediate = 48;
+    private int layers = 2;
+    private int heads = 4;
+    private int kvHeads = 2;
+    private int headDim = 8;
+    private int positions = 128;
+    private boolean tied;
+    private boolean biases;
+    private boolean llama3Rope;
+    private DType dtype = DType.F32;
+    private int shards = 1;
+    private long seed = 1;
+
+    private TinyModel() {}
+
+    /// Two layers of width 32 in float32.
+    public static TinyModel small() {
+        return new TinyModel();
+    }
+
+    public TinyModel vocab(int count) {
+        vocab = count;
+        return this;
+    }
+
+    public TinyModel width(int hiddenSize, int intermediateSize) {
+        hidden = hiddenSize;
+        intermediate = intermediateSize;
+        return this;
+    }
+
+    public TinyModel layers(int count) {
+        layers = count;
+        return this;
+    }
+
+    public TinyModel heads(int queryHeads, int keyValueHeads, int width) {
+        heads = queryHeads;
+        kvHeads = keyValueHeads;
+        headDim = width;
+        return this;
+    }
+
+    public TinyModel positions(int count) {
+        positions = count;
+        return this;
+    }
+
+    public TinyModel tied() {
+        tied = true;
+        return this;
+    }
+
+    public TinyModel biases() {
+        biases = true;
+        return this;
+    }
+
+    /// Llama 3's stretched rotary frequencies, with numbers that touch all three of its ranges.
+    public TinyModel llama3Rope() {
+        llama3Rope = true;
+        return this;
+    }
+
+    public TinyModel dtype(DType type) {
+        dtype = type;
+        return this;
+    }
+
+    /// Files to spread the tensors over, with an index when there are several.
+    public TinyModel shards(int count) {
+        shards = count;
+        return this;
+    }
+
+    public TinyModel seed(long value) {
+        seed = value;
+        return this;
+    }
+
+    /// `config.json`.
+    public ObjectNode config() {
+        ObjectNode config = json.createObjectNode();
+        config.putArray("architectures").add("LlamaForCausalLM");
+        config.put("model_type", "llama")
+                .put("vocab_size", vocab)
+                .put("hidden_size", hidden)
+                .put("intermediate_size", intermediate)
+                .put("num_hidden_layers", layers)
+                .put("num_attention_heads", heads)
+                .put("num_key_value_heads", kvHeads)
+                .put("head_dim", headDim)
+                .put("max_position_embeddings", positions)
+                .put("rms_norm_eps", 1e-5)
+                .put("rope_theta", 10_000.0)
+                .put("hidden_act", "silu")
+                .put("tie_word_embeddings", tied)
+                .put("attention_bias", biases)
+                .put("mlp_bias", biases)
+                .put("bos_token_id", TinyTokenizer.BOS)
+                .put("eos_token_id", TinyTokenizer.EOS)
+                .put("torch_dtype", dtype.torchName());
+        if (llama3Rope) {
+            config.putObject("rope_scaling")
+                    .put("rope_type", "llama3")
+                    .put("factor", 8.0)
+                    .put("low_freq_factor", 1.0)
+                    .put("high_freq_factor", 4.0)
+                    .put("original_max_position_embeddings", 64);
+        }
+        return config;
+    }
+
+    /// All tensors by name, in the order of the file.
+    public Map<String, RawTensor> tensors() {
+        var random = new Random(seed);
+        Map<String, RawTensor> tensors = new LinkedHashMap<>();
+        tensors.put("model.embed_tokens.weight", matrix(random, vocab, hidden));
+        for (int layer = 0; layer < layers; layer++) {
+            String name = "model.layers." + layer + ".";
+            tensors.put(name + "input_layernorm.weight", scale(random));
+            linear(tensors, random, name + "self_attn.q_proj", heads * headDim, hidden);
+            linear(tensors, random, name + "self_attn.k_proj", kvHeads * headDim, hidden);
+            linear(tensors, random, name + "self_attn.v_proj", kvHeads * headDim, hidden);
+            linear(tensors, random, name + "self_attn.o_proj", hidden, heads * headDim);
+            tensors.put(name + "post_attention_layernorm.weight", scale(random));
+            linear(tensors, random, name + "mlp.gate_proj", intermediate, hidden);
+            linear(tensors, random, name + "mlp.up_proj", intermediate, hidden);
+            linear(tensors, random, name + "mlp.down_proj", hidden, intermediate);
+        }
+        tensors.put("model.norm.weight", scale(random));
+        if (!tied) {
+            tensors.put("lm_head.weight", matrix(random, vocab, hidden));
+        }
+        return tensors;
+    }
+
+    private void linear(Map<String, RawTensor> tensors, Random random, String name, int n, int k) {
+        tensors.put(name + ".weight", matrix(random, n, k));
+        if (biases) {
+            tensors.put(name + ".bias", RawTensor.of(dtype, normal(random, n, 0.5), n));
+        }
+    }
+
+    private RawTensor matrix(Random random, int n, int k) {
+        return RawTensor.of(dtype, normal(random, n * k, 1.5 / Math.sqrt(k)), n, k);
+    }
+
+    private RawTensor scale(Random random) {
+        float[] values = normal(random, hidden, 0.2);
+        for (int i = 0; i < values.length; i++) {
+            values[i] += 1;
+        }
+        return RawTensor.of(dtype, values, hidden);
+    }
+
+    private static float[] normal(Random random, int count, double deviation) {
+        float[] values = new float[count];
+        for (int i = 0; i < count; i++) {
+            values[i] = (float) (deviation * random.nextGaussian());
+        }
+        return values;
+    }
+
+    /// Writes the folder, which may exist.
+    ///
+    /// @return `folder`
+    public Path write(Path folder) throws IOException {
+        return write(folder, config(), tensors());
+    }
+
+    /// Writes the folder with another configuration or other tensors.
+    public Path write(Path folder, ObjectNode config, Map<String, RawTensor> tensors)
+            throws IOException {
+        Files.createDirectories(folder);
+        text(folder.resolve("config.json"), config.toPrettyString());
+        text(folder.resolve("tokenizer.json"), TinyTokenizer.json(vocab).toString());
+        if (shards == 1) {
+            RawSafetensors.of(tensors).write(folder.resolve("model.safetensors"));
+        } else {
+            writeShards(folder, tensors);
+        }
+        return folder;
+    }
+
+    private void writeShards(Path folder, Map<String, RawTensor> tensors) throws IOException {
+        List<String> names = new ArrayList<>(tensors.keySet());
+        ObjectNode index = json.createObjectNode();
+        ObjectNode map = index.putObject("weight_map");
+        for (int shard = 0; shard < shards; shard++) {
+            String file = String.format("model-%05d-of-%05d.safetensors", shard + 1, shards);
+            Map<String, RawTensor> part = new LinkedHashMap<>();
+            for (String name :
+                    names.subList(
+                            names.size() * shard / shards, names.size() * (shard + 1) / shards)) {
+                part.put(name, tensors.get(name));
+                map.put(name, file);
+            }
+            RawSafetensors.of(part).write(folder.resolve(file));
+        }
+        text(folder.resolve("model.safetensors.index.json"), index.toPrettyString());
+    }
+
+    private static void text(Path file, String content) throws IOException {
+        Files.write(file, content.getBytes(StandardCharsets.UTF_8));
+    }
+}
