@@ -14,14 +14,17 @@ final class StopMatcher {
         this.stops = stops;
     }
 
-    /// The text that is now clear: up to the first stop string, or up to what may become one.
+    /// The text that is now clear: up to a stop string, or up to what may become one.
     String add(String text) {
         held.append(text);
         int cut = held.length();
+        int end = Integer.MAX_VALUE;
         for (String stop : stops) {
             int at = held.indexOf(stop);
-            if (at >= 0 && at < cut) {
+            int stopEnd = at + stop.length();
+            if (at >= 0 && (stopEnd < end || stopEnd == end && at < cut)) {
                 cut = at;
+                end = stopEnd;
                 matched = stop;
             }
         }
