@@ -11,6 +11,7 @@ import java.util.SplittableRandom;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 
 /// Runs all requests on one thread, which owns libtorch. Waiting requests are in a bounded queue; a
@@ -26,7 +27,7 @@ public final class Engine implements AutoCloseable {
     private final Thread thread;
     private volatile boolean closed;
     private volatile int runningCount;
-    private volatile long steps;
+    private final AtomicLong steps = new AtomicLong();
 
     public Engine(EngineLimits limits) {
         this.limits = limits;
@@ -71,7 +72,7 @@ public final class Engine implements AutoCloseable {
 
     /// Tokens computed since the start, over all requests.
     public long steps() {
-        return steps;
+        return steps.get();
     }
 
     /// Requests that are being computed.
@@ -157,10 +158,10 @@ public final class Engine implements AutoCloseable {
                 end(sequence, reason.get());
             } else if (sequence.ready()) {
                 progress = true;
+                steps.incrementAndGet();
                 if (guarded(sequence, sequence::step)) {
                     each.remove();
                 }
-                steps++;
             }
         }
         runningCount = running.size();
