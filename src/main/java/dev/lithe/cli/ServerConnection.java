@@ -27,8 +27,6 @@ final class ServerConnection implements AutoCloseable {
     private final ManagedChannel channel;
 
     private ServerConnection(String target) {
-        // Without this, the JVM warns on standard error about how Netty takes its memory.
-        System.setProperty("io.netty.noUnsafe", "true");
         this.target = target;
         this.channel =
                 Grpc.newChannelBuilder("dns:///" + target, InsecureChannelCredentials.create())

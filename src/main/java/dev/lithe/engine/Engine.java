@@ -40,6 +40,13 @@ public final class Engine implements AutoCloseable {
     /// @throws LitheException `EXHAUSTED` where the queue is full, `UNAVAILABLE` once closed
     public Ticket submit(GenerationRequest request, GenerationListener listener) {
         long seed = request.sampling().seed().orElseGet(this::newSeed);
+        if (request.cacheBytes() > limits.cacheBytes()) {
+            throw LitheException.badField(
+                    "max_new_tokens",
+                    "the request needs %d MB for keys and values, the limit is %d MB; ask for less",
+                    request.cacheBytes() >> 20,
+                    limits.cacheBytes() >> 20);
+        }
         var sequence = new Sequence(request, listener, seed, limits.stall().toNanos());
         if (closed) {
             throw shuttingDown();
@@ -128,9 +135,12 @@ public final class Engine implements AutoCloseable {
 
     private void admit() {
         while (running.size() < limits.running()) {
-            Sequence next = waiting.poll();
-            if (next == null) {
+            Sequence next = waiting.peek();
+            if (next == null || cacheBytes() + next.cacheBytes() > limits.cacheBytes()) {
                 break;
+            }
+            if (!waiting.remove(next)) {
+                continue;
             }
             if (guarded(
                     next,
@@ -143,6 +153,10 @@ public final class Engine implements AutoCloseable {
             running.add(next);
         }
         runningCount = running.size();
+    }
+
+    private long cacheBytes() {
+        return running.stream().mapToLong(Sequence::cacheBytes).sum();
     }
 
     /// One token for each running sequence that can take it.

@@ -1,6 +1,7 @@
 package dev.lithe.engine;
 
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.ModelSpec;
 import java.util.List;
 import java.util.OptionalLong;
 
@@ -47,5 +48,12 @@ public record GenerationRequest(
     /// Positions that its cache needs.
     int capacity() {
         return prompt.size() + tokens() - 1;
+    }
+
+    /// Bytes of memory of that cache, keys and values in float32.
+    long cacheBytes() {
+        ModelSpec spec = model.decoder().spec();
+        long perPosition = 2L * spec.layers() * spec.kvHeads() * spec.headDim() * Float.BYTES;
+        return perPosition * capacity();
     }
 }

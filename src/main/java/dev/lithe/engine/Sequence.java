@@ -52,7 +52,7 @@ final class Sequence {
                             "the deadline passed after %d tokens; allow more time or fewer tokens",
                             computed));
         }
-        if (session != null && now - lastReady > stallNanos && !listener.ready()) {
+        if (session != null && now - lastReady > stallNanos && !listenerReady()) {
             return Optional.of(
                     LitheException.of(
                             Fault.EXHAUSTED,
@@ -70,9 +70,23 @@ final class Sequence {
         listener.onStart(request.prompt().size(), seed);
     }
 
-    /// Whether its listener can take another token.
+    /// Bytes of memory that its cache occupies while it runs.
+    long cacheBytes() {
+        return request.cacheBytes();
+    }
+
+    private boolean listenerReady() {
+        try {
+            return listener.ready();
+        } catch (RuntimeException e) {
+            cancel();
+            return false;
+        }
+    }
+
+    /// Whether its listener can take another token. One that cannot even tell is given up.
     boolean ready() {
-        boolean ready = listener.ready();
+        boolean ready = listenerReady();
         if (ready) {
             lastReady = System.nanoTime();
         }

@@ -61,6 +61,11 @@ public final class Session implements AutoCloseable {
         return prefill(new int[] {id});
     }
 
+    /// Bytes of memory of its cache.
+    public long cacheBytes() {
+        return cache.bytes();
+    }
+
     /// Tokens read so far.
     public int position() {
         return position;

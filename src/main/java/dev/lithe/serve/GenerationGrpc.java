@@ -22,10 +22,12 @@ import java.util.function.Function;
 class GenerationGrpc extends GenerationServiceImplBase {
     private final Serving serving;
     private final Preparation preparation;
+    private final EngineMetrics metrics;
 
-    GenerationGrpc(Serving serving, Preparation preparation) {
+    GenerationGrpc(Serving serving, Preparation preparation, EngineMetrics metrics) {
         this.serving = serving;
         this.preparation = preparation;
+        this.metrics = metrics;
     }
 
     @Override
@@ -63,7 +65,8 @@ class GenerationGrpc extends GenerationServiceImplBase {
         Route route = models.router().route(input.getVariant(), call.choice().asked());
         call.choice().chose(route.variant().name());
         var request = Requests.of(input, route.variant().model(), call.deadline());
-        call.runs(models.engine().submit(request, sink.apply(route)));
+        var listener = metrics.observe(route.variant().name(), sink.apply(route));
+        call.runs(models.engine().submit(request, listener));
     }
 
     @Override

@@ -65,9 +65,14 @@ public class Serving {
                                         + " try again when its health is SERVING"));
     }
 
+    /// The engine, where one runs.
+    Optional<Engine> engine() {
+        return current.get().map(Models::engine);
+    }
+
     /// Lets the engine look whether a reader can take more.
     void wake() {
-        current.get().ifPresent(models -> models.engine().wake());
+        engine().ifPresent(Engine::wake);
     }
 
     /// Quarkus calls every service healthy once the port is open; there is nothing to serve yet.

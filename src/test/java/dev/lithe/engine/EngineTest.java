@@ -21,7 +21,7 @@ import org.junit.jupiter.api.Test;
 
 class EngineTest {
     private static final Path DEMO = Path.of("src/main/resources/demo");
-    private static final EngineLimits SMALL = new EngineLimits(2, 2, Duration.ofSeconds(60));
+    private static final EngineLimits SMALL = EngineLimits.DEFAULT.withRequests(2, 2);
     private static ServedModel model;
 
     @BeforeAll
@@ -145,7 +145,7 @@ class EngineTest {
 
     @Test
     void deadlinesEndRunningAndWaitingRequests() {
-        try (var engine = new Engine(new EngineLimits(2, 1, Duration.ofSeconds(60)))) {
+        try (var engine = new Engine(EngineLimits.DEFAULT.withRequests(2, 1))) {
             var running = new Gated();
             var waiting = new Recorder();
             OptionalLong soon =
@@ -169,7 +169,7 @@ class EngineTest {
 
     @Test
     void aFullQueueRefuses() {
-        try (var engine = new Engine(new EngineLimits(1, 1, Duration.ofSeconds(60)))) {
+        try (var engine = new Engine(EngineLimits.DEFAULT.withRequests(1, 1))) {
             var running = new Gated();
             engine.submit(request("Once", StopRules.exactly(2)), running);
             await(running.reached);
@@ -236,7 +236,7 @@ class EngineTest {
 
     @Test
     void aReaderThatStallsTooLongIsDropped() {
-        try (var engine = new Engine(new EngineLimits(1, 1, Duration.ofMillis(50)))) {
+        try (var engine = new Engine(new EngineLimits(1, 1, 1 << 30, Duration.ofMillis(50)))) {
             var stalled =
                     new Recorder() {
                         @Override
@@ -250,8 +250,31 @@ class EngineTest {
     }
 
     @Test
+    void memoryOfCachesIsBounded() {
+        GenerationRequest small = request("Once", StopRules.exactly(20));
+        long both = 2 * small.cacheBytes();
+        try (var engine = new Engine(new EngineLimits(9, 9, both, Duration.ofSeconds(60)))) {
+            var first = new Gated();
+            engine.submit(small, first);
+            await(first.reached);
+            List<Recorder> more = List.of(new Recorder(), new Recorder(), new Recorder());
+            more.forEach(each -> engine.submit(small, each));
+            first.gate.countDown();
+            more.getFirst().finish();
+            more.forEach(Recorder::finish);
+            var tooBig = request("Once", StopRules.exactly(400));
+            assertThatThrownBy(() -> engine.submit(tooBig, new Recorder()))
+                    .isInstanceOf(LitheException.class)
+                    .hasMessageContaining("max_new_tokens");
+        }
+        try (var session = Session.open(model.decoder(), small.capacity())) {
+            assertThat(session.cacheBytes()).isEqualTo(small.cacheBytes());
+        }
+    }
+
+    @Test
     void closeEndsEverythingAndLaterRequestsAreRefused() {
-        var engine = new Engine(new EngineLimits(4, 1, Duration.ofSeconds(60)));
+        var engine = new Engine(EngineLimits.DEFAULT.withRequests(4, 1));
         var running = new Gated();
         var waiting = new Recorder();
         engine.submit(request("Once", StopRules.exactly(500)), running);

@@ -24,6 +24,7 @@ import io.grpc.Metadata;
 import io.grpc.stub.MetadataUtils;
 import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.test.junit.QuarkusTest;
+import io.restassured.RestAssured;
 import jakarta.inject.Inject;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -233,6 +234,18 @@ class GenerateTest {
         // 150 expected, with a standard deviation of 6.1
         assertThat(counts.get("original")).isBetween(150 - 31, 150 + 31);
         assertThat(counts.get("other")).isEqualTo(requests - counts.get("original"));
+    }
+
+    @Test
+    void metricsTellEachVariantsSpeed() {
+        generate(input("Once", 3).setVariant("other"));
+        String metrics = RestAssured.get("/q/metrics").asString();
+        assertThat(metrics)
+                .contains("lithe_time_to_first_token_seconds_count{variant=\"other\"}")
+                .contains("lithe_time_per_token_seconds_sum{variant=\"other\"}")
+                .contains("lithe_requests_total{end=\"length\",variant=\"other\"}")
+                .contains("lithe_requests_waiting 0.0")
+                .containsPattern("lithe_tokens_total [1-9]");
     }
 
     @Test

@@ -24,7 +24,6 @@ import io.grpc.stub.MetadataUtils;
 import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.test.junit.QuarkusTest;
 import jakarta.inject.Inject;
-import java.time.Duration;
 import java.util.Collections;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -48,7 +47,7 @@ class RefusalTest {
 
     @BeforeAll
     void start() {
-        var limits = new EngineLimits(1, 1, Duration.ofSeconds(60));
+        var limits = EngineLimits.DEFAULT.withRequests(1, 1);
         server = new TestServer(serving, grpc.getPort(), limits, Map.of());
     }
 
