@@ -5,8 +5,12 @@
 #
 #   kind 0  dense              W (N, K) float
 #   kind 1  int8, dynamic      Wᵀ (K, N) int8, scale (N,); x is quantized per token
-#   kind 2  int4 grouped       W in _weight_int4pack_mm's layout, [scale, zero] (K/g, N, 2)
+#   kind 2  int4 grouped       W in _weight_int4pack_mm's layout, [scale, zero] (K/g, N, 2), W as bytes (N, K/2)
 #   kind 3  int8, weight only  W (N, K) int8, scale (N,)
+#
+# Weight-only kinds compute in bfloat16: libtorch's kernels for them are vectorized for that type only (float32 is 50 times
+# slower), and its rounding is far below the weights'. They read packed weights for few rows; for many it pays to unpack
+# once and use the bfloat16 GEMM.
 
 
 def linear(self, x: Tensor, part: int, w: List[Tensor], parts: List[int]) -> Tensor:
@@ -21,9 +25,9 @@ def linear(self, x: Tensor, part: int, w: List[Tensor], parts: List[int]) -> Ten
     if kind == 1:
       y = self.int8_dynamic(rows, w[i], w[i + 1])
     elif kind == 2:
-      y = torch._weight_int4pack_mm_for_cpu(rows, w[i], group, w[i + 1])
+      y = self.int4_grouped(rows.to(15), w[i], w[i + 1], w[i + 2], group)
     else:
-      y = torch._weight_int8pack_mm(rows, w[i], w[i + 1])
+      y = self.int8_weight_only(rows.to(15), w[i], w[i + 1])
     shape = x.size()
     shape[len(shape) - 1] = y.size(-1)
     y = torch.reshape(y, shape)
@@ -37,6 +41,29 @@ def int8_dynamic(self, x: Tensor, wt: Tensor, scale: Tensor) -> Tensor:
   s = torch.clamp_min(torch.amax(torch.abs(x), [1], True) / 127., 1e-12)  # (M, 1)
   q = torch.round(x / s).to(1)  # (M, K)
   return torch._int_mm(q, wt).to(6) * s * scale  # (M, N)
+
+
+def int4_grouped(self, x: Tensor, packed: Tensor, pair: Tensor, bytes: Tensor, group: int) -> Tensor:
+  if x.size(0) < 16:
+    return torch._weight_int4pack_mm_for_cpu(x, packed, group, pair).to(6)
+  # a byte holds an even column below and an odd one above: x Wᵀ = x_even W_evenᵀ + x_odd W_oddᵀ, without interleaving
+  scale, zero = torch.chunk(torch.transpose(pair, 0, 1), 2, -1)  # (N, K / g, 1) each
+  zero = zero - 8. * scale
+  even = self.scale_codes(torch.bitwise_and(bytes, 15), scale, zero)  # (N, K / 2)
+  odd = self.scale_codes(torch.bitwise_right_shift(bytes, 4), scale, zero)
+  return torch.linear(x[:, ::2], even).to(6) + torch.linear(x[:, 1::2], odd).to(6)
+
+
+def scale_codes(self, u: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+  # codes (N, n) -> u s + zero, with scale and zero (N, G, 1)
+  grouped = torch.reshape(u, [u.size(0), scale.size(1), -1]).to(15)
+  return torch.reshape(torch.addcmul(zero, grouped, scale), [u.size(0), -1])
+
+
+def int8_weight_only(self, x: Tensor, w: Tensor, scale: Tensor) -> Tensor:
+  if x.size(0) < 8:
+    return torch._weight_int8pack_mm(x, w, scale).to(6)
+  return torch.linear(x, w.to(15)).to(6) * scale
 
 
 def project(self, x: Tensor, slot: int, w: List[Tensor], parts: List[int], slots: List[int]) -> Tensor:
@@ -104,7 +131,7 @@ def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k:
   if zero is not None:
     shift = -zero.to(6) * s
   pair = torch.contiguous(torch.transpose(torch.stack([s, shift], 2), 0, 1))  # (K / g, N, 2)
-  return [torch._convert_weight_to_int4pack_for_cpu(codes, 2), pair]
+  return [torch._convert_weight_to_int4pack_for_cpu(codes, 2), pair.to(15), torch.reshape(self.as_bytes(packed), [packed.size(0), -1])]
 
 
 def prepare_int8(self, weight: Tensor, scale: Tensor) -> List[Tensor]:
@@ -112,7 +139,7 @@ def prepare_int8(self, weight: Tensor, scale: Tensor) -> List[Tensor]:
 
 
 def prepare_int8_weight_only(self, packed: Tensor, scale: Tensor, k: int) -> List[Tensor]:
-  return [(self.unpack(packed, 8, k) - 128).to(1), torch.reshape(scale.to(6), [-1])]
+  return [(self.unpack(packed, 8, k) - 128).to(1), torch.reshape(scale.to(15), [-1])]
 
 
 def concat_rows(self, xs: List[Tensor]) -> Tensor:

@@ -7,7 +7,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
@@ -102,9 +104,10 @@ final class SafetensorsHeader {
         return buffer.flip();
     }
 
-    private static JsonNode parse(Path file, ByteBuffer header) {
+    private static JsonNode parse(Path file, ByteBuffer header) throws IOException {
         try {
-            JsonNode node = JSON.readTree(StandardCharsets.UTF_8.decode(header).toString());
+            var text = new ByteArrayInputStream(header.array(), 0, header.limit());
+            JsonNode node = JSON.readTree(new InputStreamReader(text, StandardCharsets.UTF_8));
             if (node == null || !node.isObject()) {
                 throw LitheException.badInput("%s: its header is no JSON object", file);
             }

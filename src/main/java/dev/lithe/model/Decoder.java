@@ -14,15 +14,17 @@ import java.util.Map;
 public final class Decoder implements AutoCloseable {
     private final Checkpoint checkpoint;
     private final ModelSpec spec;
-    private final TensorScope scope = TensorScope.open();
-    private final RunnableLinears linears = new RunnableLinears(scope);
+    private final TensorScope scope;
+    private final RunnableLinears linears;
     private final Value embedding;
     private final Value norms;
     private final Value heads;
     private final RotaryTables rotary;
 
-    private Decoder(Checkpoint checkpoint) {
+    private Decoder(Checkpoint checkpoint, TensorScope scope) {
         this.checkpoint = checkpoint;
+        this.scope = scope;
+        this.linears = new RunnableLinears(scope);
         this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
@@ -40,9 +42,11 @@ public final class Decoder implements AutoCloseable {
     /// rest stays mapped.
     public static Decoder open(Path folder) {
         Checkpoint checkpoint = Checkpoint.open(folder);
+        TensorScope scope = TensorScope.open();
         try {
-            return new Decoder(checkpoint);
+            return new Decoder(checkpoint, scope);
         } catch (RuntimeException e) {
+            scope.close();
             checkpoint.close();
             throw e;
         }

@@ -6,6 +6,7 @@ import ai.djl.pytorch.engine.PtSymbolBlock;
 import ai.djl.pytorch.jni.IValue;
 import ai.djl.pytorch.jni.IValueUtils;
 import ai.djl.pytorch.jni.JniUtils;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -78,8 +79,10 @@ final class Kernels {
                     case long[] list -> IValue.listFrom(list);
                     case double[] list -> IValue.listFrom(list);
                     default ->
-                            throw new IllegalArgumentException(
-                                    "no kernel takes a " + argument.getClass());
+                            throw LitheException.of(
+                                    Fault.INTERNAL,
+                                    "no kernel takes a %s",
+                                    argument.getClass().getName());
                 };
         if (!(argument instanceof Value)) {
             temporary.add(made);

@@ -6,11 +6,12 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
+import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
-import java.nio.FloatBuffer;
-import java.nio.LongBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /// Owns values: whatever is made through a scope is freed when it closes, in one place and at a
 /// known time. Open it in a try-with-resources for the length of a step; a method that returns
@@ -37,8 +38,8 @@ public final class TensorScope implements AutoCloseable {
 
     /// Runs a method of `src/main/torchscript` and keeps its result here.
     ///
-    /// @param arguments [Value], `Long`/`Integer`, `Double`/`Float`, `Boolean`, `String`, `long[]`,
-    ///   `double[]`, or a `List` of values
+    /// @param arguments [Value], `Long`/`Integer`, `Double`/`Float`, `Boolean`, `String`, `long[]`
+    ///   or `double[]`
     public Value call(String method, Object... arguments) {
         return own(Kernels.run(method, arguments));
     }
@@ -50,27 +51,42 @@ public final class TensorScope implements AutoCloseable {
 
     /// A float32 tensor; the array is copied.
     public Value tensor(float[] elements, long... shape) {
-        return copy(manager.create(FloatBuffer.wrap(elements), new Shape(shape), DataType.FLOAT32));
+        return copy(
+                elements.length * (long) Float.BYTES,
+                DataType.FLOAT32,
+                new Shape(shape),
+                buffer -> buffer.asFloatBuffer().put(elements));
     }
 
     /// An int64 tensor; the array is copied.
     public Value tensor(long[] elements, long... shape) {
-        return copy(manager.create(LongBuffer.wrap(elements), new Shape(shape), DataType.INT64));
+        return copy(
+                elements.length * (long) Long.BYTES,
+                DataType.INT64,
+                new Shape(shape),
+                buffer -> buffer.asLongBuffer().put(elements));
     }
 
     /// A one-dimensional uint8 tensor; the buffer is copied.
     public Value bytes(ByteBuffer buffer) {
-        ByteBuffer direct =
-                ByteBuffer.allocateDirect(buffer.remaining()).put(buffer.duplicate()).flip();
-        return copy(manager.create(direct, new Shape(direct.remaining()), DataType.UINT8));
+        return copy(
+                buffer.remaining(),
+                DataType.UINT8,
+                new Shape(buffer.remaining()),
+                memory -> memory.put(0, buffer, buffer.position(), buffer.remaining()));
     }
 
-    /// `alias` reads a Java buffer's memory and holds that buffer only while it is open, so its
-    /// elements must move.
-    private Value copy(PtNDArray alias) {
-        try (alias;
-                NDArray copy = alias.duplicate()) {
-            return own(IValue.from((PtNDArray) copy));
+    /// DJL's array of a buffer only aliases it, so its elements move into libtorch's own memory;
+    /// the buffer's is given back at once, not when the garbage collector finds it.
+    private Value copy(long size, DataType type, Shape shape, Consumer<ByteBuffer> fill) {
+        try (Arena arena = Arena.ofConfined()) {
+            ByteBuffer memory =
+                    arena.allocate(size, Long.BYTES).asByteBuffer().order(ByteOrder.nativeOrder());
+            fill.accept(memory);
+            try (PtNDArray alias = manager.create(memory, shape, type);
+                    NDArray copy = alias.duplicate()) {
+                return own(IValue.from((PtNDArray) copy));
+            }
         }
     }
 

@@ -22,14 +22,27 @@ final class KilledWriter {
 
     private KilledWriter() {}
 
+    /// When the program announces itself.
+    enum Announce {
+        /// As it starts to write the first model.
+        EARLY,
+        /// When the first model is finished; it goes on with the next.
+        LATE,
+        /// When it holds the target; it then waits for input.
+        HOLDING
+    }
+
     public static void main(String... arguments) throws IOException {
         Path target = Path.of(arguments[0]);
-        boolean hold = arguments[1].equals("hold");
-        if (!hold) {
+        Announce when = Announce.valueOf(arguments[1]);
+        if (when == Announce.EARLY) {
             announce();
         }
         for (int generation = 1; ; generation++) {
-            write(target, (byte) generation, hold);
+            write(target, (byte) generation, when == Announce.HOLDING);
+            if (when == Announce.LATE && generation == 1) {
+                announce();
+            }
         }
     }
 
@@ -60,7 +73,7 @@ final class KilledWriter {
     }
 
     /// Starts it in a process of its own and waits until it announces itself.
-    static Process start(Path target, String mode, Path errors) throws IOException {
+    static Process start(Path target, Announce when, Path errors) throws IOException {
         Process process =
                 new ProcessBuilder(
                                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
@@ -69,7 +82,7 @@ final class KilledWriter {
                                 System.getProperty("java.class.path"),
                                 KilledWriter.class.getName(),
                                 target.toString(),
-                                mode)
+                                when.name())
                         .redirectError(errors.toFile())
                         .start();
         if (!READY.equals(process.inputReader().readLine())) {

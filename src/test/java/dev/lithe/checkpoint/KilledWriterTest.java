@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.RawSafetensors;
+import dev.lithe.checkpoint.KilledWriter.Announce;
 import dev.lithe.fault.LitheException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -33,7 +34,9 @@ class KilledWriterTest {
         int whole = 0;
         for (int kill = 0; kill < KILLS; kill++) {
             long after = random.nextInt(LONGEST_MS + 1);
-            Process process = KilledWriter.start(target, "loop", errors);
+            Process process =
+                    KilledWriter.start(
+                            target, kill % 2 == 0 ? Announce.EARLY : Announce.LATE, errors);
             boolean alive = KilledWriter.kill(process, after);
             assertThat(alive).as("alive until the kill: %s", Files.readString(errors)).isTrue();
             if (Files.exists(target)) {
@@ -54,7 +57,8 @@ class KilledWriterTest {
     @Test
     void aWriterInAnotherProcessIsRespectedWhileItLives() throws IOException {
         Path target = temporary.resolve("model");
-        Process process = KilledWriter.start(target, "hold", temporary.resolve("errors.txt"));
+        Process process =
+                KilledWriter.start(target, Announce.HOLDING, temporary.resolve("errors.txt"));
         try {
             assertThatThrownBy(() -> CheckpointWriter.open(target, false).close())
                     .isInstanceOf(LitheException.class)

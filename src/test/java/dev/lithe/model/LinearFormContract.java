@@ -1,0 +1,261 @@
+package dev.lithe.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.checkpoint.QuantizationMetadata;
+import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
+import dev.lithe.model.LinearName.Slot;
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/// What every form of a linear layer must do: come back from the disk bit for bit, take the bytes
+/// it declares, and compute what its stored numbers say, each row of a batch on its own.
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+abstract class LinearFormContract {
+    private static final int ROWS = 5;
+    private static final double TOLERANCE = 2e-6;
+    private static final String MODULE = "model.layers.0.mlp.down_proj";
+
+    /// One size of one form.
+    record Case(LinearForm form, int n, int k, boolean bias) {
+        long seed() {
+            return 31L * n + k;
+        }
+    }
+
+    abstract Stream<Case> cases();
+
+    /// The form made from float weights (N, K).
+    abstract Linear make(Value weight, @Nullable Value bias, Case a, TensorScope scope);
+
+    /// The weights (N, K) that the stored numbers mean, worked out in plain Java.
+    abstract double[] meaning(Linear linear, Case a);
+
+    /// How compressed-tensors describes it; null when dense.
+    abstract @Nullable Scheme scheme(LinearForm form);
+
+    /// What the layer makes of one row of its input before it multiplies; itself unless the form
+    /// quantizes activations.
+    double[] activation(float[] x) {
+        double[] same = new double[x.length];
+        for (int i = 0; i < x.length; i++) {
+            same[i] = x[i];
+        }
+        return same;
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void comesBackFromDiskBitForBit(Case a, @TempDir Path temporary) {
+        try (var scope = TensorScope.open()) {
+            Linear made = make(a, a.n(), scope);
+            Path folder = temporary.resolve("model");
+            long bytes = write(folder, made);
+            long biasBytes = made.bias() == null ? 0 : made.bias().bytes();
+            assertThat(bytes - biasBytes).isEqualTo(a.form().bytes(a.n(), a.k()));
+            try (var checkpoint = Checkpoint.open(folder)) {
+                var name = new LinearName(MODULE, 0, Slot.DOWN, a.n(), a.k(), a.bias());
+                Linear read = new LinearReader(checkpoint).read(name, scope);
+                assertThat(read.form()).isEqualTo(a.form());
+                assertThat(read.tensors()).containsOnlyKeys(made.tensors().keySet());
+                made.tensors().forEach((suffix, tensor) -> same(read, suffix, tensor));
+                float[] x = input(a, 3);
+                assertThat(run(List.of(read), x, 3, a.k()))
+                        .isEqualTo(run(List.of(made), x, 3, a.k()));
+            }
+        }
+    }
+
+    private static void same(Linear read, String suffix, Value expected) {
+        Value tensor = read.tensors().get(suffix);
+        assertThat(tensor.dtype()).as(suffix).isEqualTo(expected.dtype());
+        assertThat(tensor.shape()).as(suffix).isEqualTo(expected.shape());
+        assertThat(tensor.rawBytes()).as(suffix).isEqualTo(expected.rawBytes());
+    }
+
+    private long write(Path folder, Linear linear) {
+        try (var writer = CheckpointWriter.open(folder, false)) {
+            linear.tensors().forEach((suffix, value) -> writer.write(MODULE + "." + suffix, value));
+            long bytes = writer.bytesWritten();
+            Map<String, @Nullable Scheme> schemes = new HashMap<>();
+            schemes.put(MODULE, scheme(linear.form()));
+            ObjectNode config = new JsonMapper().createObjectNode();
+            config.set("quantization_config", QuantizationMetadata.describe(schemes));
+            writer.json("config.json", config);
+            writer.finish(new JsonMapper().createObjectNode());
+            return bytes;
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void computesWhatItsNumbersMean(Case a) {
+        try (var scope = TensorScope.open()) {
+            Linear linear = make(a, a.n(), scope);
+            double[] w = meaning(linear, a);
+            float[] bias = linear.bias() == null ? new float[a.n()] : linear.bias().floats();
+            float[] x = input(a, ROWS);
+            float[] y = run(List.of(linear), x, ROWS, a.k());
+            for (int row = 0; row < ROWS; row++) {
+                double[] seen = activation(Arrays.copyOfRange(x, row * a.k(), (row + 1) * a.k()));
+                for (int n = 0; n < a.n(); n++) {
+                    double sum = bias[n];
+                    double size = Math.abs(bias[n]);
+                    for (int i = 0; i < a.k(); i++) {
+                        sum += w[n * a.k() + i] * seen[i];
+                        size += Math.abs(w[n * a.k() + i] * seen[i]);
+                    }
+                    double error = Math.abs(y[row * a.n() + n] - sum);
+                    assertThat(error)
+                            .as("%s, seed %d, row %d, output %d", a, a.seed(), row, n)
+                            .isLessThanOrEqualTo(TOLERANCE * size);
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void staysCloseToTheWeightsItWasMadeFrom(Case a) {
+        try (var scope = TensorScope.open()) {
+            float[] original = weights(a, a.n());
+            double[] w = meaning(make(a, a.n(), scope), a);
+            double error = 0;
+            double size = 0;
+            for (int i = 0; i < w.length; i++) {
+                error += (w[i] - original[i]) * (w[i] - original[i]);
+                size += original[i] * (double) original[i];
+            }
+            assertThat(Math.sqrt(error / size))
+                    .as("relative error of %s", a)
+                    .isLessThan(loss(a.form()));
+        }
+    }
+
+    private static double loss(LinearForm form) {
+        return switch (form) {
+            case LinearForm.Dense _ -> 0.004;
+            case LinearForm.Int8 _ -> 0.01;
+            case LinearForm.Grouped grouped -> 1.8 / (1 << grouped.bits());
+        };
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void aRowDoesNotDependOnItsNeighbours(Case a) {
+        try (var scope = TensorScope.open()) {
+            List<Linear> linear = List.of(make(a, a.n(), scope));
+            float[] x = input(a, ROWS);
+            float[] y = run(linear, x, ROWS, a.k());
+            double largest = 0;
+            for (float value : y) {
+                largest = Math.max(largest, Math.abs(value));
+            }
+            for (int row = 0; row < ROWS; row++) {
+                float[] alone =
+                        run(
+                                linear,
+                                Arrays.copyOfRange(x, row * a.k(), (row + 1) * a.k()),
+                                1,
+                                a.k());
+                for (int n = 0; n < a.n(); n++) {
+                    assertThat((double) Math.abs(alone[n] - y[row * a.n() + n]))
+                            .as("%s, row %d, output %d", a, row, n)
+                            .isLessThanOrEqualTo(1e-6 * largest);
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void linearsOfASlotRunAsOneOrApart(Case a) {
+        try (var scope = TensorScope.open()) {
+            Linear first = make(a, a.n(), scope);
+            Linear second = make(a, a.n() + 3, scope);
+            var dense = new LinearForm.Dense(DType.F32);
+            Value weight = scope.tensor(weights(a, 2), 2, a.k());
+            Linear third = new Linear.Dense(weight, null, dense);
+            float[] x = input(a, 2);
+            float[] all = run(List.of(first, second, third), x, 2, a.k());
+            int width = 2 * a.n() + 5;
+            assertThat(all).hasSize(2 * width);
+            for (int row = 0; row < 2; row++) {
+                int at = row * width;
+                at = close(all, at, run(List.of(first), x, 2, a.k()), row, a.n());
+                at = close(all, at, run(List.of(second), x, 2, a.k()), row, a.n() + 3);
+                close(all, at, run(List.of(third), x, 2, a.k()), row, 2);
+            }
+        }
+    }
+
+    private static int close(float[] all, int at, float[] part, int row, int width) {
+        for (int n = 0; n < width; n++) {
+            assertThat(all[at + n])
+                    .as("row %d, output %d", row, n)
+                    .isCloseTo(part[row * width + n], within(1e-4f));
+        }
+        return at + width;
+    }
+
+    private Linear make(Case a, int n, TensorScope scope) {
+        Value weight = scope.tensor(weights(a, n), n, a.k());
+        return make(weight, a.bias() ? scope.tensor(bias(a, n), n) : null, a, scope);
+    }
+
+    private static float[] weights(Case a, int n) {
+        return normal(a.seed(), n * a.k());
+    }
+
+    private static float[] bias(Case a, int n) {
+        return normal(a.seed() + 1, n);
+    }
+
+    private static float[] input(Case a, int rows) {
+        return normal(a.seed() + 2, rows * a.k());
+    }
+
+    private static float[] normal(long seed, int count) {
+        var random = new Random(seed);
+        float[] values = new float[count];
+        for (int i = 0; i < count; i++) {
+            values[i] = (float) random.nextGaussian();
+        }
+        return values;
+    }
+
+    /// y (rows, N) of one slot that holds `linears`.
+    private static float[] run(List<Linear> linears, float[] x, int rows, int k) {
+        try (var scope = TensorScope.open()) {
+            var runnable = new RunnableLinears(scope);
+            runnable.addSlot(linears);
+            Value input = scope.tensor(x, 1, rows, k);
+            return scope.call(
+                            "project",
+                            input,
+                            0,
+                            runnable.weights(),
+                            runnable.parts(),
+                            runnable.slots())
+                    .floats();
+        }
+    }
+}
