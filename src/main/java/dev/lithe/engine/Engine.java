@@ -10,6 +10,8 @@ import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
@@ -24,6 +26,7 @@ public final class Engine implements AutoCloseable {
     private final BlockingQueue<Sequence> waiting;
     private final List<Sequence> running = new ArrayList<>();
     private final SplittableRandom seeds = new SplittableRandom();
+    private final CompletableFuture<Void> stopped = new CompletableFuture<>();
     private final Thread thread;
     private volatile boolean closed;
     private volatile int runningCount;
@@ -97,6 +100,11 @@ public final class Engine implements AutoCloseable {
         return !closed && thread.isAlive();
     }
 
+    /// Completes when it takes no more requests, because it was closed or because it broke.
+    public CompletionStage<Void> stopped() {
+        return stopped;
+    }
+
     private void run() {
         LitheException end = shuttingDown();
         try {
@@ -113,6 +121,7 @@ public final class Engine implements AutoCloseable {
         } finally {
             closed = true;
             endAll(end);
+            stopped.complete(null);
         }
     }
 

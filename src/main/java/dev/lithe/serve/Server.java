@@ -109,11 +109,20 @@ public final class Server {
                 variants.add(source.open());
             }
             var router = new Router(variants, options.weights(), new SplittableRandom());
-            var engine = new Engine(EngineLimits.DEFAULT);
-            variants.forEach(variant -> WarmUp.run(engine, variant.model()));
-            return new Serving.Models(router, engine);
+            return new Serving.Models(router, warmEngine(variants));
         } catch (RuntimeException e) {
             variants.forEach(Variant::close);
+            throw e;
+        }
+    }
+
+    private static Engine warmEngine(List<Variant> variants) {
+        var engine = new Engine(EngineLimits.DEFAULT);
+        try {
+            variants.forEach(variant -> WarmUp.run(engine, variant.model()));
+            return engine;
+        } catch (RuntimeException e) {
+            engine.close();
             throw e;
         }
     }

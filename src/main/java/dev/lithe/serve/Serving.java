@@ -38,6 +38,14 @@ public class Serving {
     public void publish(Models models) {
         current.set(Optional.of(models));
         setHealth(ServingStatus.SERVING);
+        models.engine().stopped().thenRun(() -> stopped(models));
+    }
+
+    /// An engine that broke answers nothing; probes should hear of it.
+    private void stopped(Models models) {
+        if (current.get().filter(models::equals).isPresent()) {
+            setHealth(ServingStatus.NOT_SERVING);
+        }
     }
 
     /// Stops to answer; health turns to `NOT_SERVING` first.
@@ -46,11 +54,6 @@ public class Serving {
     public Optional<Models> withdraw() {
         setHealth(ServingStatus.NOT_SERVING);
         return current.getAndSet(Optional.empty());
-    }
-
-    /// Whether requests are answered.
-    public boolean ready() {
-        return current.get().map(models -> models.engine().alive()).orElse(false);
     }
 
     /// What is served.

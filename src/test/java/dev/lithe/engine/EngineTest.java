@@ -250,6 +250,29 @@ class EngineTest {
     }
 
     @Test
+    void anEngineThatBreaksTellsEverybody() {
+        try (var engine = new Engine(SMALL)) {
+            var other = new Recorder();
+            engine.submit(request("Once", StopRules.exactly(500)), other);
+            var fatal =
+                    new Recorder() {
+                        @Override
+                        public void onDelta(String delta, List<Integer> newIds) {
+                            throw new LinkageError("broken");
+                        }
+                    };
+            engine.submit(request("Once", StopRules.exactly(2)), fatal);
+            assertThat(other.error().fault()).isEqualTo(Fault.INTERNAL);
+            assertThat(fatal.error().fault()).isEqualTo(Fault.INTERNAL);
+            engine.stopped().toCompletableFuture().orTimeout(60, TimeUnit.SECONDS).join();
+            assertThat(engine.alive()).isFalse();
+            assertThatThrownBy(
+                            () -> engine.submit(request("x", StopRules.exactly(1)), new Recorder()))
+                    .isInstanceOf(LitheException.class);
+        }
+    }
+
+    @Test
     void memoryOfCachesIsBounded() {
         GenerationRequest small = request("Once", StopRules.exactly(20));
         long both = 2 * small.cacheBytes();

@@ -85,6 +85,15 @@ class HealthTest {
     }
 
     @Test
+    void saysWhenTheEngineIsGone() {
+        try (var server = new TestServer(serving, grpc.getPort(), EngineLimits.DEFAULT, Map.of())) {
+            assertThat(health("")).isEqualTo(ServingStatus.SERVING);
+            server.engine().close();
+            assertThat(health("")).isEqualTo(ServingStatus.NOT_SERVING);
+        }
+    }
+
+    @Test
     void reflectionListsTheServices() throws Exception {
         var answer = new CompletableFuture<ServerReflectionResponse>();
         var observer =

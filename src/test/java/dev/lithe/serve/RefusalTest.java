@@ -27,6 +27,7 @@ import jakarta.inject.Inject;
 import java.util.Collections;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -154,6 +155,27 @@ class RefusalTest {
                         StatusRuntimeException.class,
                         () -> models.getVariant(GetVariantRequest.getDefaultInstance()));
         assertThat(get.getStatus().getCode()).isEqualTo(Status.Code.NOT_FOUND);
+    }
+
+    @Test
+    void aRefusalNamesTheVariantToo() {
+        var headers = new AtomicReference<Metadata>();
+        var trailers = new AtomicReference<Metadata>();
+        var stub =
+                server.blocking()
+                        .withInterceptors(
+                                MetadataUtils.newCaptureMetadataInterceptor(headers, trailers));
+        var input = input().setVariant("other").setTemperature(-1);
+        assertThat(
+                        catchThrowableOfType(
+                                StatusRuntimeException.class,
+                                () ->
+                                        stub.generate(
+                                                GenerateRequest.newBuilder()
+                                                        .setInput(input)
+                                                        .build())))
+                .isNotNull();
+        assertThat(trailers.get().get(CallVariant.KEY)).isEqualTo("other");
     }
 
     @Test
