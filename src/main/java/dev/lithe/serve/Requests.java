@@ -16,6 +16,9 @@ import java.util.OptionalLong;
 final class Requests {
     private static final int MAX_REQUEST_ID = 256;
 
+    /// More than tokens of real texts have; a longer prompt is refused before it costs seconds.
+    private static final int CHARACTERS_PER_TOKEN = 128;
+
     private Requests() {}
 
     static void checkId(GenerationInput input) {
@@ -58,12 +61,23 @@ final class Requests {
 
     private static List<Integer> prompt(GenerationInput input, ServedModel model) {
         return switch (input.getPromptCase()) {
-            case TEXT ->
-                    Arrays.stream(model.tokenizer().encode(input.getText(), true)).boxed().toList();
+            case TEXT -> tokens(input.getText(), model);
             case TOKEN_IDS -> input.getTokenIds().getIdsList();
             case PROMPT_NOT_SET ->
                     throw LitheException.badField("prompt", "is missing; set text or token_ids");
         };
+    }
+
+    private static List<Integer> tokens(String text, ServedModel model) {
+        int context = model.decoder().spec().maxPositions();
+        if (text.length() > (long) context * CHARACTERS_PER_TOKEN) {
+            throw LitheException.badField(
+                    "prompt",
+                    "%d characters cannot fit the model's context of %d tokens; shorten it",
+                    text.length(),
+                    context);
+        }
+        return Arrays.stream(model.tokenizer().encode(text, true)).boxed().toList();
     }
 
     /// An unsigned number of the wire, which Java reads as negative above 2^31.

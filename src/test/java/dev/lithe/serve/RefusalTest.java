@@ -90,6 +90,7 @@ class RefusalTest {
                         "input.prompt",
                         input().setTokenIds(TokenIds.newBuilder().addIds(10_000_000))),
                 new Wrong("input.prompt", input().setText("word ".repeat(2000))),
+                new Wrong("input.prompt", input().setText("x".repeat(512 * 128 + 1))),
                 new Wrong("input.temperature", input().setTemperature(-0.1f)),
                 new Wrong("input.temperature", input().setTemperature(Float.NaN)),
                 new Wrong(
