@@ -42,7 +42,8 @@ def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int) -> Tensor:
   return torch.reshape(torch.transpose(o, 1, 2), [B, T, h * hd])
 
 
-def block(self, x: Tensor, layer: int, position: int, w: List[Tensor], parts: List[int], slots: List[int],
+def block(self, x: Tensor, layer: int, position: int, w: List[Tensor],
+          packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
           norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: Tensor, v: Tensor) -> Tensor:
   # heads = [h, g, hd]; slots of a block: qkv, o, gate-up, down
   B = x.size(0)
@@ -51,20 +52,20 @@ def block(self, x: Tensor, layer: int, position: int, w: List[Tensor], parts: Li
   g = heads[1]
   hd = heads[2]
   y = torch.rms_norm(x, [x.size(2)], norms[2 * layer], epsilon)
-  qkv = self.project(y, 4 * layer, w, parts, slots)  # (B, T, (h + 2 g) hd)
+  qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
   qk = self.rotate(qkv[:, :h + g], cos, sin)
   k[:, :, position:position + T] = qk[:, h:]
   v[:, :, position:position + T] = qkv[:, h + g:]
   o = self.attend(qk[:, :h], k[:, :, :position + T], v[:, :, :position + T], position)
-  x = x + self.project(o, 4 * layer + 1, w, parts, slots)
+  x = x + self.project(o, 4 * layer + 1, w, packed, parts, slots)
   y = torch.rms_norm(x, [x.size(2)], norms[2 * layer + 1], epsilon)
-  gate, up = torch.chunk(self.project(y, 4 * layer + 2, w, parts, slots), 2, -1)  # (B, T, f) each
-  return x + self.project(torch.silu(gate) * up, 4 * layer + 3, w, parts, slots)
+  gate, up = torch.chunk(self.project(y, 4 * layer + 2, w, packed, parts, slots), 2, -1)  # (B, T, f) each
+  return x + self.project(torch.silu(gate) * up, 4 * layer + 3, w, packed, parts, slots)
 
 
-def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: Tensor, w: List[Tensor], parts: List[int],
-            slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
+def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: Tensor, w: List[Tensor],
+            packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
             k: List[Tensor], v: List[Tensor]) -> Tensor:
   # ids (B, T) -> logits (B, T, V), or (B, 1, V) of the last position
   T = ids.size(1)
@@ -73,8 +74,8 @@ def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: Te
   c = cos[position:position + T]
   s = sin[position:position + T]
   for layer in range(blocks):
-    x = self.block(x, layer, position, w, parts, slots, norms, heads, epsilon, c, s, k[layer], v[layer])
+    x = self.block(x, layer, position, w, packed, parts, slots, norms, heads, epsilon, c, s, k[layer], v[layer])
   if not all_positions:
     x = x[:, T - 1:]
   x = torch.rms_norm(x, [x.size(2)], norms[2 * blocks], epsilon)
-  return self.project(x, 4 * blocks, w, parts, slots)
+  return self.project(x, 4 * blocks, w, packed, parts, slots)

@@ -1,33 +1,35 @@
 # The forms of a linear layer y = x Wᵀ + b, as the forward pass runs them. x is (..., K), W is (N, K), y is (..., N).
 #
-# A model keeps all weights in one flat list `w`. Each part (a whole linear, or several fused by rows) is four integers in
-# `parts`: kind, index of its first tensor in `w`, group size, index of its bias in `w` or -1.
+# A model keeps its weights in one flat list of tensors `w`, and those that libtorch packs itself in another, `packed`. Each
+# part (a whole linear, or several fused by rows) is four integers in `parts`: kind, index of its first tensor in `w` (in
+# `packed` for kinds 1 and 2), group size, index of its bias in `w` or -1.
 #
-#   kind 0  dense              W (N, K) float
-#   kind 1  int8, dynamic      Wᵀ (K, N) int8, scale (N,); x is quantized per token
-#   kind 2  int4 grouped       W in _weight_int4pack_mm's layout, [scale, zero] (K/g, N, 2), W as bytes (N, K/2)
-#   kind 3  int8, weight only  W (N, K) int8, scale (N,)
-#
-# Weight-only kinds compute in bfloat16: libtorch's kernels for them are vectorized for that type only (float32 is 50 times
-# slower), and its rounding is far below the weights'. They read packed weights for few rows; for many it pays to unpack
-# once and use the bfloat16 GEMM.
+#   kind 0  float32            W (N, K)
+#   kind 1  float16            W packed; computes and accumulates in float32
+#   kind 2  int8, dynamic      W packed with a scale per row; x is quantized per token
+#   kind 3  the same where the processor has no 8-bit dot product: Wᵀ (K, N) int8, scale (N,)
+#   kind 4  int4 grouped       W in _weight_int4pack_mm's layout, [scale, zero] (K/g, N, 2), and for many rows W as bytes
+#                              (K/2, N), scale and shift (K/g, 1, N)
 
 
-def linear(self, x: Tensor, part: int, w: List[Tensor], parts: List[int]) -> Tensor:
+def linear(self, x: Tensor, part: int, w: List[Tensor],
+           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int]) -> Tensor:
   kind = parts[4 * part]
   i = parts[4 * part + 1]
   group = parts[4 * part + 2]
   bias = parts[4 * part + 3]
   if kind == 0:
     y = torch.linear(x, w[i])
+  elif kind == 1:
+    y = ops.quantized.linear_dynamic_fp16(x, packed[i])
   else:
     rows = torch.reshape(x, [-1, x.size(-1)])
-    if kind == 1:
-      y = self.int8_dynamic(rows, w[i], w[i + 1])
-    elif kind == 2:
-      y = self.int4_grouped(rows.to(15), w[i], w[i + 1], w[i + 2], group)
+    if kind == 2:
+      y = self.int8_dynamic(rows, packed[i])
+    elif kind == 3:
+      y = self.int8_dynamic_matmul(rows, w[i], w[i + 1])
     else:
-      y = self.int8_weight_only(rows.to(15), w[i], w[i + 1])
+      y = self.int4_grouped(rows.to(15), w[i:i + 5], group)
     shape = x.size()
     shape[len(shape) - 1] = y.size(-1)
     y = torch.reshape(y, shape)
@@ -36,46 +38,86 @@ def linear(self, x: Tensor, part: int, w: List[Tensor], parts: List[int]) -> Ten
   return y
 
 
-def int8_dynamic(self, x: Tensor, wt: Tensor, scale: Tensor) -> Tensor:
-  # per token: x ≈ s q, q in -127..127
-  s = torch.clamp_min(torch.amax(torch.abs(x), [1], True) / 127., 1e-12)  # (M, 1)
-  q = torch.round(x / s).to(1)  # (M, K)
+def int8_dynamic(self, x: Tensor, w: __torch__.torch.classes.quantized.LinearPackedParamsBase) -> Tensor:
+  # linear_dynamic takes one range for the whole of x. A row that is the negative of another makes that range symmetric;
+  # rows scaled to the same largest magnitude make it each row's own, so that no row depends on its neighbours.
+  if x.size(0) == 1:
+    return ops.quantized.linear_dynamic(torch.cat([x, -x], 0), w, False)[:1]
+  peak = torch.clamp_min(torch.amax(torch.abs(x), [1], True), 1e-12)  # (M, 1)
+  y = x / peak
+  return ops.quantized.linear_dynamic(torch.cat([y, -y[:1]], 0), w, False)[:x.size(0)] * peak
+
+
+def int8_dynamic_matmul(self, x: Tensor, wt: Tensor, scale: Tensor) -> Tensor:
+  s = torch.clamp_min(torch.amax(torch.abs(x), [1], True) / 127.5, 1e-12)  # (M, 1)
+  q = torch.clamp(torch.round(x / s), -128., 127.).to(1)  # (M, K)
   return torch._int_mm(q, wt).to(6) * s * scale  # (M, N)
 
 
-def int4_grouped(self, x: Tensor, packed: Tensor, pair: Tensor, bytes: Tensor, group: int) -> Tensor:
+def int4_grouped(self, x: Tensor, w: List[Tensor], group: int) -> Tensor:
+  # In bfloat16, the type for which libtorch's kernel is vectorized (it is 50 times slower in float32); its rounding is far
+  # below the weights'. Many rows pay for unpacking once. A byte holds an even input below and an odd one above:
+  # x Wᵀ = x_even W_evenᵀ + x_odd W_oddᵀ, without interleaving.
   if x.size(0) < 16:
-    return torch._weight_int4pack_mm_for_cpu(x, packed, group, pair).to(6)
-  # a byte holds an even column below and an odd one above: x Wᵀ = x_even W_evenᵀ + x_odd W_oddᵀ, without interleaving
-  scale, zero = torch.chunk(torch.transpose(pair, 0, 1), 2, -1)  # (N, K / g, 1) each
-  zero = zero - 8. * scale
-  even = self.scale_codes(torch.bitwise_and(bytes, 15), scale, zero)  # (N, K / 2)
-  odd = self.scale_codes(torch.bitwise_right_shift(bytes, 4), scale, zero)
-  return torch.linear(x[:, ::2], even).to(6) + torch.linear(x[:, 1::2], odd).to(6)
+    return torch._weight_int4pack_mm_for_cpu(x, w[0], group, w[1]).to(6)
+  even = self.scale_codes(torch.bitwise_and(w[2], 15), w[3], w[4])  # (K / 2, N)
+  odd = self.scale_codes(torch.bitwise_right_shift(w[2], 4), w[3], w[4])
+  return torch.matmul(x[:, ::2], even).to(6) + torch.matmul(x[:, 1::2], odd).to(6)
 
 
-def scale_codes(self, u: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-  # codes (N, n) -> u s + zero, with scale and zero (N, G, 1)
-  grouped = torch.reshape(u, [u.size(0), scale.size(1), -1]).to(15)
-  return torch.reshape(torch.addcmul(zero, grouped, scale), [u.size(0), -1])
+def scale_codes(self, u: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+  # codes (n, N) -> u scale + shift, with scale and shift (G, 1, N): the long dimension is the innermost of both
+  grouped = torch.reshape(u, [scale.size(0), -1, u.size(1)]).to(15)
+  return torch.reshape(torch.addcmul(shift, grouped, scale), [-1, u.size(1)])
 
 
-def int8_weight_only(self, x: Tensor, w: Tensor, scale: Tensor) -> Tensor:
-  if x.size(0) < 8:
-    return torch._weight_int8pack_mm(x, w, scale).to(6)
-  return torch.linear(x, w.to(15)).to(6) * scale
-
-
-def project(self, x: Tensor, slot: int, w: List[Tensor], parts: List[int], slots: List[int]) -> Tensor:
+def project(self, x: Tensor, slot: int, w: List[Tensor],
+            packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
+            slots: List[int]) -> Tensor:
   # a slot is one place in a block; its parts read the same x, and their outputs lie side by side
   first = slots[slot]
   last = slots[slot + 1]
   if last - first == 1:
-    return self.linear(x, first, w, parts)
+    return self.linear(x, first, w, packed, parts)
   y = annotate(List[Tensor], [])
   for part in range(first, last):
-    y.append(self.linear(x, part, w, parts))
+    y.append(self.linear(x, part, w, packed, parts))
   return torch.cat(y, -1)
+
+
+def new_packed(self) -> List[__torch__.torch.classes.quantized.LinearPackedParamsBase]:
+  return annotate(List[__torch__.torch.classes.quantized.LinearPackedParamsBase], [])
+
+
+def pack_float16(self, w: Tensor, packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase]) -> int:
+  packed.append(ops.quantized.linear_prepack_fp16(w.to(6), None))
+  return len(packed) - 1
+
+
+def pack_int8(self, w: Tensor, scale: Tensor, packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase]) -> int:
+  # codes w (N, K) int8 and their scale (N, 1); scales may be negative here but not there, so a row's sign goes to its codes
+  s = torch.reshape(scale.to(6), [-1])
+  sign = torch.where(s < 0., -1., 1.)
+  # a negated -128 has no code; one part in 128 of the row's largest weight is given up
+  code = torch.clamp(w.to(6) * torch.unsqueeze(sign, 1), -128., 127.)
+  q = torch._make_per_channel_quantized_tensor(code.to(1), torch.abs(s), torch.zeros_like(s, dtype=4), 0)
+  packed.append(ops.quantized.linear_prepack(q, None))
+  return len(packed) - 1
+
+
+def float16_works(self) -> bool:
+  packed = self.new_packed()
+  i = self.pack_float16(torch.ones([16, 64]), packed)
+  y = ops.quantized.linear_dynamic_fp16(torch.ones([1, 64]), packed[i])
+  return bool(torch.all(torch.eq(y, 64.)))
+
+
+def int8_works(self) -> bool:
+  # without an 8-bit dot product the largest codes overflow 16 bits on the way, silently
+  packed = self.new_packed()
+  i = self.pack_int8(torch.full([16, 64], 127.).to(1), torch.ones([16, 1]), packed)
+  y = self.int8_dynamic(torch.ones([1, 64]), packed[i])
+  return bool(torch.all(torch.abs(y / (64. * 127.) - 1.) < 0.02))
 
 
 def unpack(self, packed: Tensor, bits: int, k: int) -> Tensor:
@@ -126,20 +168,18 @@ def expand_grouped(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], 
 def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k: int, group: int) -> List[Tensor]:
   # the kernel computes (u - 8) scale + zero, so its zero is -z s
   codes = self.unpack(packed, 4, k)
-  s = scale.to(6)
-  shift = torch.zeros_like(s)
+  s = torch.contiguous(torch.transpose(scale.to(6), 0, 1))  # (K / g, N)
+  z = torch.zeros_like(s)
   if zero is not None:
-    shift = -zero.to(6) * s
-  pair = torch.contiguous(torch.transpose(torch.stack([s, shift], 2), 0, 1))  # (K / g, N, 2)
-  return [torch._convert_weight_to_int4pack_for_cpu(codes, 2), pair.to(15), torch.reshape(self.as_bytes(packed), [packed.size(0), -1])]
+    z = -torch.transpose(zero.to(6), 0, 1) * s
+  pair = torch.stack([s, z], 2).to(15)
+  bytes = torch.reshape(self.as_bytes(packed), [packed.size(0), -1])[:, :k // 2]  # (N, K / 2)
+  return [torch._convert_weight_to_int4pack_for_cpu(codes, 2), pair, torch.contiguous(torch.transpose(bytes, 0, 1)),
+          torch.unsqueeze(s, 1).to(15), torch.unsqueeze(z - 8. * s, 1).to(15)]
 
 
 def prepare_int8(self, weight: Tensor, scale: Tensor) -> List[Tensor]:
   return [torch.contiguous(torch.transpose(weight, 0, 1)), torch.reshape(scale.to(6), [-1])]
-
-
-def prepare_int8_weight_only(self, packed: Tensor, scale: Tensor, k: int) -> List[Tensor]:
-  return [(self.unpack(packed, 8, k) - 128).to(1), torch.reshape(scale.to(15), [-1])]
 
 
 def concat_rows(self, xs: List[Tensor]) -> Tensor:

@@ -3,6 +3,7 @@ package dev.lithe.cli;
 import dev.lithe.fault.LitheException;
 import picocli.CommandLine;
 import picocli.CommandLine.IExecutionExceptionHandler;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
 
 /// Turns trouble into one line on standard error and an exit code: 2 for what the user can mend, 3
@@ -35,6 +36,9 @@ final class FaultHandler implements IExecutionExceptionHandler {
     }
 
     static int exitCode(Throwable e) {
+        if (e instanceof ParameterException) {
+            return BAD_INPUT; // an option or argument that the command line does not take
+        }
         if (!(e instanceof LitheException known)) {
             return FAILED;
         }

@@ -15,6 +15,7 @@ import picocli.CommandLine.ScopeType;
         subcommands = {
             BenchCommand.class,
             CompressCommand.class,
+            EvaluateCommand.class,
             GenerateCommand.class,
             InspectCommand.class,
             ServeCommand.class,

@@ -2,6 +2,7 @@ package dev.lithe.model;
 
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
@@ -28,7 +29,7 @@ public final class Decoder implements AutoCloseable {
         this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
-        this.embedding = loadEmbedding();
+        this.embedding = checkpoint.load(Architecture.EMBEDDING, scope);
         this.norms = loadNorms();
         for (int block = 0; block < spec.layers(); block++) {
             addBlock(reader, Architecture.block(spec, block));
@@ -52,11 +53,6 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
-    private Value loadEmbedding() {
-        Value stored = checkpoint.load(Architecture.EMBEDDING, scope);
-        return spec.tiedEmbeddings() ? scope.call("to_float", stored) : stored;
-    }
-
     private Value loadNorms() {
         List<Value> scales = new ArrayList<>();
         for (String norm : Architecture.norms(spec)) {
@@ -77,12 +73,15 @@ public final class Decoder implements AutoCloseable {
     }
 
     private void addOutput(LinearReader reader) {
-        if (spec.tiedEmbeddings()) {
-            linears.addTied(embedding);
-            return;
-        }
         try (var step = TensorScope.open()) {
-            linears.addSlot(List.of(reader.read(Architecture.linears(spec).getLast(), step)));
+            linears.addSlot(
+                    List.of(
+                            spec.tiedEmbeddings()
+                                    ? new Linear.Dense(
+                                            embedding,
+                                            null,
+                                            new LinearForm.Dense(embedding.dtype()))
+                                    : reader.read(Architecture.linears(spec).getLast(), step)));
         }
     }
 
@@ -98,7 +97,8 @@ public final class Decoder implements AutoCloseable {
 
     /// Bytes of memory that its weights occupy while it runs.
     public long memoryBytes() {
-        return linears.bytes() + (spec.tiedEmbeddings() ? 0 : embedding.bytes()) + norms.bytes();
+        boolean shared = spec.tiedEmbeddings() && embedding.dtype() == DType.F32;
+        return linears.bytes() + (shared ? 0 : embedding.bytes()) + norms.bytes();
     }
 
     /// How its linears run, by label, with the number of each.
@@ -133,6 +133,7 @@ public final class Decoder implements AutoCloseable {
                 allPositions,
                 embedding,
                 linears.weights(),
+                linears.packed(),
                 linears.parts(),
                 linears.slots(),
                 norms,

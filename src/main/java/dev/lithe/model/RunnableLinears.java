@@ -1,5 +1,6 @@
 package dev.lithe.model;
 
+import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.ArrayList;
@@ -17,14 +18,17 @@ final class RunnableLinears {
 
     private static final int INT4_ROWS = 16;
 
-    private static final int DENSE = 0;
-    private static final int INT8_DYNAMIC = 1;
-    private static final int INT4_GROUPED = 2;
-    private static final int INT8_WEIGHT_ONLY = 3;
+    private static final int FLOAT32 = 0;
+    private static final int FLOAT16 = 1;
+    private static final int INT8_DYNAMIC = 2;
+    private static final int INT8_DYNAMIC_MATMUL = 3;
+    private static final int INT4_GROUPED = 4;
     private static final int NO_BIAS = -1;
 
     private final TensorScope scope;
     private final List<Value> tensors = new ArrayList<>();
+    private final Value packed;
+    private long packedBytes;
     private final List<Long> parts = new ArrayList<>();
     private final List<Long> slots = new ArrayList<>(List.of(0L));
     private final Map<String, Integer> kernels = new TreeMap<>();
@@ -34,6 +38,7 @@ final class RunnableLinears {
 
     RunnableLinears(TensorScope scope) {
         this.scope = scope;
+        this.packed = scope.call("new_packed");
     }
 
     /// Adds the linears of one slot.
@@ -41,13 +46,6 @@ final class RunnableLinears {
         for (List<Linear> alike : runsOfSameForm(linears)) {
             add(alike);
         }
-        closeSlot();
-    }
-
-    /// Adds an output layer that shares the embedding's float32 weight.
-    void addTied(Value embedding) {
-        addPart(DENSE, 0, List.of(embedding), null);
-        count("float32");
         closeSlot();
     }
 
@@ -79,13 +77,30 @@ final class RunnableLinears {
 
     private void addDense(List<Linear> alike) {
         try (var step = TensorScope.open()) {
-            List<Value> weights = new ArrayList<>();
-            for (Linear linear : alike) {
-                weights.add(step.call("to_float", ((Linear.Dense) linear).weight()));
-            }
-            addPart(DENSE, 0, List.of(concat(weights, step)), bias(alike, step));
+            List<Value> weights =
+                    alike.stream().map(linear -> ((Linear.Dense) linear).weight()).toList();
+            boolean half = alike.getFirst().floatType() != DType.F32;
+            addFloats(concat(weights, step), half, "", bias(alike, step));
         }
-        count("float32");
+    }
+
+    /// Float weights, packed as float16 where `half` and nothing is lost by it.
+    private void addFloats(Value weight, boolean half, String origin, @Nullable Value bias) {
+        try (var step = TensorScope.open()) {
+            boolean fits =
+                    half
+                            && FastKernels.FLOAT16
+                            && step.call("count_overflow", weight, DType.F16.code()).integer() == 0;
+            if (fits) {
+                long index = step.call("pack_float16", weight, packed).integer();
+                addPart(FLOAT16, index, 0, List.of(), bias);
+                packedBytes += weight.elements() * DType.F16.bytes();
+                count("float16" + origin);
+            } else {
+                addPart(FLOAT32, tensors.size(), 0, List.of(step.call("to_float", weight)), bias);
+                count("float32" + origin);
+            }
+        }
     }
 
     private void addInt8(List<Linear> alike) {
@@ -96,9 +111,17 @@ final class RunnableLinears {
                 weights.add(((Linear.Int8) linear).weight());
                 scales.add(((Linear.Int8) linear).scale());
             }
-            Value prepared =
-                    scope.call("prepare_int8", concat(weights, step), concat(scales, step));
-            addPart(INT8_DYNAMIC, 0, prepared.members(), bias(alike, step));
+            Value weight = concat(weights, step);
+            Value scale = concat(scales, step);
+            Value bias = bias(alike, step);
+            if (FastKernels.INT8) {
+                long index = step.call("pack_int8", weight, scale, packed).integer();
+                addPart(INT8_DYNAMIC, index, 0, List.of(), bias);
+                packedBytes += weight.elements() + scale.elements() * DType.F32.bytes();
+            } else {
+                List<Value> prepared = step.call("prepare_int8", weight, scale).members();
+                addPart(INT8_DYNAMIC_MATMUL, tensors.size(), 0, prepared, bias);
+            }
         }
         count("int8, dynamic activations");
     }
@@ -106,7 +129,7 @@ final class RunnableLinears {
     private void addGrouped(LinearForm.Grouped form, List<Linear> alike) {
         try (var step = TensorScope.open()) {
             int k = inFeatures((Linear.Grouped) alike.getFirst());
-            Value packed =
+            Value codes =
                     concat(
                             alike.stream()
                                     .map(linear -> ((Linear.Grouped) linear).packed())
@@ -123,18 +146,13 @@ final class RunnableLinears {
             int groupSize = form.groupSize() == 0 ? k : form.groupSize();
             if (form.bits() == 4
                     && INT4_GROUPS.contains(groupSize)
-                    && packed.size(0) % INT4_ROWS == 0) {
-                Value prepared = scope.call("prepare_int4", packed, scale, zero, k, groupSize);
-                addPart(INT4_GROUPED, groupSize, prepared.members(), bias);
+                    && codes.size(0) % INT4_ROWS == 0) {
+                Value prepared = step.call("prepare_int4", codes, scale, zero, k, groupSize);
+                addPart(INT4_GROUPED, tensors.size(), groupSize, prepared.members(), bias);
                 count("int4 grouped");
-            } else if (form.bits() == 8 && groupSize == k && form.symmetric()) {
-                Value prepared = scope.call("prepare_int8_weight_only", packed, scale, k);
-                addPart(INT8_WEIGHT_ONLY, 0, prepared.members(), bias);
-                count("int8, weight only");
             } else {
-                Value weight = scope.call("expand_grouped", packed, scale, zero, form.bits(), k);
-                addPart(DENSE, 0, List.of(weight), bias);
-                count("float32, expanded from " + form.label());
+                Value weight = step.call("expand_grouped", codes, scale, zero, form.bits(), k);
+                addFloats(weight, true, ", expanded from " + form.label(), bias);
             }
         }
     }
@@ -171,10 +189,11 @@ final class RunnableLinears {
         return rows.size() == 1 ? rows.getFirst() : step.call("concat_rows", step.list(rows));
     }
 
-    private void addPart(int kind, int groupSize, List<Value> weights, @Nullable Value bias) {
-        parts.addAll(List.of((long) kind, (long) tensors.size(), (long) groupSize));
-        parts.add(bias == null ? NO_BIAS : (long) tensors.size() + weights.size());
+    private void addPart(
+            int kind, long index, int groupSize, List<Value> weights, @Nullable Value bias) {
         weights.forEach(weight -> tensors.add(scope.keep(weight)));
+        parts.addAll(List.of((long) kind, index, (long) groupSize));
+        parts.add(bias == null ? NO_BIAS : (long) tensors.size());
         if (bias != null) {
             tensors.add(scope.keep(bias));
         }
@@ -195,6 +214,10 @@ final class RunnableLinears {
         return tensorList;
     }
 
+    Value packed() {
+        return packed;
+    }
+
     Value parts() {
         if (partList == null) {
             partList = scope.list(parts.stream().mapToLong(Long::longValue).toArray());
@@ -210,6 +233,6 @@ final class RunnableLinears {
     }
 
     long bytes() {
-        return weights().bytes();
+        return weights().bytes() + packedBytes;
     }
 }

@@ -99,7 +99,7 @@ public final class Torch {
 
     /// What computes: `cpu` or `gpu(0)`.
     public static String device() {
-        return engine().defaultDevice().toString();
+        return engine().defaultDevice().toString().replace("()", "");
     }
 
     /// Threads that one operation may use.

@@ -28,6 +28,11 @@ public final class Value {
         }
     }
 
+    /// The number of the tensor's elements.
+    public long elements() {
+        return Arrays.stream(shape()).reduce(1, Math::multiplyExact);
+    }
+
     /// One dimension of the tensor's shape; negative counts from the end.
     public int size(int dimension) {
         long[] shape = shape();
@@ -75,6 +80,11 @@ public final class Value {
     /// A number that a kernel returned as int.
     public long integer() {
         return handle.toLong();
+    }
+
+    /// A truth that a kernel returned as bool.
+    public boolean flag() {
+        return handle.toBoolean();
     }
 
     /// A number that a kernel returned as float.

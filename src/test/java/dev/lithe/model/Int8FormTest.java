@@ -41,17 +41,17 @@ class Int8FormTest extends LinearFormContract {
         return w;
     }
 
-    /// Rounded to 255 steps between plus and minus its largest magnitude.
+    /// Rounded to 256 steps, of which 255 reach from minus to plus its largest magnitude.
     @Override
     double[] activation(float[] x) {
         float largest = 0;
         for (float value : x) {
             largest = Math.max(largest, Math.abs(value));
         }
-        float step = largest / 127;
+        float step = largest / 127.5f;
         double[] seen = new double[x.length];
         for (int i = 0; i < x.length; i++) {
-            seen[i] = Math.rint(x[i] / step) * step;
+            seen[i] = Math.clamp(Math.rint(x[i] / step), -128, 127) * step;
         }
         return seen;
     }

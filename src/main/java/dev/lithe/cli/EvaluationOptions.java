@@ -1,0 +1,128 @@
+package dev.lithe.cli;
+
+import dev.lithe.checkpoint.ModelSource;
+import dev.lithe.evaluate.LatencyOptions;
+import dev.lithe.evaluate.Scoring;
+import dev.lithe.fault.LitheException;
+import dev.lithe.report.MeasureOptions;
+import dev.lithe.report.QualityGate;
+import dev.lithe.report.Report;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/// The options of every command that measures.
+final class EvaluationOptions {
+    @Option(
+            names = "--text",
+            paramLabel = "FILE",
+            description = "UTF-8 text to measure with (default: the demo's evaluation text).")
+    private @Nullable Path text;
+
+    @Option(
+            names = "--context",
+            paramLabel = "N",
+            description = "Tokens of a window (default: 2048, or what the models hold if less).")
+    private @Nullable Integer context;
+
+    @Option(
+            names = "--tokens",
+            paramLabel = "N",
+            defaultValue = "8192",
+            description = "Most tokens of the text to use (default: ${DEFAULT-VALUE}).")
+    private long tokens;
+
+    @Option(
+            names = "--score",
+            paramLabel = "PROTOCOL",
+            defaultValue = "all",
+            description =
+                    "Predictions that count: all, or second-half to compare with llama.cpp (default:"
+                            + " ${DEFAULT-VALUE}).")
+    private String score = "";
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "0",
+            description =
+                    "Seed of the intervals and of the order of latency runs (default:"
+                            + " ${DEFAULT-VALUE}).")
+    private long seed;
+
+    @Option(
+            names = "--latency-pairs",
+            paramLabel = "N",
+            defaultValue = "20",
+            description =
+                    "Timed runs of each model, interleaved; 0 skips (default: ${DEFAULT-VALUE}).")
+    private int latencyPairs;
+
+    @Option(
+            names = "--prompt-tokens",
+            paramLabel = "N",
+            defaultValue = "64",
+            description =
+                    "Tokens of a timed prompt, at most half of the context (default:"
+                            + " ${DEFAULT-VALUE}).")
+    private int promptTokens;
+
+    @Option(
+            names = "--output-tokens",
+            paramLabel = "N",
+            defaultValue = "64",
+            description =
+                    "Tokens generated in a timed run, as far as they fit (default:"
+                            + " ${DEFAULT-VALUE}).")
+    private int outputTokens;
+
+    @Option(
+            names = "--max-perplexity-ratio",
+            paramLabel = "X",
+            description = "Exit with code 3 when a compressed model's perplexity ratio is above X.")
+    private @Nullable Double maxPerplexityRatio;
+
+    /// How to measure; tells on `err` when the text is the demo's.
+    ///
+    /// @param calibrationText what the compressed models were calibrated with, or null
+    MeasureOptions measureOptions(@Nullable Path calibrationText, PrintWriter err) {
+        checkGate();
+        var latency = new LatencyOptions(latencyPairs, promptTokens, outputTokens, seed);
+        return new MeasureOptions(
+                text == null ? demoText(err) : text,
+                context,
+                tokens,
+                scoring(),
+                seed,
+                latency,
+                calibrationText);
+    }
+
+    private static Path demoText(PrintWriter err) {
+        err.println("text       the demo's evaluation text; choose your own with --text");
+        return ModelSource.demoEvaluationText();
+    }
+
+    private Scoring scoring() {
+        return Arrays.stream(Scoring.values())
+                .filter(value -> value.label().equals(score))
+                .findFirst()
+                .orElseThrow(() ->
+                        LitheException.badInput("--score %s; it is all or second-half", score));
+    }
+
+    private void checkGate() {
+        if (maxPerplexityRatio != null) {
+            var _ = new QualityGate(maxPerplexityRatio);
+        }
+    }
+
+    /// Fails when a limit was given and a compressed model misses it.
+    void checkQuality(Report report) {
+        if (maxPerplexityRatio != null) {
+            new QualityGate(maxPerplexityRatio).check(report);
+        }
+    }
+}

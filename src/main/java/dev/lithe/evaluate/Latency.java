@@ -1,0 +1,138 @@
+package dev.lithe.evaluate;
+
+import dev.lithe.model.Decoder;
+import dev.lithe.model.KvCache;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Random;
+
+/// Times models against each other in one process: in each pair every model, and the original once
+/// more, continues the same prompt greedily by the same number of tokens, in random order. The
+/// second run of the original shows what the clock and the machine do by themselves.
+public final class Latency {
+    private static final int WARM_UP_FEWEST = 2;
+    private static final int WARM_UP_MOST = 5;
+
+    /// Two warm-up runs in a row that differ by less than this are a warm model.
+    private static final double STABLE = 0.1;
+
+    private static final double NANOS_PER_MILLI = 1e6;
+
+    private final List<Subject> runs;
+    private final int[] ids;
+    private final LatencyOptions options;
+    private final double[][] firstToken;
+    private final double[][] perToken;
+
+    private Latency(List<Subject> subjects, int[] ids, LatencyOptions options) {
+        this.runs = new ArrayList<>(subjects);
+        this.runs.add(subjects.getFirst());
+        this.ids = ids;
+        this.options = options;
+        this.firstToken = new double[runs.size()][options.pairs()];
+        this.perToken = new double[runs.size()][options.pairs()];
+    }
+
+    /// What was measured.
+    ///
+    /// @param options with the lengths that were really used
+    /// @param models samples of each subject, in their order
+    /// @param again samples of the original's second runs
+    public record Result(
+            LatencyOptions options, List<LatencySamples> models, LatencySamples again) {}
+
+    /// Measures all subjects, the original first.
+    ///
+    /// @param ids where prompts are taken from, spread evenly
+    public static Result measure(
+            List<Subject> subjects, int[] ids, LatencyOptions options, ProgressListener progress) {
+        int positions =
+                subjects.stream()
+                        .mapToInt(subject -> subject.decoder().spec().maxPositions())
+                        .min()
+                        .orElseThrow();
+        var latency = new Latency(subjects, ids, options.within(ids.length, positions));
+        subjects.forEach(latency::warmUp);
+        latency.runPairs(progress);
+        return latency.result();
+    }
+
+    private void warmUp(Subject subject) {
+        double before = Double.POSITIVE_INFINITY;
+        for (int i = 0; i < WARM_UP_MOST; i++) {
+            Run run = run(subject.decoder(), prompt(i));
+            double total = run.firstToken + run.perToken * (options.outputTokens() - 1);
+            if (i + 1 >= WARM_UP_FEWEST && Math.abs(total - before) < STABLE * before) {
+                return;
+            }
+            before = total;
+        }
+    }
+
+    private void runPairs(ProgressListener progress) {
+        var random = new Random(options.seed());
+        List<Integer> order = new ArrayList<>();
+        for (int i = 0; i < runs.size(); i++) {
+            order.add(i);
+        }
+        for (int pair = 0; pair < options.pairs(); pair++) {
+            Collections.shuffle(order, random);
+            for (int i : order) {
+                Run run = run(runs.get(i).decoder(), prompt(pair));
+                firstToken[i][pair] = run.firstToken;
+                perToken[i][pair] = run.perToken;
+            }
+            progress.update("latency", pair + 1L, options.pairs());
+        }
+    }
+
+    private long[] prompt(int pair) {
+        long room = ids.length - options.promptTokens();
+        int start = (int) (room * (pair % options.pairs()) / Math.max(1, options.pairs() - 1));
+        long[] prompt = new long[options.promptTokens()];
+        for (int i = 0; i < prompt.length; i++) {
+            prompt[i] = ids[start + i];
+        }
+        return prompt;
+    }
+
+    /// One run, in milliseconds.
+    private record Run(double firstToken, double perToken) {}
+
+    private Run run(Decoder decoder, long[] prompt) {
+        int outputTokens = options.outputTokens();
+        try (var scope = TensorScope.open()) {
+            KvCache cache = decoder.newCache(1, prompt.length + outputTokens - 1, scope);
+            long start = System.nanoTime();
+            long token = next(decoder, prompt, 0, cache);
+            long first = System.nanoTime();
+            for (int i = 1; i < outputTokens; i++) {
+                token = next(decoder, new long[] {token}, prompt.length + i - 1, cache);
+            }
+            long end = System.nanoTime();
+            return new Run(
+                    (first - start) / NANOS_PER_MILLI,
+                    (end - first) / NANOS_PER_MILLI / (outputTokens - 1));
+        }
+    }
+
+    private static long next(Decoder decoder, long[] ids, int position, KvCache cache) {
+        try (var step = TensorScope.open()) {
+            Value input = step.tensor(ids, 1, ids.length);
+            Value logits = decoder.forward(input, position, cache, false, step);
+            return step.call("greedy", logits).integer();
+        }
+    }
+
+    private Result result() {
+        List<LatencySamples> samples = new ArrayList<>();
+        for (int i = 0; i < runs.size(); i++) {
+            samples.add(new LatencySamples(options.outputTokens(), firstToken[i], perToken[i]));
+        }
+        LatencySamples again = samples.removeLast();
+        return new Result(options, samples, again);
+    }
+}

@@ -1,0 +1,86 @@
+package dev.lithe.evaluate;
+
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearReader;
+import dev.lithe.model.ModelSpec;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
+
+/// How large a model is on disk.
+///
+/// @param weightBytes of its safetensors files, headers included
+/// @param folderBytes of every file in its folder
+/// @param parameters that its configuration gives it, however they are stored
+/// @param linears how many linear layers are stored in each form, by the form's label
+public record ModelSize(
+        long weightBytes, long folderBytes, long parameters, Map<String, Integer> linears) {
+    private static final int BITS = 8;
+
+    public ModelSize {
+        linears = Map.copyOf(linears);
+    }
+
+    /// Measures the model in `folder`; reads headers only.
+    public static ModelSize of(Path folder) {
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+            var spec = ModelSpec.of(checkpoint.config(), folder + "/config.json");
+            return new ModelSize(
+                    bytes(folder, file -> file.toString().endsWith(".safetensors")),
+                    bytes(folder, _ -> true),
+                    parameters(spec),
+                    linears(checkpoint, spec));
+        }
+    }
+
+    /// Bits of the weight files by parameter, scales and headers included.
+    public double bitsPerWeight() {
+        return (double) BITS * weightBytes / parameters;
+    }
+
+    private static long parameters(ModelSpec spec) {
+        long parameters = (long) spec.vocabSize() * spec.hiddenSize();
+        parameters += (long) Architecture.norms(spec).size() * spec.hiddenSize();
+        for (LinearName linear : Architecture.linears(spec)) {
+            parameters += linear.weights() + (linear.hasBias() ? linear.outFeatures() : 0);
+        }
+        return parameters;
+    }
+
+    private static Map<String, Integer> linears(Checkpoint checkpoint, ModelSpec spec) {
+        var reader = new LinearReader(checkpoint);
+        Map<String, Integer> linears = new TreeMap<>();
+        for (LinearName linear : Architecture.linears(spec)) {
+            linears.merge(reader.form(linear).label(), 1, Integer::sum);
+        }
+        return linears;
+    }
+
+    private static long bytes(Path folder, Predicate<Path> which) {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.filter(Files::isRegularFile)
+                    .filter(which)
+                    .mapToLong(ModelSize::size)
+                    .sum();
+        } catch (IOException | UncheckedIOException e) {
+            throw LitheException.badInput("%s cannot be listed: %s", folder, e.getMessage())
+                    .causedBy(e);
+        }
+    }
+
+    private static long size(Path file) {
+        try {
+            return Files.size(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

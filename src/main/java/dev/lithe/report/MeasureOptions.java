@@ -1,0 +1,44 @@
+package dev.lithe.report;
+
+import dev.lithe.evaluate.LatencyOptions;
+import dev.lithe.evaluate.Scoring;
+import dev.lithe.fault.LitheException;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/// How to measure.
+///
+/// @param text what to score
+/// @param context tokens of a window, or null for 2048 or what the models hold, if that is less
+/// @param tokens most tokens of the text to use
+/// @param seed of the bootstrap
+/// @param calibrationText what the compressed models were calibrated with, to name it and to refuse
+///   it as `text`; null where unknown
+public record MeasureOptions(
+        Path text,
+        @Nullable Integer context,
+        long tokens,
+        Scoring scoring,
+        long seed,
+        LatencyOptions latency,
+        @Nullable Path calibrationText) {
+    private static final int DEFAULT_CONTEXT = 2048;
+
+    public MeasureOptions {
+        if (tokens < 2) {
+            throw LitheException.badInput("%d tokens; a prediction needs 2 or more", tokens);
+        }
+    }
+
+    /// The context to use with models of `positions` positions.
+    int contextFor(int positions) {
+        if (context == null) {
+            return Math.min(DEFAULT_CONTEXT, positions);
+        }
+        if (context < 2 || context > positions) {
+            throw LitheException.badInput(
+                    "context %d; these models take 2 to %d tokens", context, positions);
+        }
+        return context;
+    }
+}

@@ -1,0 +1,86 @@
+package dev.lithe.report;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Every form of a report against a file that a person has read.
+class ReportFormsTest {
+    private static final Path GOLDEN = Path.of("src/test/resources/report");
+
+    @TempDir private Path folder;
+
+    @Test
+    void jsonFieldsAreAContract() throws IOException {
+        String expected = Files.readString(GOLDEN.resolve("report.json"));
+        assertThat(ReportJson.write(SampleReport.complete())).isEqualToIgnoringNewLines(expected);
+    }
+
+    @Test
+    void jsonReadsBack() {
+        for (Report report : new Report[] {SampleReport.complete(), SampleReport.alone()}) {
+            assertThat(ReportJson.read(ReportJson.write(report), "here")).isEqualTo(report);
+        }
+    }
+
+    @Test
+    void fieldsOfLaterVersionsAreIgnored() {
+        String json = ReportJson.write(SampleReport.alone());
+        String later = json.replaceFirst("\\{", "{\"news\": {\"a\": 1},");
+        assertThat(ReportJson.read(later, "here")).isEqualTo(SampleReport.alone());
+    }
+
+    @Test
+    void whatIsNoReportIsRefused() {
+        String other = ReportJson.write(SampleReport.alone()).replace("report/v1", "report/v9");
+        assertThatThrownBy(() -> ReportJson.read(other, "a.json"))
+                .hasMessageContaining("a.json")
+                .hasMessageContaining("lithe.report/v9")
+                .hasMessageContaining("lithe.report/v1")
+                .hasMessageNotContaining("\n");
+        assertThatThrownBy(() -> ReportJson.read("{}", "a.json")).hasMessageContaining("a.json");
+        assertThatThrownBy(() -> ReportJson.read("null", "a.json")).hasMessageContaining("a.json");
+        assertThatThrownBy(() -> ReportJson.read("so?", "a.json")).hasMessageContaining("no JSON");
+    }
+
+    @Test
+    void tableIsAligned() throws IOException {
+        assertThat(TerminalTable.of(SampleReport.complete()))
+                .isEqualTo(Files.readString(GOLDEN.resolve("table.txt")));
+        assertThat(TerminalTable.of(SampleReport.alone()))
+                .isEqualTo(Files.readString(GOLDEN.resolve("table-alone.txt")));
+        assertThat(TerminalTable.summary(SampleReport.complete().evaluation()))
+                .isEqualTo(
+                        "8 192 tokens of held-out.txt at context 256 · 20 latency pairs, interleaved");
+    }
+
+    @Test
+    void markdownTellsHowItWasMeasured() throws IOException {
+        assertThat(ReportMarkdown.of(SampleReport.complete()))
+                .isEqualTo(Files.readString(GOLDEN.resolve("report.md")));
+    }
+
+    @Test
+    void aFolderHoldsBothForms() {
+        Path target = folder.resolve("new/reports");
+        ReportFolder.prepare(target);
+        ReportFolder.write(SampleReport.alone(), target);
+        ReportFolder.write(SampleReport.complete(), target);
+        assertThat(ReportFolder.read(target)).isEqualTo(SampleReport.complete());
+        assertThat(target)
+                .isDirectoryNotContaining(path -> path.toString().endsWith(".partial"))
+                .isDirectoryContaining("glob:**/report.md");
+    }
+
+    @Test
+    void aPlaceThatCannotHoldAReportIsRefused() throws IOException {
+        Path file = Files.createFile(folder.resolve("file"));
+        assertThatThrownBy(() -> ReportFolder.prepare(file)).hasMessageContaining("--output");
+        assertThatThrownBy(() -> ReportFolder.read(folder)).hasMessageContaining("report.json");
+    }
+}
