@@ -13,9 +13,12 @@ import picocli.CommandLine.ScopeType;
         synopsisSubcommandLabel = "COMMAND",
         description = "Makes a language model smaller, shows what that cost, and serves it.",
         subcommands = {
+            BenchCommand.class,
             CompressCommand.class,
             EvaluateCommand.class,
+            GenerateCommand.class,
             InspectCommand.class,
+            ServeCommand.class,
             TechniquesCommand.class
         })
 final class LitheCommand implements Runnable {

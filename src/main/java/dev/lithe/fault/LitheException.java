@@ -2,6 +2,7 @@ package dev.lithe.fault;
 
 import com.google.errorprone.annotations.FormatMethod;
 import java.util.Locale;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// The one exception type of Lithe. Its message is a single line that holds the value, the limit
@@ -14,10 +15,13 @@ public final class LitheException extends RuntimeException {
     private static final int MAX_TAIL = 200;
 
     private final Fault fault;
+    private final @Nullable String field;
 
-    private LitheException(Fault fault, String message, @Nullable Throwable cause) {
+    private LitheException(
+            Fault fault, @Nullable String field, String message, @Nullable Throwable cause) {
         super(oneLine(message), cause);
         this.fault = fault;
+        this.field = field;
     }
 
     private static String oneLine(String message) {
@@ -34,25 +38,37 @@ public final class LitheException extends RuntimeException {
         return of(Fault.BAD_INPUT, format, args);
     }
 
+    /// One wrong field of a request or record; the message starts with its name.
+    @FormatMethod
+    public static LitheException badField(String field, String format, Object... args) {
+        String message = field + ": " + String.format(Locale.ROOT, format, args);
+        return new LitheException(Fault.BAD_INPUT, field, message, null);
+    }
+
     /// Something that failed without the user's doing; `cause` is kept for `--verbose`.
     public static LitheException internal(String message, Throwable cause) {
-        return new LitheException(Fault.INTERNAL, message, cause);
+        return new LitheException(Fault.INTERNAL, null, message, cause);
     }
 
     /// Any other kind of trouble.
     @FormatMethod
     public static LitheException of(Fault fault, String format, Object... args) {
-        return new LitheException(fault, String.format(Locale.ROOT, format, args), null);
+        return new LitheException(fault, null, String.format(Locale.ROOT, format, args), null);
     }
 
     /// The same trouble with `cause` kept for `--verbose`.
     public LitheException causedBy(Throwable cause) {
-        return new LitheException(fault, getMessage(), cause);
+        return new LitheException(fault, field, getMessage(), cause);
     }
 
     /// What kind of trouble this is.
     public Fault fault() {
         return fault;
+    }
+
+    /// The field at fault, as [#badField] was told.
+    public Optional<String> field() {
+        return Optional.ofNullable(field);
     }
 
     @Override

@@ -1,4 +1,5 @@
-/// Which variant answers a request: by name, by weight.
+/// Which variant answers a request: the one it names in a field or in its metadata, else one drawn
+/// by weight. A route tells the reason, so that answers can be told apart in an experiment.
 @NullMarked
 package dev.lithe.route;
 

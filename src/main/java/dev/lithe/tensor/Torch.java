@@ -77,6 +77,14 @@ public final class Torch {
         }
     }
 
+    /// Applies libtorch's per-thread settings to the calling thread. A thread other than the one
+    /// that first used a tensor calls it before it computes; without it the first steps are
+    /// optimized for each new shape, which takes longer than they do.
+    public static void useOnThisThread() {
+        Engine _ = engine();
+        JniUtils.setGraphExecutorOptimize(false);
+    }
+
     static PtNDManager newManager() {
         Engine _ = engine();
         return (PtNDManager) NDManager.newBaseManager(NAME);

@@ -1,0 +1,98 @@
+package dev.lithe.cli;
+
+import dev.lithe.checkpoint.ModelSource;
+import dev.lithe.fault.LitheException;
+import dev.lithe.route.VariantSource;
+import dev.lithe.serve.Server;
+import dev.lithe.serve.ServerOptions;
+import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
+
+/// `lithe serve`: loads models and answers requests until it is stopped.
+@Command(name = "serve", description = "Serve one or more variants of a model over gRPC.")
+final class ServeCommand implements Runnable {
+    @Spec private CommandSpec spec;
+    @ParentCommand private LitheCommand lithe;
+
+    @Parameters(
+            arity = "0..1",
+            paramLabel = "MODEL",
+            description = "Served as 'original': a Hugging Face folder, or 'demo'.")
+    private @Nullable String model;
+
+    @Option(names = "--compressed", paramLabel = "FOLDER", description = "Served as 'compressed'.")
+    private @Nullable String compressed;
+
+    @Option(
+            names = "--variant",
+            paramLabel = "NAME=FOLDER",
+            description = "One more variant (repeatable).")
+    private Map<String, String> variants = new LinkedHashMap<>();
+
+    @Option(
+            names = "--weight",
+            paramLabel = "NAME=NUMBER",
+            description =
+                    "Share of the requests that name no variant (repeatable); equal shares without.")
+    private Map<String, Double> weights = new LinkedHashMap<>();
+
+    @Mixin private ServerAddress address = new ServerAddress();
+
+    @Override
+    public void run() {
+        var options =
+                new ServerOptions(
+                        sources(),
+                        weights,
+                        address.host(),
+                        address.grpcPort(),
+                        address.httpPort(),
+                        lithe.verbose());
+        run(options, spec.commandLine().getOut());
+    }
+
+    /// Serves until the process is stopped; prints one line to `out` once it is ready.
+    static void run(ServerOptions options, PrintWriter out) {
+        String names =
+                options.variants().stream()
+                        .map(VariantSource::name)
+                        .collect(Collectors.joining(", "));
+        Server.run(
+                options,
+                at -> {
+                    out.printf(
+                            "serving    %s · gRPC %s:%d · HTTP %s:%d · Ctrl-C to stop%n",
+                            names, at.host(), at.grpcPort(), at.host(), at.httpPort());
+                    out.flush();
+                });
+    }
+
+    private List<VariantSource> sources() {
+        List<VariantSource> sources = new ArrayList<>();
+        if (model != null) {
+            sources.add(new VariantSource("original", ModelSource.folder(model)));
+        }
+        if (compressed != null) {
+            sources.add(new VariantSource("compressed", ModelSource.folder(compressed)));
+        }
+        variants.forEach(
+                (name, folder) -> sources.add(new VariantSource(name, ModelSource.folder(folder))));
+        if (sources.isEmpty()) {
+            throw LitheException.badInput(
+                    "nothing to serve; name a MODEL (try 'lithe serve demo') or a --variant");
+        }
+        return sources;
+    }
+}

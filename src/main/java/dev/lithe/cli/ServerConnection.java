@@ -1,0 +1,110 @@
+package dev.lithe.cli;
+
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import dev.lithe.proto.v1.GenerationServiceGrpc;
+import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceBlockingStub;
+import dev.lithe.proto.v1.ModelServiceGrpc;
+import dev.lithe.proto.v1.ModelServiceGrpc.ModelServiceBlockingStub;
+import io.grpc.Grpc;
+import io.grpc.InsecureChannelCredentials;
+import io.grpc.ManagedChannel;
+import io.grpc.StatusRuntimeException;
+import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/// A client's connection to a running server.
+final class ServerConnection implements AutoCloseable {
+    /// Where a server listens unless told otherwise.
+    static final String DEFAULT_TARGET = "127.0.0.1:9000";
+
+    private static final Pattern TARGET =
+            Pattern.compile("(?:[A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+]):([0-9]{1,5})");
+    private static final int MAX_PORT = 65_535;
+
+    private final String target;
+    private final ManagedChannel channel;
+
+    private ServerConnection(String target) {
+        this.target = target;
+        this.channel =
+                Grpc.newChannelBuilder("dns:///" + target, InsecureChannelCredentials.create())
+                        .build();
+    }
+
+    /// A connection to `host:port`; it is made with the first call.
+    ///
+    /// @throws LitheException where that is no address
+    static ServerConnection open(String target) {
+        Matcher matcher = TARGET.matcher(target);
+        if (!matcher.matches() || port(matcher) > MAX_PORT) {
+            throw LitheException.badInput(
+                    "target '%s' is no host:port; use for example %s", target, DEFAULT_TARGET);
+        }
+        return new ServerConnection(target);
+    }
+
+    private static int port(Matcher matcher) {
+        return Integer.parseInt(matcher.group(1));
+    }
+
+    GenerationServiceBlockingStub generation() {
+        return GenerationServiceGrpc.newBlockingStub(channel);
+    }
+
+    ModelServiceBlockingStub models() {
+        return ModelServiceGrpc.newBlockingStub(channel);
+    }
+
+    /// Runs calls and tells what went wrong in the program's own terms.
+    <T> T call(Supplier<T> calls) {
+        try {
+            return calls.get();
+        } catch (StatusRuntimeException e) {
+            throw fault(e).causedBy(e);
+        }
+    }
+
+    private LitheException fault(StatusRuntimeException e) {
+        String reason =
+                String.valueOf(e.getStatus().getDescription())
+                        .lines()
+                        .findFirst()
+                        .orElse("no reason given");
+        return switch (e.getStatus().getCode()) {
+            case INVALID_ARGUMENT, OUT_OF_RANGE -> LitheException.badInput("%s", reason);
+            case NOT_FOUND -> LitheException.of(Fault.NOT_FOUND, "%s", reason);
+            case RESOURCE_EXHAUSTED -> LitheException.of(Fault.EXHAUSTED, "%s", reason);
+            case DEADLINE_EXCEEDED -> LitheException.of(Fault.DEADLINE, "%s", reason);
+            case CANCELLED -> LitheException.of(Fault.CANCELLED, "%s", reason);
+            case UNAVAILABLE ->
+                    LitheException.of(
+                            Fault.UNAVAILABLE,
+                            "no answer from %s (%s); is 'lithe serve' running there?",
+                            target,
+                            reason);
+            case OK,
+                    UNKNOWN,
+                    ALREADY_EXISTS,
+                    PERMISSION_DENIED,
+                    FAILED_PRECONDITION,
+                    ABORTED,
+                    UNIMPLEMENTED,
+                    INTERNAL,
+                    DATA_LOSS,
+                    UNAUTHENTICATED ->
+                    LitheException.of(
+                            Fault.INTERNAL,
+                            "%s answered %s: %s",
+                            target,
+                            e.getStatus().getCode(),
+                            reason);
+        };
+    }
+
+    @Override
+    public void close() {
+        channel.shutdownNow();
+    }
+}

@@ -1,0 +1,59 @@
+package dev.lithe.engine;
+
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.ModelSpec;
+import java.util.List;
+import java.util.OptionalLong;
+
+/// One request to continue a text.
+///
+/// @param prompt token ids, at least one, each in the vocabulary
+/// @param deadline when the caller's time runs out, on the clock of [System#nanoTime]; empty means
+///   never
+public record GenerationRequest(
+        ServedModel model,
+        List<Integer> prompt,
+        SamplingOptions sampling,
+        StopRules stop,
+        OptionalLong deadline) {
+    public GenerationRequest {
+        prompt = List.copyOf(prompt);
+        int limit = model.decoder().spec().maxPositions();
+        int vocabulary = model.decoder().spec().vocabSize();
+        if (prompt.isEmpty()) {
+            throw LitheException.badField("prompt", "no tokens; give at least one");
+        }
+        if (prompt.size() > limit) {
+            throw LitheException.badField(
+                    "prompt",
+                    "%d tokens exceed the model's context of %d; shorten it",
+                    prompt.size(),
+                    limit);
+        }
+        for (int id : prompt) {
+            if (id < 0 || id >= vocabulary) {
+                throw LitheException.badField(
+                        "prompt", "token id %d is not in the vocabulary of %d", id, vocabulary);
+            }
+        }
+    }
+
+    /// Tokens it may compute: as many as asked for, or as fit. The last one is never read again, so
+    /// it needs no room.
+    int tokens() {
+        int room = model.decoder().spec().maxPositions() - prompt.size() + 1;
+        return Math.min(stop.maxTokens(), room);
+    }
+
+    /// Positions that its cache needs.
+    int capacity() {
+        return prompt.size() + tokens() - 1;
+    }
+
+    /// Bytes of memory of that cache, keys and values in float32.
+    long cacheBytes() {
+        ModelSpec spec = model.decoder().spec();
+        long perPosition = 2L * spec.layers() * spec.kvHeads() * spec.headDim() * Float.BYTES;
+        return perPosition * capacity();
+    }
+}

@@ -1,0 +1,16 @@
+package dev.lithe.route;
+
+/// Which variant answers a request, and why.
+public record Route(Variant variant, Reason reason) {
+    /// Why a variant answers.
+    public enum Reason {
+        /// The request's field named it.
+        OVERRIDE_FIELD,
+        /// The request's metadata named it.
+        OVERRIDE_METADATA,
+        /// Drawn by weight.
+        WEIGHT,
+        /// There is no other.
+        ONLY
+    }
+}

@@ -1,0 +1,86 @@
+package dev.lithe.serve;
+
+import dev.lithe.engine.Ticket;
+import io.grpc.Context;
+import io.grpc.Deadline;
+import io.grpc.stub.ServerCallStreamObserver;
+import io.grpc.stub.StreamObserver;
+import java.util.OptionalLong;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+
+/// One gRPC call: when the client goes away, or its time runs out, the computation behind it ends.
+/// Made on the thread that receives the request; used from others afterwards.
+final class Call<T> {
+    private static final Ticket GONE = () -> {};
+
+    private final ServerCallStreamObserver<T> observer;
+    private final AtomicReference<@Nullable Ticket> ticket = new AtomicReference<>();
+    private final CallVariant.Choice choice = CallVariant.current();
+    private final OptionalLong deadline;
+
+    private Call(ServerCallStreamObserver<T> observer) {
+        this.observer = observer;
+        Deadline limit = Context.current().getDeadline();
+        this.deadline =
+                limit == null
+                        ? OptionalLong.empty()
+                        : OptionalLong.of(
+                                System.nanoTime() + limit.timeRemaining(TimeUnit.NANOSECONDS));
+        observer.setOnCancelHandler(this::cancel);
+    }
+
+    static <T> Call<T> of(StreamObserver<T> observer) {
+        return new Call<>((ServerCallStreamObserver<T>) observer);
+    }
+
+    private void cancel() {
+        Ticket running = ticket.getAndSet(GONE);
+        if (running != null) {
+            running.cancel();
+        }
+    }
+
+    /// Ties the computation to the call; where the call is gone already, ends it.
+    void runs(Ticket computation) {
+        if (!ticket.compareAndSet(null, computation)) {
+            computation.cancel();
+        }
+    }
+
+    CallVariant.Choice choice() {
+        return choice;
+    }
+
+    /// When the client's time runs out, on the clock of [System#nanoTime].
+    OptionalLong deadline() {
+        return deadline;
+    }
+
+    boolean ready() {
+        return observer.isReady();
+    }
+
+    void onReady(Runnable action) {
+        observer.setOnReadyHandler(action);
+    }
+
+    void send(T message) {
+        if (!observer.isCancelled()) {
+            observer.onNext(message);
+        }
+    }
+
+    void complete() {
+        if (!observer.isCancelled()) {
+            observer.onCompleted();
+        }
+    }
+
+    void fail(RuntimeException error) {
+        if (!observer.isCancelled()) {
+            observer.onError(Statuses.of(error));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+package dev.lithe.serve;
+
+import dev.lithe.engine.Engine;
+import dev.lithe.engine.EngineLimits;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import dev.lithe.route.Router;
+import dev.lithe.route.Variant;
+import dev.lithe.route.VariantSource;
+import io.quarkus.grpc.runtime.GrpcServer;
+import io.quarkus.runtime.Quarkus;
+import io.quarkus.runtime.QuarkusApplication;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/// Runs a server in this process. Its ports open first, so that probes and clients hear that it is
+/// loading; then the models are loaded and warmed, and then it is ready.
+public final class Server {
+    private static final AtomicReference<@Nullable Server> STARTING = new AtomicReference<>();
+
+    private final ServerOptions options;
+    private final Consumer<Address> ready;
+    private final AtomicReference<@Nullable RuntimeException> failure = new AtomicReference<>();
+
+    /// Where a server listens.
+    public record Address(String host, int grpcPort, int httpPort) {}
+
+    private Server(ServerOptions options, Consumer<Address> ready) {
+        this.options = options;
+        this.ready = ready;
+    }
+
+    /// Serves until the process is told to stop. Once per process.
+    ///
+    /// @param ready hears when all models answer
+    /// @throws LitheException where a port is taken or a model cannot be loaded
+    public static void run(ServerOptions options, Consumer<Address> ready) {
+        options.requireFreePorts();
+        var server = new Server(options, ready);
+        if (!STARTING.compareAndSet(null, server)) {
+            throw LitheException.of(Fault.INTERNAL, "a process runs one server only");
+        }
+        server.configure();
+        Quarkus.run(Application.class, (_, error) -> server.failed(error));
+        RuntimeException failure = server.failure.get();
+        if (failure != null) {
+            throw failure;
+        }
+    }
+
+    private void configure() {
+        System.setProperty("quarkus.grpc.server.host", options.host());
+        System.setProperty("quarkus.grpc.server.port", Integer.toString(options.grpcPort()));
+        System.setProperty("quarkus.http.host", options.host());
+        System.setProperty("quarkus.http.port", Integer.toString(options.httpPort()));
+        if (options.verbose()) {
+            System.setProperty("quarkus.log.level", "INFO");
+        }
+    }
+
+    private void failed(@Nullable Throwable error) {
+        if (error != null) {
+            RuntimeException known =
+                    error instanceof LitheException lithe
+                            ? lithe
+                            : LitheException.internal("the server did not start: " + error, error);
+            failure.compareAndSet(null, known);
+        }
+    }
+
+    /// What Quarkus runs once its ports are open.
+    public static final class Application implements QuarkusApplication {
+        private final Serving serving;
+        private final GrpcServer grpc;
+
+        Application(Serving serving, GrpcServer grpc) {
+            this.serving = serving;
+            this.grpc = grpc;
+        }
+
+        @Override
+        public int run(String... arguments) {
+            Server server = STARTING.get();
+            if (server == null) {
+                return 1;
+            }
+            try {
+                serving.publish(server.load());
+                server.ready.accept(
+                        new Address(
+                                server.options.host(), grpc.getPort(), server.options.httpPort()));
+            } catch (RuntimeException e) {
+                server.failed(e);
+                return 1;
+            }
+            Quarkus.waitForExit();
+            return 0;
+        }
+    }
+
+    private Serving.Models load() {
+        List<Variant> variants = new ArrayList<>();
+        try {
+            for (VariantSource source : options.variants()) {
+                variants.add(source.open());
+            }
+            var router = new Router(variants, options.weights(), new SplittableRandom());
+            return new Serving.Models(router, warmEngine(variants));
+        } catch (RuntimeException e) {
+            variants.forEach(Variant::close);
+            throw e;
+        }
+    }
+
+    private static Engine warmEngine(List<Variant> variants) {
+        var engine = new Engine(EngineLimits.DEFAULT);
+        try {
+            variants.forEach(variant -> WarmUp.run(engine, variant.model()));
+            return engine;
+        } catch (RuntimeException e) {
+            engine.close();
+            throw e;
+        }
+    }
+}

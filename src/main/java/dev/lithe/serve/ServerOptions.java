@@ -1,0 +1,90 @@
+package dev.lithe.serve;
+
+import dev.lithe.fault.LitheException;
+import dev.lithe.route.Router;
+import dev.lithe.route.VariantSource;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+
+/// What to serve, and where.
+///
+/// @param weights shares of the requests that name no variant; empty means equal ones
+/// @param host address to listen on
+/// @param grpcPort 0 lets the system choose
+/// @param httpPort for health and metrics; 0 lets the system choose
+/// @param verbose whether the server's log shows more than warnings
+public record ServerOptions(
+        List<VariantSource> variants,
+        Map<String, Double> weights,
+        String host,
+        int grpcPort,
+        int httpPort,
+        boolean verbose) {
+    public static final String DEFAULT_HOST = "127.0.0.1";
+    public static final int DEFAULT_GRPC_PORT = 9000;
+    public static final int DEFAULT_HTTP_PORT = 8080;
+    private static final int MAX_PORT = 65_535;
+
+    public ServerOptions {
+        variants = List.copyOf(variants);
+        weights = Map.copyOf(weights);
+        List<String> names = variants.stream().map(VariantSource::name).toList();
+        for (String name : names) {
+            if (names.indexOf(name) != names.lastIndexOf(name)) {
+                throw LitheException.badInput(
+                        "two variants are called '%s'; give each its own name", name);
+            }
+        }
+        Router.checkWeights(new LinkedHashSet<>(names).stream().toList(), weights);
+        checkPort(grpcPort);
+        checkPort(httpPort);
+        if (grpcPort == httpPort && grpcPort != 0) {
+            throw LitheException.badInput(
+                    "gRPC and HTTP cannot share port %d; choose another --http-port", grpcPort);
+        }
+    }
+
+    /// These variants with equal weights on the default address.
+    public static ServerOptions of(List<VariantSource> variants) {
+        return new ServerOptions(
+                variants, Map.of(), DEFAULT_HOST, DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, false);
+    }
+
+    private static void checkPort(int port) {
+        if (port < 0 || port > MAX_PORT) {
+            throw LitheException.badInput("port %d; use 0 to %d", port, MAX_PORT);
+        }
+    }
+
+    /// Fails early, before any model is loaded, where a port is taken. Another process may still
+    /// take it in between.
+    ///
+    /// @throws LitheException naming the port
+    public void requireFreePorts() {
+        requireFree(grpcPort, "--port");
+        requireFree(httpPort, "--http-port");
+    }
+
+    private void requireFree(int port, String option) {
+        InetAddress address;
+        try {
+            address = InetAddress.getByName(host);
+        } catch (IOException e) {
+            throw LitheException.badInput(
+                            "host '%s' is unknown; use an address of this machine", host)
+                    .causedBy(e);
+        }
+        try (var socket = new ServerSocket(port, 1, address)) {
+            socket.getLocalPort();
+        } catch (IOException e) {
+            throw LitheException.badInput(
+                            "cannot listen on %s port %d (%s); choose another with %s",
+                            host, port, e.getMessage(), option)
+                    .causedBy(e);
+        }
+    }
+}

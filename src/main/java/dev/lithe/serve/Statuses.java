@@ -1,0 +1,73 @@
+package dev.lithe.serve;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.Duration;
+import com.google.rpc.BadRequest;
+import com.google.rpc.Code;
+import com.google.rpc.RetryInfo;
+import com.google.rpc.Status;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.util.Map;
+
+/// Faults as gRPC statuses with google.rpc details.
+final class Statuses {
+    /// When a refused request may come again.
+    private static final Duration RETRY = Duration.newBuilder().setSeconds(1).build();
+
+    /// Where the request holds the fields that the rooms below know by their last name.
+    private static final Map<String, String> PATHS =
+            Map.ofEntries(
+                    Map.entry("request_id", "input.request_id"),
+                    Map.entry("prompt", "input.prompt"),
+                    Map.entry("temperature", "input.temperature"),
+                    Map.entry("top_k", "input.sampling.top_k"),
+                    Map.entry("top_p", "input.sampling.top_p"),
+                    Map.entry("min_p", "input.sampling.min_p"),
+                    Map.entry("repetition_penalty", "input.decoding.repetition_penalty"),
+                    Map.entry("max_new_tokens", "input.stopping.max_new_tokens"),
+                    Map.entry("stop_strings", "input.stopping.stop_strings"));
+
+    private Statuses() {}
+
+    /// What a client gets to see of any exception.
+    static StatusRuntimeException of(RuntimeException e) {
+        if (e instanceof StatusRuntimeException status) {
+            return status;
+        }
+        LitheException known =
+                e instanceof LitheException lithe
+                        ? lithe
+                        : LitheException.internal("the request failed: " + e, e);
+        var status = Status.newBuilder().setCode(code(known.fault()).getNumber());
+        status.setMessage(known.getMessage());
+        known.field().ifPresent(field -> status.addDetails(Any.pack(violation(field, known))));
+        if (known.fault() == Fault.EXHAUSTED) {
+            status.addDetails(Any.pack(RetryInfo.newBuilder().setRetryDelay(RETRY).build()));
+        }
+        return StatusProto.toStatusRuntimeException(status.build());
+    }
+
+    private static BadRequest violation(String field, LitheException e) {
+        var violation =
+                BadRequest.FieldViolation.newBuilder()
+                        .setField(PATHS.getOrDefault(field, field))
+                        .setDescription(e.getMessage());
+        return BadRequest.newBuilder().addFieldViolations(violation).build();
+    }
+
+    private static Code code(Fault fault) {
+        return switch (fault) {
+            case BAD_INPUT -> Code.INVALID_ARGUMENT;
+            case NOT_FOUND -> Code.NOT_FOUND;
+            case EXHAUSTED -> Code.RESOURCE_EXHAUSTED;
+            case UNAVAILABLE -> Code.UNAVAILABLE;
+            case CANCELLED -> Code.CANCELLED;
+            case DEADLINE -> Code.DEADLINE_EXCEEDED;
+            case QUALITY_GATE -> Code.FAILED_PRECONDITION;
+            case INTERNAL -> Code.INTERNAL;
+        };
+    }
+}

@@ -1,0 +1,185 @@
+package dev.lithe.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.lithe.engine.Engine;
+import dev.lithe.engine.EngineLimits;
+import dev.lithe.engine.Generation;
+import dev.lithe.route.Router;
+import dev.lithe.route.Variant;
+import dev.lithe.serve.Serving;
+import io.quarkus.grpc.runtime.GrpcServer;
+import io.quarkus.test.junit.QuarkusTest;
+import jakarta.inject.Inject;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
+
+/// The commands that call a server, against one.
+@QuarkusTest
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class ClientCommandsTest {
+    @Inject Serving serving;
+    @Inject GrpcServer grpc;
+    private Variant variant;
+    private Engine engine;
+
+    private record Result(int code, String out, String err) {}
+
+    @BeforeAll
+    void start() {
+        variant = Variant.open("original", Path.of("src/main/resources/demo"));
+        var other = new Variant("other", variant.model(), variant.memoryBytes());
+        engine = new Engine(EngineLimits.DEFAULT);
+        var router = new Router(List.of(variant, other), Map.of(), new SplittableRandom(1));
+        serving.publish(new Serving.Models(router, engine));
+    }
+
+    @AfterAll
+    void stop() {
+        serving.withdraw();
+        engine.close();
+        variant.close();
+    }
+
+    private static Result run(String... arguments) {
+        var out = new StringWriter();
+        var err = new StringWriter();
+        CommandLine command = Main.commandLine();
+        command.setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        int code = command.execute(arguments);
+        command.getOut().flush();
+        command.getErr().flush();
+        return new Result(code, out.toString(), err.toString());
+    }
+
+    private String target() {
+        return "127.0.0.1:" + grpc.getPort();
+    }
+
+    @Test
+    void generatePrintsTheText() {
+        int[] prompt = variant.model().tokenizer().encode("Once upon a time", true);
+        int[] ids = Generation.greedy(variant.model().decoder(), prompt, 12).ids();
+        Result result =
+                run(
+                        "generate",
+                        "Once upon a time",
+                        "--target",
+                        target(),
+                        "--max-tokens=12",
+                        "--ignore-eos",
+                        "--variant=other");
+        assertThat(result.err()).startsWith("other · 12 tokens (length)");
+        assertThat(result.out())
+                .isEqualTo(variant.model().tokenizer().decode(ids) + System.lineSeparator());
+        assertThat(result.code()).isZero();
+    }
+
+    @Test
+    void generateAsJson() throws IOException {
+        Result result =
+                run(
+                        "generate",
+                        "Once",
+                        "--json",
+                        "--target=" + target(),
+                        "--seed=4",
+                        "--temperature=0.7",
+                        "--max-tokens=5",
+                        "--ignore-eos");
+        JsonNode json = new JsonMapper().readTree(result.out());
+        assertThat(json.get("seed").asLong()).isEqualTo(4);
+        assertThat(json.get("token_ids")).hasSize(5);
+        assertThat(result.err()).isEmpty();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"--top-p=2", "--variant=nope", "--target=nowhere", "--target=a:99999"})
+    void badInputIsOneLineAndTwo(String option) {
+        Result result = run("generate", "x", "--target=" + target(), option);
+        if (option.startsWith("--target")) {
+            result = run("generate", "x", option);
+        }
+        assertThat(result.code()).isEqualTo(2);
+        assertThat(result.err().lines()).hasSize(1);
+        assertThat(result.out()).isEmpty();
+    }
+
+    @Test
+    void noServerIsOneLineAndOne() throws IOException {
+        int free;
+        try (var socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            free = socket.getLocalPort();
+        }
+        for (String command : List.of("generate x", "bench")) {
+            Result result = run((command + " --target=127.0.0.1:" + free).split(" "));
+            assertThat(result.code()).isEqualTo(1);
+            assertThat(result.err()).contains("127.0.0.1:" + free, "lithe serve");
+            assertThat(result.err().lines()).hasSize(1);
+        }
+    }
+
+    @Test
+    void benchComparesTheVariants() throws IOException {
+        String[] arguments = {
+            "bench",
+            "--target=" + target(),
+            "--variants=other,original",
+            "--requests=3",
+            "--warmup=1",
+            "--prompt-tokens=5",
+            "--tokens=4"
+        };
+        long before = engine.steps();
+        Result table = run(arguments);
+        assertThat(table.err()).isEmpty();
+        assertThat(table.code()).isZero();
+        assertThat(table.out()).contains("3 requests per variant", "time to first token p50");
+        assertThat(engine.steps() - before).isEqualTo(2 * (3 + 1) * 4);
+        String[] asJson = Arrays.copyOf(arguments, arguments.length + 1);
+        asJson[arguments.length] = "--json";
+        JsonNode json = new JsonMapper().readTree(run(asJson).out());
+        assertThat(json.get("schema").asText()).isEqualTo("lithe.bench/v1");
+        assertThat(json.get("variants").get(0).get("name").asText()).isEqualTo("other");
+        assertThat(json.get("variants").get(0).get("ttft_ms").get("ratio").asDouble()).isEqualTo(1);
+        assertThat(json.get("variants").get(1).get("tpot_ms").get("p95").asDouble()).isPositive();
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "bench --requests=0",
+                "bench --tokens=1",
+                "bench --prompt-tokens=500",
+                "bench --variants=nope"
+            })
+    void benchRefusesWhatItCannotMeasure(String line) {
+        Result result = run((line + " --target=" + target()).split(" "));
+        assertThat(result.code()).isEqualTo(2);
+        assertThat(result.err().lines()).hasSize(1);
+    }
+
+    @Test
+    void quantilesInterpolate() {
+        assertThat(BenchResult.quantile(new double[] {4, 1, 3, 2}, 0.5)).isEqualTo(2.5);
+        assertThat(BenchResult.quantile(new double[] {7}, 0.95)).isEqualTo(7);
+        assertThat(BenchResult.quantile(new double[] {1, 2, 3, 4, 5}, 1)).isEqualTo(5);
+    }
+}

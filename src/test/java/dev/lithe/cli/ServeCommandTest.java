@@ -1,0 +1,54 @@
+package dev.lithe.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import picocli.CommandLine;
+
+/// What `serve` refuses before it starts anything.
+class ServeCommandTest {
+    private static String refusal(String line) {
+        var err = new StringWriter();
+        CommandLine command = Main.commandLine().setErr(new PrintWriter(err));
+        assertThat(command.execute(line.split(" "))).isEqualTo(2);
+        command.getErr().flush();
+        assertThat(err.toString().lines()).hasSize(1);
+        return err.toString();
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "serve",
+                "serve no-such-folder",
+                "serve src/main/resources/demo --compressed no-such-folder",
+                "serve src/main/resources/demo --variant original=src/main/resources/demo",
+                "serve src/main/resources/demo --variant a/b=src/main/resources/demo",
+                "serve src/main/resources/demo --weight original=0",
+                "serve src/main/resources/demo --weight other=1",
+                "serve src/main/resources/demo --port 70000",
+                "serve src/main/resources/demo --port 9000 --http-port 9000",
+                "serve src/main/resources/demo --host no.such.host.invalid"
+            })
+    void badOptions(String line) {
+        refusal(line);
+    }
+
+    @Test
+    void aTakenPortIsNamedBeforeModelsLoad() throws IOException {
+        try (var taken = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
+            int port = taken.getLocalPort();
+            assertThat(refusal("serve src/main/resources/demo --http-port 0 --port " + port))
+                    .contains(Integer.toString(port), "--port");
+            assertThat(refusal("serve src/main/resources/demo --port 0 --http-port " + port))
+                    .contains(Integer.toString(port), "--http-port");
+        }
+    }
+}
