@@ -91,7 +91,8 @@ public final class ModelSource {
         }
     }
 
-    private static Path cache() {
+    /// Where Lithe keeps what it can make again: `lithe` in the user's cache folder.
+    public static Path cache() {
         String configured = System.getenv("XDG_CACHE_HOME");
         Path base =
                 configured == null || configured.isBlank()

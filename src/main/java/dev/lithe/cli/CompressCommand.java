@@ -1,8 +1,6 @@
 package dev.lithe.cli;
 
-import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.CheckpointWriter;
-import dev.lithe.compress.Plan;
 import dev.lithe.compress.Recipe;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -21,7 +19,7 @@ import picocli.CommandLine.Spec;
 final class CompressCommand implements Callable<Integer> {
     @Spec private CommandSpec spec;
 
-    @Mixin private CompressionOptions options;
+    @Mixin private CompressAndMeasure work = new CompressAndMeasure();
 
     @Option(
             names = {"-o", "--output"},
@@ -32,19 +30,23 @@ final class CompressCommand implements Callable<Integer> {
     @Option(names = "--dry-run", description = "Check and print the plan; write nothing.")
     private boolean dryRun;
 
+    @Option(names = "--no-evaluate", description = "Do not measure the result.")
+    private boolean noEvaluate;
+
     @Override
     public Integer call() {
+        PrintWriter out = spec.commandLine().getOut();
         PrintWriter err = spec.commandLine().getErr();
-        Recipe recipe = options.recipe();
-        Path target = output == null ? Path.of(options.resultName(recipe)) : output;
-        if (!dryRun) {
-            CheckpointWriter.checkTarget(target, options.force);
-        }
-        try (Checkpoint checkpoint = options.open()) {
-            Plan plan = options.plan(recipe, checkpoint, err);
-            if (!dryRun) {
-                options.compress(plan, checkpoint, target, options.force, (_, _, _) -> {});
-            }
+        CompressionOptions compression = work.compression();
+        Recipe recipe = compression.recipe();
+        Path target = output == null ? Path.of(compression.resultName(recipe)) : output;
+        if (dryRun) {
+            compression.printPlan(recipe, err);
+        } else if (noEvaluate) {
+            CheckpointWriter.checkTarget(target, compression.force());
+            compression.compress(recipe, target, compression.force(), err);
+        } else {
+            work.run(recipe, target, compression.force(), out, err);
         }
         return 0;
     }

@@ -1,15 +1,16 @@
 package dev.lithe.cli;
 
 import dev.lithe.checkpoint.Checkpoint;
-import dev.lithe.checkpoint.CheckpointWriter;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
+import dev.lithe.report.Units;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
@@ -18,9 +19,10 @@ import picocli.CommandLine.Parameters;
 /// What to compress and how: shared by `compress` and `run`.
 final class CompressionOptions {
     private static final String DEFAULT_RECIPE = "int4";
+    private static final double NANOS_PER_SECOND = 1e9;
 
     @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
-    String model = "";
+    private String model = "";
 
     @ArgGroup private How how = new How();
 
@@ -33,17 +35,31 @@ final class CompressionOptions {
                         "A built-in recipe (int8, int4) or a YAML file. Default: "
                                 + DEFAULT_RECIPE
                                 + ".")
-        String recipe = DEFAULT_RECIPE;
+        private String recipe = DEFAULT_RECIPE;
 
         @Option(
                 names = "--stage",
                 paramLabel = "TECHNIQUE[:KEY=VALUE,...]",
                 description = "A stage, for example rtn:bits=4,group_size=32. Repeat it for more.")
-        List<String> stages = List.of();
+        private List<String> stages = List.of();
     }
 
     @Option(names = "--force", description = "Replace a folder that Lithe wrote earlier.")
-    boolean force;
+    private boolean force;
+
+    /// What the user called the model.
+    String model() {
+        return model;
+    }
+
+    boolean force() {
+        return force;
+    }
+
+    /// Where the model lies.
+    Path folder() {
+        return ModelSource.folder(model);
+    }
 
     /// The recipe that the options ask for.
     Recipe recipe() {
@@ -54,26 +70,30 @@ final class CompressionOptions {
 
     /// What to call the result: `demo-int4`.
     String resultName(Recipe recipe) {
-        return Path.of(model).toAbsolutePath().normalize().getFileName() + "-" + recipe.name();
+        return folder().toAbsolutePath().normalize().getFileName() + "-" + recipe.name();
     }
 
-    /// Opens the model, plans, and prints what will happen.
-    Plan plan(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
-        Plan plan = Plan.of(recipe, checkpoint);
-        long before = checkpoint.tensorBytes();
+    /// Checks `recipe` against the model and prints what will happen.
+    void printPlan(Recipe recipe, PrintWriter err) {
+        try (Checkpoint checkpoint = Checkpoint.open(folder())) {
+            print(Plan.of(recipe, checkpoint), checkpoint, err);
+        }
+    }
+
+    private void print(Plan plan, Checkpoint checkpoint, PrintWriter err) {
         err.printf(
                 "model      %s · %s · %s parameters · %s%n",
                 model,
                 checkpoint.config().path("model_type").asText("llama"),
                 Units.count(parameters(checkpoint, plan)),
-                Units.bytes(before));
+                Units.bytes(checkpoint.tensorBytes()));
         err.printf(
                 "plan       %s → %s · %s · peak memory about %s%n",
-                recipe.summary(),
+                plan.recipe().summary(),
                 Units.bytes(plan.bytes(checkpoint)),
                 forms(plan.formCounts()),
                 Units.bytes(plan.peakBytes()));
-        return plan;
+        err.flush();
     }
 
     private static long parameters(Checkpoint checkpoint, Plan plan) {
@@ -92,19 +112,23 @@ final class CompressionOptions {
                         .toList());
     }
 
-    /// Carries `plan` out into `output`.
-    Path compress(
-            Plan plan,
-            Checkpoint checkpoint,
-            Path output,
-            boolean replace,
-            Compressor.Listener listener) {
-        CheckpointWriter.checkTarget(output, replace);
-        return new Compressor(plan, checkpoint, listener).run(output, replace);
-    }
-
-    /// Opens the model.
-    Checkpoint open() {
-        return Checkpoint.open(ModelSource.folder(model));
+    /// Compresses the model into `output`, showing plan and progress.
+    ///
+    /// @param replace whether a folder that Lithe wrote earlier may be replaced
+    /// @return the seconds it took
+    double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
+        try (Checkpoint checkpoint = Checkpoint.open(folder())) {
+            Plan plan = Plan.of(recipe, checkpoint);
+            print(plan, checkpoint, err);
+            long start = System.nanoTime();
+            try (Progress bar = Progress.bar("compress", plan.linears().size(), err)) {
+                Compressor.Listener listener = (done, total, module) -> bar.advance(1, "linears");
+                new Compressor(plan, checkpoint, listener).run(output, replace);
+            }
+            double seconds = (System.nanoTime() - start) / NANOS_PER_SECOND;
+            err.printf(Locale.ROOT, "written    %s%n", output);
+            err.flush();
+            return seconds;
+        }
     }
 }

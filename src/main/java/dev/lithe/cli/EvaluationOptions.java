@@ -8,6 +8,7 @@ import dev.lithe.report.MeasureOptions;
 import dev.lithe.report.QualityGate;
 import dev.lithe.report.Report;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
@@ -15,6 +16,9 @@ import picocli.CommandLine.Option;
 
 /// The options of every command that measures.
 final class EvaluationOptions {
+    /// The length at which the demo was trained.
+    private static final int DEMO_CONTEXT = 256;
+
     @Option(
             names = "--text",
             paramLabel = "FILE",
@@ -24,7 +28,8 @@ final class EvaluationOptions {
     @Option(
             names = "--context",
             paramLabel = "N",
-            description = "Tokens of a window (default: 2048, or what the models hold if less).")
+            description =
+                    "Tokens of a window (default: 2048, or what the models hold if less; 256 with the demo's text).")
     private @Nullable Integer context;
 
     @Option(
@@ -91,13 +96,20 @@ final class EvaluationOptions {
         checkGate();
         var latency = new LatencyOptions(latencyPairs, promptTokens, outputTokens, seed);
         return new MeasureOptions(
-                text == null ? demoText(err) : text,
-                context,
+                text == null ? demoText(err) : readable(text),
+                text == null && context == null ? DEMO_CONTEXT : context,
                 tokens,
                 scoring(),
                 seed,
                 latency,
                 calibrationText);
+    }
+
+    private static Path readable(Path text) {
+        if (!Files.isReadable(text) || Files.isDirectory(text)) {
+            throw LitheException.badInput("--text %s is no file that can be read", text);
+        }
+        return text;
     }
 
     private static Path demoText(PrintWriter err) {

@@ -9,6 +9,7 @@ import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.report.Units;
 import java.io.PrintWriter;
 import java.util.List;
 import java.util.Map;

@@ -18,6 +18,7 @@ import picocli.CommandLine.ScopeType;
             EvaluateCommand.class,
             GenerateCommand.class,
             InspectCommand.class,
+            RunCommand.class,
             ServeCommand.class,
             TechniquesCommand.class
         })

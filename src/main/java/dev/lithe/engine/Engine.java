@@ -2,7 +2,6 @@ package dev.lithe.engine;
 
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
-import dev.lithe.tensor.Torch;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
@@ -108,7 +107,6 @@ public final class Engine implements AutoCloseable {
     private void run() {
         LitheException end = shuttingDown();
         try {
-            Torch.useOnThisThread();
             while (!closed) {
                 dropWithdrawn();
                 admit();

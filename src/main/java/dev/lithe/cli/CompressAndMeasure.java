@@ -1,0 +1,69 @@
+package dev.lithe.cli;
+
+import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.compress.Recipe;
+import dev.lithe.report.Candidate;
+import dev.lithe.report.MeasureOptions;
+import dev.lithe.report.Measurement;
+import dev.lithe.report.Report;
+import dev.lithe.report.ReportFolder;
+import dev.lithe.report.ReportJson;
+import dev.lithe.report.TerminalTable;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/// Makes a compressed copy, re-opens it from the disk, and measures it beside the original: what
+/// `compress` and `run` have in common.
+final class CompressAndMeasure {
+    @Mixin private CompressionOptions compression = new CompressionOptions();
+    @Mixin private EvaluationOptions evaluation = new EvaluationOptions();
+
+    @Option(names = "--json", description = "Print report.json instead of the table.")
+    private boolean json;
+
+    CompressionOptions compression() {
+        return compression;
+    }
+
+    boolean json() {
+        return json;
+    }
+
+    /// Compresses into `target`, measures, prints the report and leaves it in the folder.
+    ///
+    /// @param replace whether a folder that Lithe wrote earlier may be replaced
+    void run(Recipe recipe, Path target, boolean replace, PrintWriter out, PrintWriter err) {
+        CheckpointWriter.checkTarget(target, replace);
+        MeasureOptions options = evaluation.measureOptions(null, err);
+        double seconds = compression.compress(recipe, target, replace, err);
+        Report report = measure(target, seconds, options, err);
+        ReportFolder.write(report, target);
+        print(report, out, err);
+        evaluation.checkQuality(report);
+    }
+
+    private Report measure(Path target, double seconds, MeasureOptions options, PrintWriter err) {
+        Candidate original = Candidate.of("original", compression.model(), compression.folder());
+        Candidate made = Candidate.of("compressed", target.toString(), target);
+        Candidate timed =
+                new Candidate(made.name(), made.source(), made.folder(), seconds, made.recipe());
+        try (var progress = new MeasureProgress(err)) {
+            return Measurement.measure(original, List.of(timed), options, progress);
+        }
+    }
+
+    private void print(Report report, PrintWriter out, PrintWriter err) {
+        if (json) {
+            out.println(ReportJson.write(report));
+        } else {
+            err.println("evaluate   " + TerminalTable.summary(report.evaluation()));
+            err.flush();
+            out.println();
+            out.print(TerminalTable.of(report));
+        }
+        out.flush();
+    }
+}

@@ -1,0 +1,76 @@
+package dev.lithe.cli;
+
+import dev.lithe.checkpoint.ModelSource;
+import dev.lithe.compress.Recipe;
+import dev.lithe.route.VariantSource;
+import dev.lithe.serve.ServerOptions;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.Spec;
+
+/// `lithe run`: compresses a model, measures both, and serves both.
+@Command(
+        name = "run",
+        description = "Compress a model, measure it against the original, and serve both.")
+final class RunCommand implements Callable<Integer> {
+    @Spec private CommandSpec spec;
+    @ParentCommand private LitheCommand lithe;
+
+    @Mixin private CompressAndMeasure work = new CompressAndMeasure();
+    @Mixin private ServerAddress address = new ServerAddress();
+
+    @Option(
+            names = {"-o", "--output"},
+            paramLabel = "FOLDER",
+            description =
+                    "Where the compressed model goes. Default: a folder of the user's cache, written anew"
+                            + " each time.")
+    private @Nullable Path output;
+
+    @Option(names = "--no-serve", description = "Stop after the report.")
+    private boolean noServe;
+
+    @Override
+    public Integer call() {
+        PrintWriter out = spec.commandLine().getOut();
+        PrintWriter err = spec.commandLine().getErr();
+        CompressionOptions compression = work.compression();
+        Recipe recipe = compression.recipe();
+        boolean cached = output == null;
+        Path target =
+                output == null
+                        ? ModelSource.cache().resolve(compression.resultName(recipe))
+                        : output;
+        var server = options(compression.folder(), target);
+        if (!noServe) {
+            server.requireFreePorts();
+        }
+        work.run(recipe, target, cached || compression.force(), out, err);
+        if (!noServe) {
+            out.println();
+            ServeCommand.run(server, work.json() ? err : out);
+        }
+        return 0;
+    }
+
+    private ServerOptions options(Path original, Path compressed) {
+        return new ServerOptions(
+                List.of(
+                        new VariantSource("original", original),
+                        new VariantSource("compressed", compressed)),
+                Map.of(),
+                address.host(),
+                address.grpcPort(),
+                address.httpPort(),
+                lithe.verbose());
+    }
+}
