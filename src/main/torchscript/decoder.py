@@ -42,10 +42,10 @@ def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int) -> Tensor:
   return torch.reshape(torch.transpose(o, 1, 2), [B, T, h * hd])
 
 
-def block(self, x: Tensor, layer: int, position: int, w: List[Tensor],
-          packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-          norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: Tensor, v: Tensor) -> Tensor:
-  # heads = [h, g, hd]; slots of a block: qkv, o, gate-up, down
+def attention(self, x: Tensor, layer: int, position: int, w: List[Tensor],
+              packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
+              norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: Tensor, v: Tensor) -> Tensor:
+  # x (B, T, d) -> what the output projection reads (B, T, h hd); heads = [h, g, hd]; slots of a block: qkv, o, gate-up, down
   B = x.size(0)
   T = x.size(1)
   h = heads[0]
@@ -57,11 +57,25 @@ def block(self, x: Tensor, layer: int, position: int, w: List[Tensor],
   qk = self.rotate(qkv[:, :h + g], cos, sin)
   k[:, :, position:position + T] = qk[:, h:]
   v[:, :, position:position + T] = qkv[:, h + g:]
-  o = self.attend(qk[:, :h], k[:, :, :position + T], v[:, :, :position + T], position)
-  x = x + self.project(o, 4 * layer + 1, w, packed, parts, slots)
+  return self.attend(qk[:, :h], k[:, :, :position + T], v[:, :, :position + T], position)
+
+
+def gated(self, x: Tensor, layer: int, w: List[Tensor],
+          packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
+          norms: List[Tensor], epsilon: float) -> Tensor:
+  # x (B, T, d) after attention -> what the down projection reads (B, T, f)
   y = torch.rms_norm(x, [x.size(2)], norms[2 * layer + 1], epsilon)
   gate, up = torch.chunk(self.project(y, 4 * layer + 2, w, packed, parts, slots), 2, -1)  # (B, T, f) each
-  return x + self.project(torch.silu(gate) * up, 4 * layer + 3, w, packed, parts, slots)
+  return torch.silu(gate) * up
+
+
+def block(self, x: Tensor, layer: int, position: int, w: List[Tensor],
+          packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
+          norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: Tensor, v: Tensor) -> Tensor:
+  o = self.attention(x, layer, position, w, packed, parts, slots, norms, heads, epsilon, cos, sin, k, v)
+  x = x + self.project(o, 4 * layer + 1, w, packed, parts, slots)
+  y = self.gated(x, layer, w, packed, parts, slots, norms, epsilon)
+  return x + self.project(y, 4 * layer + 3, w, packed, parts, slots)
 
 
 def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: Tensor, w: List[Tensor],

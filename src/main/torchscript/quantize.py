@@ -8,16 +8,13 @@ def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, sca
   n = w.size(0)
   k = w.size(1)
   slice = max(1, 262144 // k)
+  equal = torch.ones([1])
   q = annotate(List[Tensor], [])
   scale = annotate(List[Tensor], [])
   zero = annotate(List[Tensor], [])
   for first in range(0, n, slice):
     x = torch.reshape(w[first:first + slice].to(6), [-1, k // group, group])
-    if symmetric:
-      s = self.symmetric_scale(x, bits, steps).to(scale_dtype).to(6)
-      z = torch.zeros_like(s)
-    else:
-      s, z = self.asymmetric_scale(x, bits, steps, scale_dtype)
+    s, z = self.group_scale(x, equal, bits, symmetric, steps, scale_dtype)
     q.append(torch.reshape(self.quantize_group(x, s, z, bits), [-1, k]).to(1))
     scale.append(torch.squeeze(s, 2))
     zero.append(torch.squeeze(z, 2).to(3))
@@ -32,48 +29,65 @@ def quantize_group(self, x: Tensor, scale: Tensor, zero: Tensor, bits: int) -> T
   return torch.clamp(torch.round(x / scale) + zero, -half, half - 1.)
 
 
-def group_error(self, x: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
+def group_error(self, x: Tensor, weight: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
+  # weight: how much an error in each input costs, (1, G, g) or (1)
   q = self.quantize_group(x, scale, zero, bits)
-  return torch.sum(torch.square((q - zero) * scale - x), [2], True)
+  return torch.sum(torch.square((q - zero) * scale - x) * weight, [2], True)
 
 
-def symmetric_scale(self, x: Tensor, bits: int, steps: int) -> Tensor:
+def group_scale(self, x: Tensor, weight: Tensor, bits: int, symmetric: bool, steps: int,
+                scale_dtype: int) -> Tuple[Tensor, Tensor]:
+  # scale and zero point of each group, (n, G, 1) each
+  if symmetric:
+    s = self.symmetric_scale(x, weight, bits, steps, scale_dtype)
+    return (s, torch.zeros_like(s))
+  return self.asymmetric_scale(x, weight, bits, steps, scale_dtype)
+
+
+def stored_scale(self, scale: Tensor, dtype: int) -> Tensor:
+  # the scale as it comes back from disk, never 0: float16 ends at 2^-24, and a group of zeros has no scale of its own
+  s = scale.to(dtype).to(6)
+  return torch.where(s == 0., torch.full_like(s, 2. ** -24), s)
+
+
+def symmetric_scale(self, x: Tensor, weight: Tensor, bits: int, steps: int, scale_dtype: int) -> Tensor:
   # The codes reach one step further down than up, so each clip is tried with both signs: a negative scale puts the far end
-  # where the group's largest weight is. Then s = <q, x> / <q, q>, the least-squares scale for the codes found.
+  # where the group's largest weight is. Then s = <q, x> / <q, q>, weighted, the least-squares scale for the codes found.
   half = float(2 ** (bits - 1))
   peak = torch.clamp_min(torch.amax(torch.abs(x), [2], True), 1e-10)  # (n, G, 1)
   zero = torch.zeros_like(peak)
-  scale = peak / (half - 0.5)
-  best = self.group_error(x, scale, zero, bits)
+  scale = self.stored_scale(peak / (half - 0.5), scale_dtype)
+  best = self.group_error(x, weight, scale, zero, bits)
   for i in range(steps):
     clip = 0.8 + 0.8 * float(i) / float(steps)
     for sign in [1., -1.]:
-      s = sign * peak / (clip * (half - 0.5))
-      error = self.group_error(x, s, zero, bits)
+      s = self.stored_scale(sign * peak / (clip * (half - 0.5)), scale_dtype)
+      error = self.group_error(x, weight, s, zero, bits)
       scale = torch.where(error < best, s, scale)
       best = torch.minimum(error, best)
   for i in range(2 if steps > 0 else 0):
     q = self.quantize_group(x, scale, zero, bits)
-    s = torch.sum(q * x, [2], True) / torch.clamp_min(torch.sum(q * q, [2], True), 1.)
-    s = torch.where(torch.abs(s) < 1e-10, scale, s)
-    error = self.group_error(x, s, zero, bits)
+    p = q * weight
+    s = torch.sum(p * x, [2], True) / torch.clamp_min(torch.sum(p * q, [2], True), 1e-30)
+    s = self.stored_scale(torch.where(torch.abs(s) < 1e-10, scale, s), scale_dtype)
+    error = self.group_error(x, weight, s, zero, bits)
     scale = torch.where(error < best, s, scale)
     best = torch.minimum(error, best)
   return scale
 
 
-def asymmetric_scale(self, x: Tensor, bits: int, steps: int, scale_dtype: int) -> Tuple[Tensor, Tensor]:
+def asymmetric_scale(self, x: Tensor, weight: Tensor, bits: int, steps: int, scale_dtype: int) -> Tuple[Tensor, Tensor]:
   half = float(2 ** (bits - 1))
   low = torch.clamp_max(torch.amin(x, [2], True), 0.)
   width = torch.clamp_min(torch.clamp_min(torch.amax(x, [2], True), 0.) - low, 1e-10)
-  scale = (width / (2. * half - 1.)).to(scale_dtype).to(6)
+  scale = self.stored_scale(width / (2. * half - 1.), scale_dtype)
   zero = torch.clamp(torch.round(-half - low / scale), -half, half - 1.)
-  best = self.group_error(x, scale, zero, bits)
+  best = self.group_error(x, weight, scale, zero, bits)
   for i in range(steps):
     clip = 1.05 - 0.5 * float(i) / float(steps)
-    s = (clip * width / (2. * half - 1.)).to(scale_dtype).to(6)
+    s = self.stored_scale(clip * width / (2. * half - 1.), scale_dtype)
     z = torch.clamp(torch.round(-half - clip * low / s), -half, half - 1.)
-    error = self.group_error(x, s, z, bits)
+    error = self.group_error(x, weight, s, z, bits)
     better = error < best
     scale = torch.where(better, s, scale)
     zero = torch.where(better, z, zero)

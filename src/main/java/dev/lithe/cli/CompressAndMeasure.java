@@ -38,7 +38,9 @@ final class CompressAndMeasure {
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     void run(Recipe recipe, Path target, boolean replace, PrintWriter out, PrintWriter err) {
         CheckpointWriter.checkTarget(target, replace);
-        MeasureOptions options = evaluation.measureOptions(null, err);
+        MeasureOptions options =
+                evaluation.measureOptions(CompressionOptions.calibrationText(recipe), err);
+        options.requireDistinctTexts();
         Report report =
                 Torch.onOwnThread(() -> {
                     double seconds = compression.compress(recipe, target, replace, err);

@@ -1,5 +1,7 @@
 package dev.lithe.cli;
 
+import dev.lithe.calibrate.CalibrationOptions;
+import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.compress.Compressor;
@@ -9,9 +11,11 @@ import dev.lithe.compress.RecipeParser;
 import dev.lithe.report.Units;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -32,7 +36,7 @@ final class CompressionOptions {
                 names = "--recipe",
                 paramLabel = "NAME|FILE",
                 description =
-                        "A built-in recipe (int8, int4) or a YAML file. Default: "
+                        "A built-in recipe (int8, int4, gptq4) or a YAML file. Default: "
                                 + DEFAULT_RECIPE
                                 + ".")
         private String recipe = DEFAULT_RECIPE;
@@ -43,6 +47,14 @@ final class CompressionOptions {
                 description = "A stage, for example rtn:bits=4,group_size=32. Repeat it for more.")
         private List<String> stages = List.of();
     }
+
+    @Option(
+            names = "--calibration-text",
+            paramLabel = "FILE",
+            description =
+                    "UTF-8 text that data-aware techniques look at (default: the recipe's, or the demo's"
+                            + " calibration text).")
+    private @Nullable Path calibrationText;
 
     @Option(names = "--force", description = "Replace a folder that Lithe wrote earlier.")
     private boolean force;
@@ -63,9 +75,22 @@ final class CompressionOptions {
 
     /// The recipe that the options ask for.
     Recipe recipe() {
-        return how.stages.isEmpty()
-                ? RecipeParser.named(how.recipe)
-                : RecipeParser.inline(how.stages);
+        Recipe recipe =
+                how.stages.isEmpty()
+                        ? RecipeParser.named(how.recipe)
+                        : RecipeParser.inline(how.stages);
+        return calibrationText == null
+                ? recipe
+                : recipe.withCalibrationText(calibrationText.toString());
+    }
+
+    /// The text that `recipe` calibrates with, or null where it looks at no data.
+    static @Nullable Path calibrationText(Recipe recipe) {
+        if (!recipe.calibrated()) {
+            return null;
+        }
+        String text = recipe.calibration().text();
+        return text == null ? ModelSource.demoCalibrationText() : Path.of(text);
     }
 
     /// What to call the result: `demo-int4`.
@@ -76,8 +101,29 @@ final class CompressionOptions {
     /// Checks `recipe` against the model and prints what will happen.
     void printPlan(Recipe recipe, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            print(Plan.of(recipe, checkpoint), checkpoint, err);
+            Plan plan = Plan.of(recipe, checkpoint);
+            print(plan, checkpoint, err);
+            CalibrationSet _ = calibrationSet(plan, err);
         }
+    }
+
+    /// Draws the windows for calibrated stages, and tells which; null where there are none.
+    private @Nullable CalibrationSet calibrationSet(Plan plan, PrintWriter err) {
+        Path text = calibrationText(plan.recipe());
+        if (text == null) {
+            return null;
+        }
+        CalibrationOptions options = plan.recipe().calibration();
+        CalibrationSet set = CalibrationSet.draw(text, options, folder(), plan.spec());
+        err.printf(
+                "calibrate  %d windows of %d tokens of %s%n",
+                set.samples(),
+                set.context(),
+                options.text() == null
+                        ? "the demo's calibration text; choose your own with --calibration-text"
+                        : set.text().name());
+        err.flush();
+        return set;
     }
 
     private void print(Plan plan, Checkpoint checkpoint, PrintWriter err) {
@@ -97,8 +143,7 @@ final class CompressionOptions {
     }
 
     private static long parameters(Checkpoint checkpoint, Plan plan) {
-        long linears = plan.linears().stream().mapToLong(linear -> linear.name().weights()).sum();
-        return linears
+        return plan.weights()
                 + plan.otherTypes().keySet().stream()
                         .mapToLong(name -> checkpoint.entry(name).elements())
                         .sum();
@@ -120,11 +165,25 @@ final class CompressionOptions {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Plan plan = Plan.of(recipe, checkpoint);
             print(plan, checkpoint, err);
+            CalibrationSet calibration = calibrationSet(plan, err);
+            List<String> troubles = new ArrayList<>();
             long start = System.nanoTime();
             try (Progress bar = Progress.bar("compress", plan.linears().size(), err)) {
-                Compressor.Listener listener = (done, total, module) -> bar.advance(1, "linears");
-                new Compressor(plan, checkpoint, listener).run(output, replace);
+                var listener =
+                        new Compressor.Listener() {
+                            @Override
+                            public void progress(long done, long total, String module) {
+                                bar.advance(1, "linears");
+                            }
+
+                            @Override
+                            public void trouble(String module, String what) {
+                                troubles.add(module + ": " + what);
+                            }
+                        };
+                new Compressor(plan, checkpoint, calibration, listener).run(output, replace);
             }
+            troubles.forEach(trouble -> err.println("trouble    " + trouble));
             double seconds = (System.nanoTime() - start) / NANOS_PER_SECOND;
             err.printf(Locale.ROOT, "written    %s%n", output);
             err.flush();

@@ -3,30 +3,39 @@ package dev.lithe.compress;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.calibrate.InputStatistics;
+import dev.lithe.calibrate.SequentialPass;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.CheckpointWriter;
 import dev.lithe.checkpoint.QuantizationMetadata;
 import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.compress.Plan.PlannedLinear;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
+import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/// The driver: carries out a plan, linear by linear, holding one at a time, and writes the finished
-/// model folder.
+/// The driver: carries out a plan and writes the finished model folder. Without calibrated stages
+/// it goes linear by linear and holds one at a time; with them, block by block in a
+/// [SequentialPass].
 public final class Compressor {
     /// Files of a model folder that the compressed copy takes over as they are.
     private static final String KEPT_FILES =
@@ -38,17 +47,36 @@ public final class Compressor {
     public interface Listener {
         /// `done` of `total` weights are written; `module` was the last.
         void progress(long done, long total, String module);
+
+        /// Something went other than configured for `module`, and was made good.
+        default void trouble(String module, String what) {}
     }
 
     private final Plan plan;
     private final Checkpoint source;
+    private final LinearReader reader;
+    private final @Nullable CalibrationSet calibration;
     private final Listener listener;
+    private final Map<String, PlannedLinear> planned = new LinkedHashMap<>();
+    private final Map<String, String> troubles = new LinkedHashMap<>();
+    private long done;
+
+    /// A driver for `plan`, which was made from `source` and has no calibrated stages.
+    public Compressor(Plan plan, Checkpoint source, Listener listener) {
+        this(plan, source, null, listener);
+    }
 
     /// A driver for `plan`, which was made from `source`.
-    public Compressor(Plan plan, Checkpoint source, Listener listener) {
+    ///
+    /// @param calibration what calibrated stages look at; null where there are none
+    public Compressor(
+            Plan plan, Checkpoint source, @Nullable CalibrationSet calibration, Listener listener) {
         this.plan = plan;
         this.source = source;
+        this.reader = new LinearReader(source);
+        this.calibration = calibration;
         this.listener = listener;
+        plan.linears().forEach(linear -> planned.put(linear.name().module(), linear));
     }
 
     /// Compresses into the folder `output`, which appears only when it is complete.
@@ -85,38 +113,69 @@ public final class Compressor {
     }
 
     private void writeLinears(CheckpointWriter writer) {
-        var reader = new LinearReader(source);
-        long total = plan.linears().stream().mapToLong(linear -> linear.name().weights()).sum();
-        long done = 0;
-        for (PlannedLinear linear : plan.linears()) {
-            String module = linear.name().module();
-            try (var scope = TensorScope.open()) {
-                Linear result = compress(linear, reader.read(linear.name(), scope), scope);
-                result.tensors()
-                        .forEach((suffix, tensor) ->
-                                write(writer, module + "." + suffix, tensor, scope));
+        if (!plan.recipe().calibrated()) {
+            for (PlannedLinear linear : plan.linears()) {
+                try (var scope = TensorScope.open()) {
+                    writeLinear(linear, Compressor::nothingSeen, writer, scope);
+                }
             }
-            done += linear.name().weights();
-            listener.progress(done, total, module);
+            return;
+        }
+        if (calibration == null) {
+            throw LitheException.badInput(
+                    "recipe '%s' looks at data; give a calibration text", plan.recipe().name());
+        }
+        try (var pass = new SequentialPass(calibration, plan.spec(), this::loadOther)) {
+            pass.run((slot, seen, scope) -> {
+                List<Linear> results = new ArrayList<>();
+                for (LinearName name : slot) {
+                    results.add(writeLinear(planned.get(name.module()), seen, writer, scope));
+                }
+                return results;
+            });
         }
     }
 
-    private Linear compress(PlannedLinear linear, Linear stored, TensorScope scope) {
+    private static InputStatistics nothingSeen() {
+        throw LitheException.of(Fault.INTERNAL, "a stage without calibration asks for statistics");
+    }
+
+    private Linear writeLinear(
+            PlannedLinear linear,
+            Supplier<InputStatistics> seen,
+            CheckpointWriter writer,
+            TensorScope scope) {
+        String module = linear.name().module();
+        Linear result = compress(linear, reader.read(linear.name(), scope), seen, scope);
+        result.tensors()
+                .forEach((suffix, tensor) -> write(writer, module + "." + suffix, tensor, scope));
+        done += linear.name().weights();
+        listener.progress(done, plan.weights(), module);
+        return result;
+    }
+
+    private Linear compress(
+            PlannedLinear linear,
+            Linear stored,
+            Supplier<InputStatistics> seen,
+            TensorScope scope) {
         requireFinite(linear, stored, scope);
+        String module = linear.name().module();
         Linear current = stored;
         List<Stage<?>> stages = plan.recipe().stages();
         for (int i = 0; i < stages.size(); i++) {
+            Stage<?> stage = stages.get(i);
+            LinearForm after = linear.forms().get(i + 1);
             try {
-                current =
-                        stages.get(i)
-                                .apply(linear.name(), current, linear.forms().get(i + 1), scope);
+                Fitted fitted = stage.apply(linear.name(), current, after, seen, scope);
+                current = fitted.linear();
+                if (fitted.trouble() != null) {
+                    troubles.put(module, stage.name() + ": " + fitted.trouble());
+                    listener.trouble(module, stage.name() + ": " + fitted.trouble());
+                }
             } catch (LitheException e) {
                 throw LitheException.of(
-                                e.fault(),
-                                "%s, %s: %s",
-                                linear.name().module(),
-                                stages.get(i).name(),
-                                e.getMessage())
+                                e.fault(), "%s, %s: %s", module, stage.name(), e.getMessage())
                         .causedBy(e);
             }
         }
@@ -145,17 +204,25 @@ public final class Compressor {
 
     /// Writes a tensor, in its planned type where it is no linear's own.
     private void write(CheckpointWriter writer, String name, Value tensor, TensorScope scope) {
-        DType planned = plan.otherTypes().get(name);
-        if (planned == null) {
-            writer.write(name, tensor);
-            return;
+        writer.write(name, inPlannedType(name, tensor, scope));
+    }
+
+    /// A tensor that is no linear's, as it will be written.
+    private Value loadOther(String name, TensorScope into) {
+        return inPlannedType(name, source.load(name, into), into);
+    }
+
+    private Value inPlannedType(String name, Value tensor, TensorScope scope) {
+        DType type = plan.otherTypes().get(name);
+        if (type == null) {
+            return tensor;
         }
-        if (scope.call("count_overflow", tensor, planned.code()).integer() > 0) {
+        if (scope.call("count_overflow", tensor, type.code()).integer() > 0) {
             throw LitheException.badInput(
                     "%s: tensor '%s' does not fit %s; choose bfloat16",
-                    source.folder(), name, planned.torchName());
+                    source.folder(), name, type.torchName());
         }
-        writer.write(name, scope.call("cast", tensor, planned.code()));
+        return scope.call("cast", tensor, type.code());
     }
 
     private JsonNode config() {
@@ -205,6 +272,18 @@ public final class Compressor {
         origin.put("name", source.folder().toAbsolutePath().normalize().getFileName().toString());
         ObjectNode weights = origin.putObject("sha256");
         source.sha256().forEach(weights::put);
+        if (calibration != null) {
+            lithe.putObject("calibration")
+                    .put("text", calibration.text().name())
+                    .put("sha256", calibration.text().sha256())
+                    .put("samples", calibration.samples())
+                    .put("context", calibration.context())
+                    .put("seed", calibration.seed());
+        }
+        if (!troubles.isEmpty()) {
+            ObjectNode trouble = lithe.putObject("trouble");
+            troubles.forEach(trouble::put);
+        }
         ObjectNode linears = lithe.putObject("linears");
         plan.linears()
                 .forEach(linear -> linears.put(linear.name().module(), linear.last().label()));

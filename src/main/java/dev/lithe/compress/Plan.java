@@ -29,6 +29,9 @@ public record Plan(
     private static final long FIXED_WORKING_BYTES = 64L << 20;
     private static final int NAMES_SHOWN = 3;
 
+    /// A Hessian, its permuted copy, its reverse, its factor, and that factor's inverse.
+    private static final long HESSIANS = 6;
+
     /// One linear and the form it has before the first stage and after each.
     public record PlannedLinear(LinearName name, List<LinearForm> forms) {
         public PlannedLinear {
@@ -56,6 +59,7 @@ public record Plan(
         var problems = new Problems();
         List<LinearName> names = Architecture.linears(spec);
         checkTargets(recipe, names, problems);
+        checkCalibration(recipe, spec, problems);
         List<PlannedLinear> linears = new ArrayList<>();
         for (LinearName name : names) {
             linears.add(new PlannedLinear(name, forms(recipe, name, reader.form(name), problems)));
@@ -72,6 +76,14 @@ public record Plan(
                 problems.add(
                         stage.name() + ": pattern '" + pattern + "' names no linear of this model");
             }
+        }
+    }
+
+    private static void checkCalibration(Recipe recipe, ModelSpec spec, Problems problems) {
+        try {
+            int _ = recipe.calibration().contextFor(spec.maxPositions());
+        } catch (LitheException e) {
+            problems.add(e.getMessage());
         }
     }
 
@@ -120,11 +132,32 @@ public record Plan(
         return bytes;
     }
 
+    /// Weights of all linears.
+    public long weights() {
+        return linears.stream().mapToLong(linear -> linear.name().weights()).sum();
+    }
+
     /// An estimate of the largest anonymous memory that compressing takes; mapped files aside.
     public long peakBytes() {
         long largest =
                 linears.stream().mapToLong(linear -> linear.name().weights()).max().orElse(0);
-        return FIXED_WORKING_BYTES + largest * WORKING_BYTES;
+        return FIXED_WORKING_BYTES
+                + largest * WORKING_BYTES
+                + (recipe.calibrated() ? calibrationBytes() : 0);
+    }
+
+    /// Hidden states, one block as it runs, and the largest Hessian with what is made of it.
+    private long calibrationBytes() {
+        var options = recipe.calibration();
+        long tokens = (long) options.samples() * options.contextFor(spec.maxPositions());
+        long block =
+                linears.stream()
+                        .filter(linear -> linear.name().block() == 0)
+                        .mapToLong(linear -> linear.name().weights())
+                        .sum();
+        long inputs =
+                linears.stream().mapToLong(linear -> linear.name().inFeatures()).max().orElse(0);
+        return Float.BYTES * (tokens * spec.hiddenSize() + block + HESSIANS * inputs * inputs);
     }
 
     /// How many linears end in each form, by its label.

@@ -10,8 +10,9 @@ import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.fault.LitheException;
-import dev.lithe.technique.LinearTechnique;
+import dev.lithe.technique.LinearScope;
 import dev.lithe.technique.Technique;
 import java.io.IOException;
 import java.io.InputStream;
@@ -28,9 +29,10 @@ import org.apache.commons.text.similarity.LevenshteinDistance;
 /// is not known is refused with the nearest one that is.
 public final class RecipeParser {
     /// Recipes inside the program.
-    public static final List<String> BUILT_IN = List.of("int8", "int4");
+    public static final List<String> BUILT_IN = List.of("int8", "int4", "gptq4");
 
     private static final long MAX_BYTES = 1 << 20;
+    private static final List<String> KEYS = List.of("stages", "calibration");
 
     private static final ObjectMapper YAML =
             YAMLMapper.builder()
@@ -68,7 +70,11 @@ public final class RecipeParser {
                         "%s: %d bytes, a recipe has at most %d", file, Files.size(file), MAX_BYTES);
             }
             String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
-            return parse(name, YAML.readTree(Files.readAllBytes(file)));
+            Recipe recipe = parse(name, YAML.readTree(Files.readAllBytes(file)));
+            String text = recipe.calibration().text(); // beside the recipe, unless absolute
+            return text == null
+                    ? recipe
+                    : recipe.withCalibrationText(file.resolveSibling(text).toString());
         } catch (JsonProcessingException e) {
             String reason = e.getOriginalMessage().lines().findFirst().orElse("");
             throw LitheException.badInput("%s: no valid YAML: %s", file, reason).causedBy(e);
@@ -116,9 +122,7 @@ public final class RecipeParser {
             throw LitheException.badInput(
                     "recipe '%s': must be an object with the key 'stages'", name);
         }
-        root.fieldNames()
-                .forEachRemaining(
-                        key -> requireKnown("recipe '" + name + "'", key, List.of("stages")));
+        root.fieldNames().forEachRemaining(key -> requireKnown("recipe '" + name + "'", key, KEYS));
         List<Stage<?>> stages = new ArrayList<>();
         for (JsonNode entry : root.path("stages")) {
             if (!entry.isObject() || entry.size() != 1) {
@@ -140,7 +144,16 @@ public final class RecipeParser {
         if (stages.isEmpty()) {
             throw LitheException.badInput("recipe '%s': has no stages", name);
         }
-        return new Recipe(name, stages);
+        return new Recipe(name, stages, calibration(name, root));
+    }
+
+    private static CalibrationOptions calibration(String name, JsonNode root) {
+        return root.has("calibration")
+                ? configured(
+                        "recipe '" + name + "', calibration",
+                        CalibrationOptions.DEFAULTS,
+                        root.path("calibration"))
+                : CalibrationOptions.DEFAULTS;
     }
 
     private static Stage<?> stage(String where, String name, JsonNode keys) {
@@ -152,14 +165,17 @@ public final class RecipeParser {
                         .findFirst()
                         .orElseThrow();
         return switch (technique) {
-            case LinearTechnique<?> linear -> configured(where, linear, keys);
+            case LinearScope<?> linear -> configuredStage(where, linear, keys);
         };
     }
 
+    private static <C extends Record> Stage<C> configuredStage(
+            String where, LinearScope<C> technique, JsonNode keys) {
+        return new Stage<>(technique, configured(where, technique.defaults(), keys));
+    }
+
     /// The defaults, overlaid with the keys that the user wrote.
-    private static <C extends Record> Stage<C> configured(
-            String where, LinearTechnique<C> technique, JsonNode keys) {
-        C defaults = technique.defaults();
+    private static <C extends Record> C configured(String where, C defaults, JsonNode keys) {
         ObjectNode merged = YAML.valueToTree(defaults);
         if (!keys.isObject() && !keys.isNull()) {
             throw LitheException.badInput("%s: %s is not {key: value, ...}", where, keys);
@@ -173,7 +189,7 @@ public final class RecipeParser {
         try {
             @SuppressWarnings("unchecked") // the defaults' class is the configuration's class
             Class<C> type = (Class<C>) defaults.getClass();
-            return new Stage<>(technique, YAML.treeToValue(merged, type));
+            return YAML.treeToValue(merged, type);
         } catch (JsonMappingException e) {
             throw badValue(where, e);
         } catch (JsonProcessingException e) {

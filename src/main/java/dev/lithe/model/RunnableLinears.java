@@ -51,6 +51,9 @@ final class RunnableLinears {
 
     private void closeSlot() {
         slots.add((long) parts.size() / 4);
+        tensorList = null;
+        partList = null;
+        slotList = null;
     }
 
     private static List<List<Linear>> runsOfSameForm(List<Linear> linears) {

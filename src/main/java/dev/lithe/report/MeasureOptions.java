@@ -3,6 +3,7 @@ package dev.lithe.report;
 import dev.lithe.evaluate.LatencyOptions;
 import dev.lithe.evaluate.Scoring;
 import dev.lithe.fault.LitheException;
+import dev.lithe.tokenize.TextFile;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -27,6 +28,17 @@ public record MeasureOptions(
     public MeasureOptions {
         if (tokens < 2) {
             throw LitheException.badInput("%d tokens; a prediction needs 2 or more", tokens);
+        }
+    }
+
+    /// Refuses to measure with the text that was calibrated with.
+    ///
+    /// @throws LitheException where they are the same, or one cannot be read
+    public void requireDistinctTexts() {
+        if (calibrationText != null
+                && TextFile.read(calibrationText).sha256().equals(TextFile.read(text).sha256())) {
+            throw LitheException.badInput(
+                    "%s was calibrated with, so it cannot measure; give another --text", text);
         }
     }
 

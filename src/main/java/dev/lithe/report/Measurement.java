@@ -2,7 +2,6 @@ package dev.lithe.report;
 
 import dev.lithe.evaluate.Bootstrap;
 import dev.lithe.evaluate.Evaluation;
-import dev.lithe.evaluate.EvaluationText;
 import dev.lithe.evaluate.Latency;
 import dev.lithe.evaluate.ModelSize;
 import dev.lithe.evaluate.ProgressListener;
@@ -12,6 +11,7 @@ import dev.lithe.evaluate.TokenWindows;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.tokenize.TextFile;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayList;
@@ -52,8 +52,9 @@ public final class Measurement implements AutoCloseable {
     }
 
     private Report run() {
-        EvaluationText text = EvaluationText.read(options.text());
-        Report.Text calibration = calibrationText(text);
+        options.requireDistinctTexts();
+        TextFile text = TextFile.read(options.text());
+        Report.Text calibration = calibrationText();
         int[] ids = SharedTokens.of(text, candidates.stream().map(Candidate::folder).toList());
         List<ModelSize> sizes = candidates.stream().map(c -> ModelSize.of(c.folder())).toList();
         load();
@@ -97,17 +98,12 @@ public final class Measurement implements AutoCloseable {
                 findings.variants());
     }
 
-    private Report.@Nullable Text calibrationText(EvaluationText text) {
+    private Report.@Nullable Text calibrationText() {
         Path file = options.calibrationText();
         if (file == null) {
             return null;
         }
-        EvaluationText calibration = EvaluationText.read(file);
-        if (calibration.sha256().equals(text.sha256())) {
-            throw LitheException.badInput(
-                    "%s was calibrated with, so it cannot measure; give another --text",
-                    options.text());
-        }
+        TextFile calibration = TextFile.read(file);
         return new Report.Text(calibration.name(), calibration.sha256());
     }
 

@@ -1,7 +1,7 @@
 package dev.lithe.report;
 
-import dev.lithe.evaluate.EvaluationText;
 import dev.lithe.fault.LitheException;
+import dev.lithe.tokenize.TextFile;
 import dev.lithe.tokenize.Tokenizer;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -16,7 +16,7 @@ final class SharedTokens {
     /// The ids by the first folder's tokenizer.
     ///
     /// @throws LitheException where another folder's tokenizer splits the text differently
-    static int[] of(EvaluationText text, List<Path> folders) {
+    static int[] of(TextFile text, List<Path> folders) {
         Path first = folders.getFirst();
         int[] ids = tokenize(text, first);
         for (Path folder : folders.subList(1, folders.size())) {
@@ -34,7 +34,7 @@ final class SharedTokens {
         return ids;
     }
 
-    private static int[] tokenize(EvaluationText text, Path folder) {
+    private static int[] tokenize(TextFile text, Path folder) {
         try (Tokenizer tokenizer = Tokenizer.open(folder)) {
             return text.tokenize(tokenizer);
         }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.lithe.SharedFiles;
 import dev.lithe.model.Decoder;
+import dev.lithe.tokenize.TextFile;
 import dev.lithe.tokenize.Tokenizer;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -54,7 +55,7 @@ class PerplexityAnchorTest {
     private static Scores score(Path folder, Path text, int tokens, Scoring scoring) {
         try (Decoder decoder = Decoder.open(folder);
                 Tokenizer tokenizer = Tokenizer.open(folder)) {
-            int[] ids = EvaluationText.read(text).tokenize(tokenizer);
+            int[] ids = TextFile.read(text).tokenize(tokenizer);
             var windows = TokenWindows.of(ids, CONTEXT, tokens, scoring, decoder.spec().bosToken());
             return Evaluation.run(
                             List.of(new Subject("model", decoder)), windows, ProgressListener.NONE)

@@ -9,11 +9,9 @@ import dev.lithe.technique.Family;
 import dev.lithe.technique.LinearTechnique;
 import dev.lithe.technique.Targets;
 import dev.lithe.technique.Technique;
-import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /// Round-to-nearest quantization: the baseline that every other quantizer must beat, and good at 8 bits.
 ///
@@ -29,8 +27,6 @@ import org.jspecify.annotations.Nullable;
 /// decides: `int8` stores that linear with 8 bits per channel, `dense` leaves it, `refuse` stops the plan.
 @AutoService(Technique.class)
 public final class Rtn implements LinearTechnique<Rtn.Config> {
-    private static final int SEARCH_STEPS = 20;
-
     /// What happens to a linear whose inputs the group size does not divide.
     public enum Indivisible {
         INT8,
@@ -65,14 +61,8 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
         public Config {
             targets = List.copyOf(targets);
             ignore = List.copyOf(ignore);
-            if (bits < 2 || bits > 8) {
-                throw LitheException.badInput("bits is %d; choose 2 to 8", bits);
-            }
-            if (groupSize != 0 && (groupSize < 8 || groupSize > 1024)) {
-                throw LitheException.badInput(
-                        "group_size is %d; choose 8 to 1024 (32, 64 and 128 are usual), or 0 for one scale per row",
-                        groupSize);
-            }
+            IntegerCodes.checkBits(bits);
+            IntegerCodes.checkGroupSize(groupSize);
             if (activations == Activations.DYNAMIC && (bits != 8 || groupSize != 0 || !symmetric)) {
                 throw LitheException.badInput(
                         "activations: dynamic needs bits 8, group_size 0 and symmetric true, not %d, %d and %s",
@@ -116,28 +106,16 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
 
     @Override
     public LinearForm outcome(LinearName linear, LinearForm before, Config config) {
-        if (!(before instanceof LinearForm.Dense dense)) {
-            throw LitheException.badInput(
-                    "already %s, and quantizing twice only adds error; start from the dense model",
-                    before.label());
-        }
-        DType scaleType = dense.dtype();
-        if (config.activations() == Activations.DYNAMIC) {
-            return new LinearForm.Int8(scaleType);
-        }
-        boolean divides = config.groupSize() == 0 || linear.inFeatures() % config.groupSize() == 0;
-        if (divides) {
-            return new LinearForm.Grouped(
-                    config.bits(), config.groupSize(), config.symmetric(), scaleType);
-        }
-        return switch (config.indivisible()) {
-            case INT8 -> new LinearForm.Grouped(8, 0, true, scaleType);
-            case DENSE -> before;
-            case REFUSE ->
-                    throw LitheException.badInput(
-                            "group_size %d does not divide %d inputs; choose another, or indivisible: int8",
-                            config.groupSize(), linear.inFeatures());
-        };
+        LinearForm.Dense dense = IntegerCodes.requireDense(before);
+        return config.activations() == Activations.DYNAMIC
+                ? new LinearForm.Int8(dense.dtype())
+                : IntegerCodes.form(
+                        linear,
+                        dense,
+                        config.bits(),
+                        config.groupSize(),
+                        config.symmetric(),
+                        config.indivisible());
     }
 
     @Override
@@ -145,7 +123,7 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
         if (!(before instanceof Linear.Dense dense)) {
             return before;
         }
-        int steps = config.observer() == Observer.MSE ? SEARCH_STEPS : 0;
+        int steps = config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
         return switch (after) {
             case LinearForm.Dense _ -> before;
             case LinearForm.Int8 form -> int8(dense, form, steps, scope);
@@ -168,28 +146,8 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
     private static Linear grouped(
             Linear.Dense dense, LinearForm.Grouped form, int steps, TensorScope scope) {
         try (var step = TensorScope.open()) {
-            int n = dense.weight().size(0);
-            int k = dense.weight().size(1);
-            int group = form.groupSize() == 0 ? k : form.groupSize();
-            List<Value> codes =
-                    step.call(
-                                    "rtn",
-                                    dense.weight(),
-                                    form.bits(),
-                                    group,
-                                    form.symmetric(),
-                                    steps,
-                                    form.scaleType().code())
-                            .members();
-            @Nullable Value zero =
-                    form.symmetric() ? null : scope.call("pack_zero", codes.get(2), form.bits());
-            return new Linear.Grouped(
-                    scope.call("pack_codes", codes.get(0), form.bits()),
-                    scope.keep(codes.get(1)),
-                    zero,
-                    scope.tensor(new long[] {n, k}, 2),
-                    dense.bias(),
-                    form);
+            List<Value> codes = IntegerCodes.round(dense, form, steps, step);
+            return IntegerCodes.grouped(codes, dense, form, scope);
         }
     }
 }

@@ -1,4 +1,4 @@
-package dev.lithe.evaluate;
+package dev.lithe.tokenize;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -12,13 +12,13 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-class EvaluationTextTest {
+class TextFileTest {
     @TempDir private Path folder;
 
     @Test
     void isKnownByItsHash() throws IOException {
         Path file = Files.writeString(folder.resolve("a.txt"), "abc");
-        var text = EvaluationText.read(file);
+        var text = TextFile.read(file);
         assertThat(text.name()).isEqualTo("a.txt");
         assertThat(text.content()).isEqualTo("abc");
         assertThat(text.sha256())
@@ -46,7 +46,7 @@ class EvaluationTextTest {
     }
 
     private static void refuse(Path file, String reason) {
-        assertThatThrownBy(() -> EvaluationText.read(file))
+        assertThatThrownBy(() -> TextFile.read(file))
                 .isInstanceOfSatisfying(
                         LitheException.class, e -> assertThat(e.fault()).isEqualTo(Fault.BAD_INPUT))
                 .hasMessageContaining(reason)

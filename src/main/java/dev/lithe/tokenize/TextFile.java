@@ -1,7 +1,6 @@
-package dev.lithe.evaluate;
+package dev.lithe.tokenize;
 
 import dev.lithe.fault.LitheException;
-import dev.lithe.tokenize.Tokenizer;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
@@ -12,18 +11,18 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
-/// A text to measure with: UTF-8, read whole and known by its hash.
+/// A text to measure or calibrate with: UTF-8, read whole and known by its hash.
 ///
 /// @param name the file's name
 /// @param sha256 of the file's bytes, in hexadecimal
 /// @param content the text itself
-public record EvaluationText(String name, String sha256, String content) {
+public record TextFile(String name, String sha256, String content) {
     private static final long MAX_BYTES = 64L << 20;
 
     /// Reads `file`.
     ///
     /// @throws LitheException where it is missing, empty, larger than 64 MiB, or no UTF-8 text
-    public static EvaluationText read(Path file) {
+    public static TextFile read(Path file) {
         if (!Files.isRegularFile(file)) {
             throw LitheException.badInput("%s is no file; give a UTF-8 text", file);
         }
@@ -34,7 +33,7 @@ public record EvaluationText(String name, String sha256, String content) {
                         "%s holds %d bytes; a text holds 1 to %d", file, bytes, MAX_BYTES);
             }
             byte[] content = Files.readAllBytes(file);
-            return new EvaluationText(
+            return new TextFile(
                     file.getFileName().toString(), sha256(content), decode(file, content));
         } catch (IOException e) {
             throw LitheException.badInput(

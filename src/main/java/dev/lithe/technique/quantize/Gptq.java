@@ -1,0 +1,181 @@
+package dev.lithe.technique.quantize;
+
+import com.google.auto.service.AutoService;
+import dev.lithe.calibrate.InputStatistics;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.technique.CalibratedLinearTechnique;
+import dev.lithe.technique.Family;
+import dev.lithe.technique.Targets;
+import dev.lithe.technique.Technique;
+import dev.lithe.technique.quantize.Rtn.Indivisible;
+import dev.lithe.technique.quantize.Rtn.Observer;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.List;
+
+/// GPTQ (Frantar, Ashkboos, Hoefler, Alistarh: "GPTQ: Accurate Post-Training Quantization for
+/// Generative Pre-trained Transformers", arXiv 2210.17323): quantizes a linear's columns one by
+/// one, and moves those not yet quantized so that the output on the calibration text changes least.
+///
+/// With `H = 2/n X Xᵀ + λ I`, `λ = damping · mean(diag H)` and `H⁻¹ = UᵀU`, column i after column i:
+/// `e = (w_i - quant(w_i)) / U_ii`, then `W[:, j] -= e U_ij` for j > i, lazily in blocks of 128.
+///
+///     gptq: {bits: 4, group_size: 32, symmetric: true, act_order: true, damping: 0.01, ignore: [lm_head]}
+///
+/// W is (N, K), H (K, K). `act_order` takes the columns in descending order of `diag H`; the scales
+/// of all groups are then fixed beforehand from the original weights, so that groups stay as they
+/// are stored. Without it a group's scale is found from the weights as moved so far. The search for
+/// scales is Rtn's, with errors weighted by `diag H`. Columns whose inputs were all zero become zero.
+/// Where H is not positive definite, damping grows tenfold up to 1; then the linear is rounded to
+/// nearest, and the user is told. Groups, `observer` and `indivisible` are as in [Rtn].
+@AutoService(Technique.class)
+public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
+    private static final int BLOCK = 128;
+    private static final double LADDER_STEP = 10;
+
+    /// @param bits 2 to 8
+    /// @param groupSize inputs that share a scale; 0 for a whole row
+    /// @param symmetric no zero points
+    /// @param actOrder important columns first, with scales fixed beforehand
+    /// @param damping share of the mean of diag H that is added to it, above 0 and up to 1
+    public record Config(
+            int bits,
+            int groupSize,
+            boolean symmetric,
+            boolean actOrder,
+            double damping,
+            Observer observer,
+            Indivisible indivisible,
+            List<String> targets,
+            List<String> ignore) {
+        public Config {
+            targets = List.copyOf(targets);
+            ignore = List.copyOf(ignore);
+            IntegerCodes.checkBits(bits);
+            IntegerCodes.checkGroupSize(groupSize);
+            if (!(damping > 0 && damping <= 1)) {
+                throw LitheException.badInput(
+                        "damping is %s; choose a number above 0 and up to 1 (0.01 is usual)",
+                        damping);
+            }
+        }
+    }
+
+    @Override
+    public String name() {
+        return "gptq";
+    }
+
+    @Override
+    public Family family() {
+        return Family.QUANTIZATION;
+    }
+
+    @Override
+    public String summary() {
+        return "quantize column by column, later columns making up for the error of earlier ones";
+    }
+
+    @Override
+    public Config defaults() {
+        return new Config(
+                4, 32, true, true, 0.01, Observer.MSE, Indivisible.INT8, List.of(), List.of());
+    }
+
+    @Override
+    public Targets targets(Config config) {
+        return new Targets(config.targets(), config.ignore());
+    }
+
+    @Override
+    public LinearForm outcome(LinearName linear, LinearForm before, Config config) {
+        return IntegerCodes.form(
+                linear,
+                IntegerCodes.requireDense(before),
+                config.bits(),
+                config.groupSize(),
+                config.symmetric(),
+                config.indivisible());
+    }
+
+    @Override
+    public Fitted apply(
+            Linear before,
+            LinearForm after,
+            InputStatistics seen,
+            Config config,
+            TensorScope scope) {
+        if (!(before instanceof Linear.Dense dense)
+                || !(after instanceof LinearForm.Grouped form)) {
+            return new Fitted(before, null);
+        }
+        for (double damping = config.damping(); ; damping = Math.min(1, damping * LADDER_STEP)) {
+            try (var step = TensorScope.open()) {
+                List<Value> factor =
+                        step.call("gptq_factor", seen.hessian(), config.actOrder(), damping)
+                                .members();
+                if (!factor.isEmpty()) {
+                    Linear linear =
+                            IntegerCodes.grouped(
+                                    codes(dense, form, factor, config, step), dense, form, scope);
+                    String trouble =
+                            damping == config.damping()
+                                    ? null
+                                    : "damped by %.2g".formatted(damping);
+                    return new Fitted(linear, trouble);
+                }
+                if (damping == 1) {
+                    int steps = steps(config);
+                    List<Value> codes = IntegerCodes.round(dense, form, steps, step);
+                    return new Fitted(
+                            IntegerCodes.grouped(codes, dense, form, scope),
+                            "rounded to nearest: its Hessian is not positive definite");
+                }
+            }
+        }
+    }
+
+    private static List<Value> codes(
+            Linear.Dense dense,
+            LinearForm.Grouped form,
+            List<Value> factor,
+            Config config,
+            TensorScope step) {
+        int group = IntegerCodes.group(form, dense.weight());
+        return step.call(
+                        "gptq",
+                        dense.weight(),
+                        factor.get(0),
+                        factor.get(1),
+                        factor.get(2),
+                        factor.get(3),
+                        form.bits(),
+                        group,
+                        form.symmetric(),
+                        config.actOrder(),
+                        block(group),
+                        steps(config),
+                        form.scaleType().code())
+                .members();
+    }
+
+    private static int steps(Config config) {
+        return config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
+    }
+
+    /// Columns per block: about 128, and such that a group never starts inside one block and ends
+    /// in another.
+    private static int block(int group) {
+        if (group <= BLOCK) {
+            return BLOCK / group * group;
+        }
+        int block = BLOCK;
+        while (group % block != 0) {
+            block--;
+        }
+        return block;
+    }
+}

@@ -1,0 +1,99 @@
+package dev.lithe.technique.quantize;
+
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.technique.quantize.Rtn.Indivisible;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// What quantizers to integer codes per group have in common: which form they can give a linear,
+/// and how codes become it.
+final class IntegerCodes {
+    /// Clips tried per group in the search for the scale that loses least.
+    static final int SEARCH_STEPS = 20;
+
+    private IntegerCodes() {}
+
+    static void checkBits(int bits) {
+        if (bits < 2 || bits > 8) {
+            throw LitheException.badInput("bits is %d; choose 2 to 8", bits);
+        }
+    }
+
+    static void checkGroupSize(int groupSize) {
+        if (groupSize != 0 && (groupSize < 8 || groupSize > 1024)) {
+            throw LitheException.badInput(
+                    "group_size is %d; choose 8 to 1024 (32, 64 and 128 are usual), or 0 for one scale per row",
+                    groupSize);
+        }
+    }
+
+    /// `before`, if it is still dense.
+    static LinearForm.Dense requireDense(LinearForm before) {
+        if (before instanceof LinearForm.Dense dense) {
+            return dense;
+        }
+        throw LitheException.badInput(
+                "already %s, and quantizing twice only adds error; start from the dense model",
+                before.label());
+    }
+
+    /// The form of `linear` in groups, or what `indivisible` says where they do not divide it.
+    static LinearForm form(
+            LinearName linear,
+            LinearForm.Dense before,
+            int bits,
+            int groupSize,
+            boolean symmetric,
+            Indivisible indivisible) {
+        if (groupSize == 0 || linear.inFeatures() % groupSize == 0) {
+            return new LinearForm.Grouped(bits, groupSize, symmetric, before.dtype());
+        }
+        return switch (indivisible) {
+            case INT8 -> new LinearForm.Grouped(8, 0, true, before.dtype());
+            case DENSE -> before;
+            case REFUSE ->
+                    throw LitheException.badInput(
+                            "group_size %d does not divide %d inputs; choose another, or indivisible: int8",
+                            groupSize, linear.inFeatures());
+        };
+    }
+
+    /// Weights that share a scale, of a row of K.
+    static int group(LinearForm.Grouped form, Value weight) {
+        return form.groupSize() == 0 ? weight.size(1) : form.groupSize();
+    }
+
+    /// Rounds to nearest: the codes that [#grouped] takes.
+    static List<Value> round(
+            Linear.Dense dense, LinearForm.Grouped form, int steps, TensorScope step) {
+        return step.call(
+                        "rtn",
+                        dense.weight(),
+                        form.bits(),
+                        group(form, dense.weight()),
+                        form.symmetric(),
+                        steps,
+                        form.scaleType().code())
+                .members();
+    }
+
+    /// The stored form of `codes`: signed q (N, K) int8, scale (N, K / g), and zero (N, K / g)
+    /// unless symmetric.
+    static Linear grouped(
+            List<Value> codes, Linear.Dense dense, LinearForm.Grouped form, TensorScope scope) {
+        @Nullable Value zero =
+                form.symmetric() ? null : scope.call("pack_zero", codes.get(2), form.bits());
+        return new Linear.Grouped(
+                scope.call("pack_codes", codes.get(0), form.bits()),
+                scope.keep(codes.get(1)),
+                zero,
+                scope.tensor(dense.weight().shape(), 2),
+                dense.bias(),
+                form);
+    }
+}

@@ -1,0 +1,45 @@
+# The calibration windows on their way through one block, slot by slot, and what is gathered at the inputs of its linears.
+# x (B, T, d): B windows of T tokens. The block is layer 0 of its own lists; slots that are not needed yet may be missing.
+
+
+def embed(self, embedding: Tensor, ids: Tensor) -> Tensor:
+  return torch.embedding(embedding, ids).to(6)
+
+
+def zeros(self, n: int, k: int) -> Tensor:
+  return torch.zeros([n, k])
+
+
+def overwrite(self, x: Tensor, y: Tensor) -> Tensor:
+  return torch.copy_(x, y)
+
+
+def add_outer(self, sum: Tensor, x: Tensor, factor: float) -> Tensor:
+  # sum (K, K) += factor xᵀ x, with x (..., K)
+  rows = torch.reshape(x, [-1, x.size(-1)])
+  return torch.addmm_(sum, torch.t(rows), rows, beta=1, alpha=factor)
+
+
+def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
+  return torch.rms_norm(x, [x.size(-1)], scale, epsilon)
+
+
+def block_attention(self, x: Tensor, w: List[Tensor],
+                    packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
+                    slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor,
+                    sin: Tensor) -> Tensor:
+  T = x.size(1)
+  k = torch.zeros([x.size(0), heads[1], T, heads[2]])
+  return self.attention(x, 0, 0, w, packed, parts, slots, norms, heads, epsilon, cos[:T], sin[:T], k, torch.zeros_like(k))
+
+
+def block_gated(self, x: Tensor, w: List[Tensor],
+                packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
+                slots: List[int], norms: List[Tensor], epsilon: float) -> Tensor:
+  return self.gated(x, 0, w, packed, parts, slots, norms, epsilon)
+
+
+def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],
+                   packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
+                   slots: List[int]) -> Tensor:
+  return x + self.project(y, slot, w, packed, parts, slots)
