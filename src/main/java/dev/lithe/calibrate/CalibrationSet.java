@@ -8,7 +8,8 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
 
-/// Windows of a text, at places drawn with a seed; they may overlap. No special tokens are added.
+/// Windows of a text, at places drawn with a seed; they may overlap. No special tokens are added. A
+/// short text gives no more windows than would fill it side by side: more would only repeat it.
 ///
 /// @param text where they come from
 /// @param windows (samples, context) token ids
@@ -36,7 +37,7 @@ public record CalibrationSet(TextFile text, long[][] windows, long seed) {
                     model, highest, spec.vocabSize());
         }
         var random = new Random(options.seed());
-        long[][] windows = new long[options.samples()][];
+        long[][] windows = new long[Math.min(options.samples(), ids.length / context)][];
         for (int i = 0; i < windows.length; i++) {
             int first = random.nextInt(ids.length - context + 1);
             windows[i] = Arrays.stream(ids, first, first + context).asLongStream().toArray();

@@ -25,10 +25,11 @@ import java.util.List;
 ///
 ///     gptq: {bits: 4, group_size: 32, symmetric: true, act_order: true, damping: 0.01, ignore: [lm_head]}
 ///
-/// W is (N, K), H (K, K). `act_order` takes the columns in descending order of `diag H`; the scales
-/// of all groups are then fixed beforehand from the original weights, so that groups stay as they
-/// are stored. Without it a group's scale is found from the weights as moved so far. The search for
-/// scales is Rtn's, with errors weighted by `diag H`. Columns whose inputs were all zero become zero.
+/// W is (N, K), H (K, K). `act_order` takes columns in descending order of `diag H`, but group by
+/// group, the group with the most important column first. So groups stay as they are stored, and a
+/// group's scale is found from its weights as moved so far; fixing all scales beforehand, the other
+/// way to keep groups together, loses more. The search for scales is Rtn's, with errors weighted by
+/// `diag H`. Columns whose inputs were all zero become zero.
 /// Where H is not positive definite, damping grows tenfold up to 1; then the linear is rounded to
 /// nearest, and the user is told. Groups, `observer` and `indivisible` are as in [Rtn].
 @AutoService(Technique.class)
@@ -39,7 +40,7 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
     /// @param symmetric no zero points
-    /// @param actOrder important columns first, with scales fixed beforehand
+    /// @param actOrder important columns first
     /// @param damping share of the mean of diag H that is added to it, above 0 and up to 1
     public record Config(
             int bits,
@@ -115,7 +116,12 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
         for (double damping = config.damping(); ; damping = Math.min(1, damping * LADDER_STEP)) {
             try (var step = TensorScope.open()) {
                 List<Value> factor =
-                        step.call("gptq_factor", seen.hessian(), config.actOrder(), damping)
+                        step.call(
+                                        "gptq_factor",
+                                        seen.hessian(),
+                                        IntegerCodes.group(form, dense.weight()),
+                                        config.actOrder(),
+                                        damping)
                                 .members();
                 if (!factor.isEmpty()) {
                     Linear linear =
@@ -151,11 +157,9 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
                         factor.get(0),
                         factor.get(1),
                         factor.get(2),
-                        factor.get(3),
                         form.bits(),
                         group,
                         form.symmetric(),
-                        config.actOrder(),
                         block(group),
                         steps(config),
                         form.scaleType().code())
