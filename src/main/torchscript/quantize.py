@@ -14,7 +14,7 @@ def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, sca
   for first in range(0, n, slice):
     x = torch.reshape(w[first:first + slice].to(6), [-1, k // group, group])
     if symmetric:
-      s = self.symmetric_scale(x, bits, steps).to(scale_dtype).to(6)
+      s = self.symmetric_scale(x, bits, steps, scale_dtype)
       z = torch.zeros_like(s)
     else:
       s, z = self.asymmetric_scale(x, bits, steps, scale_dtype)
@@ -37,25 +37,31 @@ def group_error(self, x: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tens
   return torch.sum(torch.square((q - zero) * scale - x), [2], True)
 
 
-def symmetric_scale(self, x: Tensor, bits: int, steps: int) -> Tensor:
+def stored_scale(self, scale: Tensor, dtype: int) -> Tensor:
+  # the scale as it comes back from disk, never 0: float16 ends at 2^-24, and a group of zeros has no scale of its own
+  s = scale.to(dtype).to(6)
+  return torch.where(s == 0., torch.full_like(s, 2. ** -24), s)
+
+
+def symmetric_scale(self, x: Tensor, bits: int, steps: int, scale_dtype: int) -> Tensor:
   # The codes reach one step further down than up, so each clip is tried with both signs: a negative scale puts the far end
   # where the group's largest weight is. Then s = <q, x> / <q, q>, the least-squares scale for the codes found.
   half = float(2 ** (bits - 1))
   peak = torch.clamp_min(torch.amax(torch.abs(x), [2], True), 1e-10)  # (n, G, 1)
   zero = torch.zeros_like(peak)
-  scale = peak / (half - 0.5)
+  scale = self.stored_scale(peak / (half - 0.5), scale_dtype)
   best = self.group_error(x, scale, zero, bits)
   for i in range(steps):
     clip = 0.8 + 0.8 * float(i) / float(steps)
     for sign in [1., -1.]:
-      s = sign * peak / (clip * (half - 0.5))
+      s = self.stored_scale(sign * peak / (clip * (half - 0.5)), scale_dtype)
       error = self.group_error(x, s, zero, bits)
       scale = torch.where(error < best, s, scale)
       best = torch.minimum(error, best)
   for i in range(2 if steps > 0 else 0):
     q = self.quantize_group(x, scale, zero, bits)
     s = torch.sum(q * x, [2], True) / torch.clamp_min(torch.sum(q * q, [2], True), 1.)
-    s = torch.where(torch.abs(s) < 1e-10, scale, s)
+    s = self.stored_scale(torch.where(torch.abs(s) < 1e-10, scale, s), scale_dtype)
     error = self.group_error(x, s, zero, bits)
     scale = torch.where(error < best, s, scale)
     best = torch.minimum(error, best)
@@ -66,12 +72,12 @@ def asymmetric_scale(self, x: Tensor, bits: int, steps: int, scale_dtype: int) -
   half = float(2 ** (bits - 1))
   low = torch.clamp_max(torch.amin(x, [2], True), 0.)
   width = torch.clamp_min(torch.clamp_min(torch.amax(x, [2], True), 0.) - low, 1e-10)
-  scale = (width / (2. * half - 1.)).to(scale_dtype).to(6)
+  scale = self.stored_scale(width / (2. * half - 1.), scale_dtype)
   zero = torch.clamp(torch.round(-half - low / scale), -half, half - 1.)
   best = self.group_error(x, scale, zero, bits)
   for i in range(steps):
     clip = 1.05 - 0.5 * float(i) / float(steps)
-    s = (clip * width / (2. * half - 1.)).to(scale_dtype).to(6)
+    s = self.stored_scale(clip * width / (2. * half - 1.), scale_dtype)
     z = torch.clamp(torch.round(-half - clip * low / s), -half, half - 1.)
     error = self.group_error(x, s, z, bits)
     better = error < best
