@@ -55,6 +55,7 @@ public final class Compressor {
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     public Path run(Path output, boolean replace) {
+        requireAnotherFolder(output);
         requireSpace(output);
         try (var writer = CheckpointWriter.open(output, replace)) {
             writeOthers(writer);
@@ -62,6 +63,19 @@ public final class Compressor {
             writer.json("config.json", config());
             keptFiles().forEach(writer::copy);
             return writer.finish(lithe());
+        }
+    }
+
+    /// Replacing the source would leave nothing to compare with.
+    private void requireAnotherFolder(Path output) {
+        try {
+            if (Files.exists(output) && Files.isSameFile(output, source.folder())) {
+                throw LitheException.badInput(
+                        "%s is the model to compress; choose another --output", output);
+            }
+        } catch (IOException e) {
+            throw LitheException.badInput("%s: cannot be read: %s", output, e.getMessage())
+                    .causedBy(e);
         }
     }
 
@@ -124,11 +138,16 @@ public final class Compressor {
     }
 
     private void requireFinite(PlannedLinear linear, Linear stored, TensorScope scope) {
-        if (stored instanceof Linear.Dense dense
-                && scope.call("count_not_finite", dense.weight()).integer() > 0) {
+        stored.tensors()
+                .forEach((suffix, tensor) ->
+                        requireFinite(linear.name().module() + "." + suffix, tensor, scope));
+    }
+
+    private void requireFinite(String name, Value tensor, TensorScope scope) {
+        if (tensor.dtype().isFloat() && scope.call("count_not_finite", tensor).integer() > 0) {
             throw LitheException.badInput(
-                    "%s: tensor '%s.weight' holds NaN or infinite values; the checkpoint is broken",
-                    source.folder(), linear.name().module());
+                    "%s: tensor '%s' holds NaN or infinite values; the checkpoint is broken",
+                    source.folder(), name);
         }
     }
 
@@ -138,7 +157,9 @@ public final class Compressor {
                 .sorted()
                 .forEach(name -> {
                     try (var scope = TensorScope.open()) {
-                        write(writer, name, source.load(name, scope), scope);
+                        Value tensor = source.load(name, scope);
+                        requireFinite(name, tensor, scope);
+                        write(writer, name, tensor, scope);
                     }
                 });
     }

@@ -68,9 +68,16 @@ public record Plan(
         List<String> modules = new ArrayList<>(names.stream().map(LinearName::module).toList());
         modules.add(Architecture.LM_HEAD); // may be named even where it is tied to the embedding
         for (Stage<?> stage : recipe.stages()) {
-            for (String pattern : stage.targets().unmatched(modules)) {
-                problems.add(
-                        stage.name() + ": pattern '" + pattern + "' names no linear of this model");
+            try {
+                for (String pattern : stage.targets().unmatched(modules)) {
+                    problems.add(
+                            stage.name()
+                                    + ": pattern '"
+                                    + pattern
+                                    + "' names no linear of this model");
+                }
+            } catch (LitheException e) { // a pattern that is no regular expression
+                problems.add(stage.name() + ": " + e.getMessage());
             }
         }
     }
@@ -163,7 +170,7 @@ public record Plan(
                     String.join(", ", modules.subList(0, Math.min(NAMES_SHOWN, modules.size())));
             return " ("
                     + modules.size()
-                    + " linears: "
+                    + (modules.size() == 1 ? " linear: " : " linears: ")
                     + shown
                     + (modules.size() > NAMES_SHOWN ? ", ..." : "")
                     + ")";

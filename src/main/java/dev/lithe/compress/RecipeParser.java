@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
@@ -16,6 +17,7 @@ import dev.lithe.technique.LinearTechnique;
 import dev.lithe.technique.Technique;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -76,10 +78,20 @@ public final class RecipeParser {
                         "%s: %d bytes, a recipe has at most %d", file, Files.size(file), MAX_BYTES);
             }
             String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
-            return parse(name, YAML.readTree(Files.readAllBytes(file)));
+            return parse(name, YAML.readTree(Files.readString(file)));
+        } catch (MismatchedInputException e) {
+            throw LitheException.badInput("%s: no valid YAML: more than one document", file)
+                    .causedBy(e);
+        } catch (MalformedInputException e) {
+            throw LitheException.badInput("%s: is no UTF-8 text", file).causedBy(e);
         } catch (JsonProcessingException e) {
             String reason = e.getOriginalMessage().lines().findFirst().orElse("");
-            throw LitheException.badInput("%s: no valid YAML: %s", file, reason).causedBy(e);
+            throw LitheException.badInput(
+                            "%s: no valid YAML: line %d: %s",
+                            file,
+                            e.getLocation() == null ? 1 : e.getLocation().getLineNr(),
+                            reason)
+                    .causedBy(e);
         } catch (IOException e) {
             throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage())
                     .causedBy(e);
@@ -127,9 +139,7 @@ public final class RecipeParser {
             throw LitheException.badInput(
                     "recipe '%s': must be an object with the key 'stages'", name);
         }
-        root.fieldNames()
-                .forEachRemaining(
-                        key -> requireKnown("recipe '" + name + "'", key, KEYS));
+        root.fieldNames().forEachRemaining(key -> requireKnown("recipe '" + name + "'", key, KEYS));
         if (root.has("stages") && !root.path("stages").isArray()) {
             throw LitheException.badInput(
                     "recipe '%s': stages is no list; start each stage with '- '", name);
@@ -209,7 +219,9 @@ public final class RecipeParser {
     }
 
     private static void requireValue(String where, String key, JsonNode value) {
-        if (value.isNull() || value.isMissingNode() || value.isTextual() && value.asText().isBlank()) {
+        if (value.isNull()
+                || value.isMissingNode()
+                || value.isTextual() && value.asText().isBlank()) {
             throw LitheException.badInput(
                     "%s: %s has no value; leave it out for the default", where, key);
         }

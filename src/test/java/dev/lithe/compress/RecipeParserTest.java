@@ -17,7 +17,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -55,7 +54,7 @@ class RecipeParserTest {
         assertThatThrownBy(call)
                 .isInstanceOfSatisfying(
                         LitheException.class, e -> assertThat(e.fault()).isEqualTo(Fault.BAD_INPUT))
-                .hasMessageContainingAll(parts)
+                .satisfies(e -> assertThat(e.getMessage()).contains(List.of(parts)))
                 .satisfies(e -> assertThat(e.getMessage()).hasLineCount(1).hasSizeLessThan(800))
                 .hasMessageNotContainingAny("jackson", "java.", "com.", "dev.lithe", "record");
     }
@@ -100,7 +99,12 @@ class RecipeParserTest {
 
     @ParameterizedTest
     @ValueSource(
-            strings = {"stages: [{rtn: {}}]", "stages:\n- rtn:\n", "stages:\n- rtn: ~\n", "---\nstages: [rtn: {}]"})
+            strings = {
+                "stages: [{rtn: {}}]",
+                "stages:\n- rtn:\n",
+                "stages:\n- rtn: ~\n",
+                "---\nstages: [rtn: {}]"
+            })
     void aStageWithoutKeysHasTheDefaults(String yaml) {
         assertThat(rtn(parse(yaml))).isEqualTo(new Rtn().defaults());
     }
@@ -123,6 +127,7 @@ class RecipeParserTest {
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
+            quoteCharacter = '^',
             value = {
                 "rtm:bits=4 | 'rtm' is unknown; did you mean 'rtn'?",
                 "rtn:bit=4 | 'bit' is unknown; did you mean 'bits'?",
@@ -137,15 +142,16 @@ class RecipeParserTest {
                 "rtn:bits=4.0 | bits: 4.0 is no whole number",
                 "rtn:bits=1 | bits is 1",
                 "rtn:ignore=lm_head | ignore: \"lm_head\" is no list of names; write for example [lm_head]",
-                "'' | '' is unknown"
+                "^^ | '' is unknown"
             })
     void inlineStagesThatAreWrong(String stage, String part) {
-        refused(() -> RecipeParser.inline(List.of("cast", stage)), part.replace("''", "'"));
+        refused(() -> RecipeParser.inline(List.of("cast", stage)), part);
     }
 
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
+            quoteCharacter = '^',
             value = {
                 "bits: four | bits: \"four\" is no whole number",
                 "bits: 4.5 | bits: 4.5 is no whole number",
@@ -155,7 +161,6 @@ class RecipeParserTest {
                 "bits: [4] | bits: [4] is no whole number",
                 "bits: {a: 1} | is no whole number",
                 "bits: 4294967300 | bits: 4294967300 is no whole number, or too large",
-                "bits: .nan | is no whole number",
                 "bits: | bits has no value",
                 "bits: ~ | bits has no value",
                 "bits: \"\" | bits has no value",
@@ -187,9 +192,10 @@ class RecipeParserTest {
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
+            quoteCharacter = '^',
             value = {
-                "'' | must be an object with the key 'stages'",
-                "# nothing | must be an object with the key 'stages'",
+                "^^ | must be an object with the key 'stages'",
+                "^# nothing^ | must be an object with the key 'stages'",
                 "42 | must be an object",
                 "[rtn] | must be an object",
                 "name: x | has no stages",
@@ -207,14 +213,15 @@ class RecipeParserTest {
                 "stage: [{rtn: {}}] | 'stage' is unknown; did you mean 'stages'?",
                 "{stages: [{rtn: {}}], stages: []} | Duplicate field 'stages'",
                 "stages: [{rtn: {bits: 4, bits: 8}}] | Duplicate field 'bits'",
-                "stages: [{rtn: {bits: 4} | no valid YAML",
+                "stages: [{rtn: {bits: 4} | no valid YAML: line 1: ",
                 "stages: [{rtn: {}}]} | no valid YAML",
                 "\"stages: | no valid YAML",
-                "'{name: a/b, stages: [{rtn: {}}]}' | without slashes",
-                "'{name: 7, stages: [{rtn: {}}]}' | name 7 must be text"
+                "stages: [{rtn: {bits: .nan}}] | no valid YAML",
+                "{name: a/b, stages: [{rtn: {}}]} | without slashes",
+                "{name: 7, stages: [{rtn: {}}]} | name 7 must be text"
             })
     void filesThatAreNoRecipe(String yaml, String part) {
-        refused(() -> parse(yaml == null ? "" : yaml), part.replace("''", "'"));
+        refused(() -> parse(yaml), part);
     }
 
     @Test
@@ -228,7 +235,9 @@ class RecipeParserTest {
         byte[] noise = new byte[4096];
         new Random(seed).nextBytes(noise);
         byte[] zeros = new byte[4096];
-        byte[] latin = "stages: [{rtn: {bits: 4}}] # gr\u00f6\u00dfer".getBytes(StandardCharsets.ISO_8859_1);
+        byte[] latin =
+                "stages: [{rtn: {bits: 4}}] # gr\u00f6\u00dfer"
+                        .getBytes(StandardCharsets.ISO_8859_1);
         byte[] control = "stages: [\u0007]".getBytes(StandardCharsets.UTF_8);
         for (byte[] bytes : List.of(noise, zeros, latin, control)) {
             refused(() -> RecipeParser.named(file("noise.yaml", bytes)), "noise.yaml");
@@ -248,7 +257,8 @@ class RecipeParserTest {
     @ValueSource(strings = {"[", "{a: ", "- ", "stages: [{rtn: {targets: ["})
     void depthIsBounded(String piece) {
         String deep = piece.repeat((MEGABYTE - 10) / piece.length());
-        assertTimeoutPreemptively(Duration.ofSeconds(20), () -> refused(() -> parse(deep)));
+        assertTimeoutPreemptively(
+                Duration.ofSeconds(20), () -> refused(() -> parse(deep), "mine.yaml"));
     }
 
     @Test
@@ -257,7 +267,7 @@ class RecipeParserTest {
         assertTimeoutPreemptively(
                 Duration.ofSeconds(20),
                 () -> {
-                    refused(() -> parse("stages: [{" + name + ": {}}]"));
+                    refused(() -> parse("stages: [{" + name + ": {}}]"), "mine.yaml");
                     refused(() -> parse("stages: [{rtn: {bits: " + name + "}}]"), "bits");
                 });
     }
@@ -298,11 +308,12 @@ class RecipeParserTest {
                                 "rtn:bits=3,group_size=64,symmetric=false,observer=minmax,indivisible=refuse,ignore=[lm_head]"));
         for (Recipe recipe :
                 List.of(custom, RecipeParser.named("int4"), RecipeParser.named("int8"))) {
-            assertThat(parse(recipe.toJson().toString())).isEqualTo(recipe);
-            assertThat(parse(recipe.toJson().toPrettyString())).isEqualTo(recipe);
+            Recipe again = parse(recipe.toJson().toPrettyString());
+            assertThat(again.name()).isEqualTo(recipe.name());
+            assertThat(again.stages()).usingRecursiveComparison().isEqualTo(recipe.stages());
+            assertThat(parse(recipe.toJson().toString()).toJson()).isEqualTo(recipe.toJson());
         }
         assertThat(custom.toJson().toString())
                 .contains("\"dtype\":\"bfloat16\"", "\"observer\":\"minmax\"", "\"bits\":3");
-        assertThat(Arrays.asList(custom.toJson().path("name").asText())).containsExactly("inline");
     }
 }
