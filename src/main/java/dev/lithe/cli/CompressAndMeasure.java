@@ -1,6 +1,6 @@
 package dev.lithe.cli;
 
-import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Recipe;
 import dev.lithe.report.Candidate;
 import dev.lithe.report.MeasureOptions;
@@ -36,7 +36,7 @@ final class CompressAndMeasure {
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     void run(Recipe recipe, Path target, boolean replace, PrintWriter out, PrintWriter err) {
-        CheckpointWriter.checkTarget(target, replace);
+        Compressor.checkOutput(compression.folder(), target, replace);
         MeasureOptions options = evaluation.measureOptions(null, err);
         double seconds = compression.compress(recipe, target, replace, err);
         Report report = measure(target, seconds, options, err);

@@ -68,7 +68,11 @@ final class InspectCommand implements Callable<Integer> {
         reader.checkAll(shapes);
         List<LinearRow> rows =
                 Architecture.linears(shapes).stream().map(name -> row(name, reader)).toList();
-        long linears = Architecture.linears(shapes).stream().mapToLong(LinearName::weights).sum();
+        long linears =
+                Architecture.linears(shapes).stream()
+                        .mapToLong(
+                                name -> name.weights() + (name.hasBias() ? name.outFeatures() : 0))
+                        .sum();
         long others =
                 (long) shapes.vocabSize() * shapes.hiddenSize()
                         + Architecture.norms(shapes).size() * (long) shapes.hiddenSize();

@@ -55,7 +55,7 @@ public final class Compressor {
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     public Path run(Path output, boolean replace) {
-        requireAnotherFolder(output);
+        checkOutput(source.folder(), output, replace);
         requireSpace(output);
         try (var writer = CheckpointWriter.open(output, replace)) {
             writeOthers(writer);
@@ -66,10 +66,11 @@ public final class Compressor {
         }
     }
 
-    /// Replacing the source would leave nothing to compare with.
-    private void requireAnotherFolder(Path output) {
+    /// Refuses an output that is in the way, and the model itself: replacing that would leave
+    /// nothing to compare with.
+    public static void checkOutput(Path model, Path output, boolean replace) {
         try {
-            if (Files.exists(output) && Files.isSameFile(output, source.folder())) {
+            if (Files.exists(output) && Files.isSameFile(output, model)) {
                 throw LitheException.badInput(
                         "%s is the model to compress; choose another --output", output);
             }
@@ -77,6 +78,7 @@ public final class Compressor {
             throw LitheException.badInput("%s: cannot be read: %s", output, e.getMessage())
                     .causedBy(e);
         }
+        CheckpointWriter.checkTarget(output, replace);
     }
 
     private void requireSpace(Path output) {

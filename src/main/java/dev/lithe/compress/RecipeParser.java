@@ -88,9 +88,7 @@ public final class RecipeParser {
             String reason = e.getOriginalMessage().lines().findFirst().orElse("");
             throw LitheException.badInput(
                             "%s: no valid YAML: line %d: %s",
-                            file,
-                            e.getLocation() == null ? 1 : e.getLocation().getLineNr(),
-                            reason)
+                            file, e.getLocation() == null ? 1 : e.getLocation().getLineNr(), reason)
                     .causedBy(e);
         } catch (IOException e) {
             throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage())
