@@ -141,7 +141,7 @@ final class PartialFolder implements AutoCloseable {
         }
         published = true;
         Files.delete(target.resolve(FolderLock.NAME));
-        sync(target.getParent());
+        sync(target.toAbsolutePath().resolveSibling(""));
         deleteTree(old);
     }
 

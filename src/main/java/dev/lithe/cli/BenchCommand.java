@@ -113,7 +113,7 @@ final class BenchCommand implements Runnable {
             for (String name : order) {
                 Latency latency = once(server, name, prompt);
                 if (round >= 0) {
-                    measured.get(name).add(latency);
+                    measured.computeIfAbsent(name, _ -> new ArrayList<>()).add(latency);
                 }
             }
         }

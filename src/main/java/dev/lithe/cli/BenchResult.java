@@ -44,7 +44,11 @@ record BenchResult(
     }
 
     private double quantile(String variant, Measure measure, double q) {
-        return quantile(measured.get(variant).stream().mapToDouble(measure.of).toArray(), q);
+        return quantile(
+                measured.getOrDefault(variant, List.of()).stream()
+                        .mapToDouble(measure.of)
+                        .toArray(),
+                q);
     }
 
     /// For people: a column per variant, and the others' ratios to the first.

@@ -9,6 +9,7 @@ import dev.lithe.report.Report;
 import dev.lithe.report.ReportFolder;
 import dev.lithe.report.ReportJson;
 import dev.lithe.report.TerminalTable;
+import dev.lithe.tensor.Torch;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
@@ -38,8 +39,11 @@ final class CompressAndMeasure {
     void run(Recipe recipe, Path target, boolean replace, PrintWriter out, PrintWriter err) {
         Compressor.checkOutput(compression.folder(), target, replace);
         MeasureOptions options = evaluation.measureOptions(null, err);
-        double seconds = compression.compress(recipe, target, replace, err);
-        Report report = measure(target, seconds, options, err);
+        Report report =
+                Torch.onOwnThread(() -> {
+                    double seconds = compression.compress(recipe, target, replace, err);
+                    return measure(target, seconds, options, err);
+                });
         ReportFolder.write(report, target);
         print(report, out, err);
         evaluation.checkQuality(report);

@@ -97,7 +97,7 @@ final class EvaluationOptions {
         var latency = new LatencyOptions(latencyPairs, promptTokens, outputTokens, seed);
         return new MeasureOptions(
                 text == null ? demoText(err) : readable(text),
-                text == null && context == null ? DEMO_CONTEXT : context,
+                text == null && context == null ? Integer.valueOf(DEMO_CONTEXT) : context,
                 tokens,
                 scoring(),
                 seed,

@@ -83,7 +83,7 @@ public final class Compressor {
 
     private void requireSpace(Path output) {
         Path existing = output.toAbsolutePath();
-        while (!Files.exists(existing)) {
+        while (!Files.exists(existing) && existing.getParent() != null) {
             existing = existing.getParent();
         }
         try {

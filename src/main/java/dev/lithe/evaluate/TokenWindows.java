@@ -38,7 +38,10 @@ public final class TokenWindows {
                             + " bos_token_id; score 'all'",
                     scoring);
         }
-        int[] stream = scoring == Scoring.SECOND_HALF ? withStart(ids, startToken) : ids;
+        int[] stream =
+                scoring == Scoring.SECOND_HALF && startToken != null
+                        ? withStart(ids, startToken)
+                        : ids;
         int used = (int) Math.min(limit, stream.length);
         int count = used / context;
         if (count == 0) {

@@ -1,6 +1,7 @@
 package dev.lithe.fault;
 
 import com.google.errorprone.annotations.FormatMethod;
+import com.google.errorprone.annotations.FormatString;
 import java.util.Locale;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -34,13 +35,14 @@ public final class LitheException extends RuntimeException {
 
     /// A wrong request, option, recipe or file.
     @FormatMethod
-    public static LitheException badInput(String format, Object... args) {
+    public static LitheException badInput(String format, @Nullable Object... args) {
         return of(Fault.BAD_INPUT, format, args);
     }
 
     /// One wrong field of a request or record; the message starts with its name.
     @FormatMethod
-    public static LitheException badField(String field, String format, Object... args) {
+    public static LitheException badField(
+            String field, @FormatString String format, @Nullable Object... args) {
         String message = field + ": " + String.format(Locale.ROOT, format, args);
         return new LitheException(Fault.BAD_INPUT, field, message, null);
     }
@@ -52,7 +54,7 @@ public final class LitheException extends RuntimeException {
 
     /// Any other kind of trouble.
     @FormatMethod
-    public static LitheException of(Fault fault, String format, Object... args) {
+    public static LitheException of(Fault fault, String format, @Nullable Object... args) {
         return new LitheException(fault, null, String.format(Locale.ROOT, format, args), null);
     }
 

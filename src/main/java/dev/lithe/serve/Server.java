@@ -7,6 +7,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
 import dev.lithe.route.VariantSource;
+import dev.lithe.tensor.Torch;
 import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.QuarkusApplication;
@@ -106,7 +107,7 @@ public final class Server {
         List<Variant> variants = new ArrayList<>();
         try {
             for (VariantSource source : options.variants()) {
-                variants.add(source.open());
+                variants.add(Torch.onOwnThread(source::open));
             }
             var router = new Router(variants, options.weights(), new SplittableRandom());
             return new Serving.Models(router, warmEngine(variants));

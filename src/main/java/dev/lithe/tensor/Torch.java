@@ -4,12 +4,16 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.function.Supplier;
 
 /// Starts libtorch once, with the settings that decide its speed, and tells what it runs on.
 public final class Torch {
@@ -88,6 +92,26 @@ public final class Torch {
         Engine _ = engine();
         JniUtils.setGraphExecutorOptimize(true);
         return (PtNDManager) NDManager.newBaseManager(NAME);
+    }
+
+    /// Runs `work` on a thread of its own, which takes its OpenMP workers with it when it ends.
+    /// Where two threads of a process have computed, their workers outnumber the cores; libgomp
+    /// then lets none of them spin, and decoding a small model is three times slower.
+    public static <T> T onOwnThread(Supplier<T> work) {
+        var task = new FutureTask<T>(work::get);
+        Thread.ofPlatform().name("lithe-torch").start(task);
+        try {
+            return task.get();
+        } catch (ExecutionException e) {
+            switch (e.getCause()) {
+                case RuntimeException known -> throw known;
+                case Error error -> throw error;
+                case null, default -> throw LitheException.internal("the work broke off", e);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw LitheException.of(Fault.CANCELLED, "interrupted").causedBy(e);
+        }
     }
 
     /// libtorch's version, as `2.7.1`.
