@@ -39,6 +39,7 @@ final class CompressAndMeasure {
     void run(Recipe recipe, Path target, boolean replace, PrintWriter out, PrintWriter err) {
         Compressor.checkOutput(compression.folder(), target, replace);
         MeasureOptions options = evaluation.measureOptions(null, err);
+        Measurement.check(compression.folder(), options);
         Report report =
                 Torch.onOwnThread(() -> {
                     double seconds = compression.compress(recipe, target, replace, err);

@@ -169,7 +169,9 @@ public final class RecipeParser {
     /// The name becomes part of a folder's name.
     private static String name(String recipe, JsonNode name) {
         String text = name.asText();
-        if (!name.isTextual() || text.isBlank() || text.matches(".*[/\\\\\\p{Cntrl}].*|.{101,}")) {
+        if (!name.isTextual()
+                || text.isBlank()
+                || text.matches("(?s).*[/\\\\\\p{Cntrl}].*|.{101,}")) {
             throw LitheException.badInput(
                     "recipe '%s': name %s must be text of at most 100 characters without slashes",
                     recipe, name);

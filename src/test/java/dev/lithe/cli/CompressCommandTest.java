@@ -144,10 +144,16 @@ class CompressCommandTest {
         refused(compress("--text", folder.resolve("absent.txt")), "absent.txt");
         refused(compress("--max-perplexity-ratio", "-1"), "-1");
         refused(compress("--text", text, "--tokens", "1"), "1 tokens");
+        refused(compress("--text", text, "--context", "500"), "context 500", "2 to 128");
+        refused(compress("--text", text, "--context", "64", "--tokens", "63"), "a window takes 64");
+        Path brief = Files.writeString(text.resolveSibling("text.txt"), "once");
+        refused(compress("--text", brief, "--context", "64"), "the text has 4 tokens");
         refused(compress("--recipe", "int5"), "'int5' is neither", "int8, int4");
         refused(compress("--stage", "rtm:bits=4"), "did you mean 'rtn'?");
         refused(compress("--stage", "rtn:bits=4.5"), "bits: 4.5");
-        refused(compress("--stage", "rtn:targets=[q_prj]"), "'q_prj' names no linear");
+        refused(
+                compress("--no-evaluate", "--stage", "rtn:targets=[q_prj]"),
+                "'q_prj' names no linear");
         refused(compress("--dry-run", "--stage", "rtn", "--stage", "rtn"), "already int4");
         refused(CommandLineRun.of("compress", "no-such-model", "-o", made), "no-such-model");
         refused(CommandLineRun.of("run", "no-such-model", "-o", made), "no-such-model");

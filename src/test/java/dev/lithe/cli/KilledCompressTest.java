@@ -23,7 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 class KilledCompressTest {
     private static final long SEED = 21;
     private static final int KILLS = 8;
-    private static final int WORKING_MS = 1200;
+    private static final int WORKING_MS = 700;
     private static final int FINISHING_MS = 30;
     private static final long START_SECONDS = 60;
 
@@ -31,7 +31,7 @@ class KilledCompressTest {
 
     @Test
     void theResultIsNeverHalfWritten() throws Exception {
-        TinyModel.small().width(128, 384).heads(8, 4, 16).layers(8).write(folder.resolve("model"));
+        TinyModel.small().width(128, 384).heads(8, 4, 16).layers(5).write(folder.resolve("model"));
         Path target = folder.resolve("made");
         var random = new Random(SEED);
         int whole = 0;

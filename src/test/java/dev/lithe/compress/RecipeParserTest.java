@@ -218,6 +218,7 @@ class RecipeParserTest {
                 "\"stages: | no valid YAML",
                 "stages: [{rtn: {bits: .nan}}] | no valid YAML",
                 "{name: a/b, stages: [{rtn: {}}]} | without slashes",
+                "{name: \"a\\n\\nb\", stages: [{rtn: {}}]} | without slashes",
                 "{name: 7, stages: [{rtn: {}}]} | name 7 must be text"
             })
     void filesThatAreNoRecipe(String yaml, String part) {
