@@ -70,14 +70,16 @@ def symmetric_scale(self, x: Tensor, bits: int, steps: int, scale_dtype: int) ->
 
 def asymmetric_scale(self, x: Tensor, bits: int, steps: int, scale_dtype: int) -> Tuple[Tensor, Tensor]:
   half = float(2 ** (bits - 1))
+  levels = 2. * half - 1.
   low = torch.clamp_max(torch.amin(x, [2], True), 0.)
-  width = torch.clamp_min(torch.clamp_min(torch.amax(x, [2], True), 0.) - low, 1e-10)
-  scale = self.stored_scale(width / (2. * half - 1.), scale_dtype)
+  high = torch.clamp_min(torch.amax(x, [2], True), 0.)
+  widest = torch.clamp_min(high / levels - low / levels, 1e-10)  # high - low alone may overflow
+  scale = self.stored_scale(widest, scale_dtype)
   zero = torch.clamp(torch.round(-half - low / scale), -half, half - 1.)
   best = self.group_error(x, scale, zero, bits)
   for i in range(steps):
     clip = 1.05 - 0.5 * float(i) / float(steps)
-    s = self.stored_scale(clip * width / (2. * half - 1.), scale_dtype)
+    s = self.stored_scale(clip * widest, scale_dtype)
     z = torch.clamp(torch.round(-half - clip * low / s), -half, half - 1.)
     error = self.group_error(x, s, z, bits)
     better = error < best

@@ -51,8 +51,13 @@ class CompressorTest {
     private Path compress(Path source, Recipe recipe, String name) {
         try (var checkpoint = Checkpoint.open(source)) {
             Plan plan = Plan.of(recipe, checkpoint);
-            return new Compressor(plan, checkpoint, (done, total, module) -> {})
-                    .run(folder.resolve(name), false);
+            Path made =
+                    new Compressor(plan, checkpoint, (done, total, module) -> {})
+                            .run(folder.resolve(name), false);
+            try (var result = Checkpoint.open(made)) {
+                assertThat(result.tensorBytes()).isEqualTo(plan.bytes(checkpoint));
+            }
+            return made;
         }
     }
 

@@ -216,6 +216,23 @@ class RtnTest extends LinearTechniqueContract<Rtn.Config> {
     }
 
     @Test
+    void theLargestFloatsThereAreDoNotOverflow() {
+        float[] w = normal(N * K, 8);
+        w[1] = 3e38f;
+        w[2] = -3.4e38f;
+        for (boolean symmetric : new boolean[] {true, false}) {
+            for (Observer observer : Observer.values()) {
+                try (var scope = TensorScope.open()) {
+                    Rtn.Config config = config(4, 32, symmetric, observer);
+                    double[] after = StoredWeights.of(quantize(w, config, DType.F32, scope));
+                    assertThat(after[1]).isBetween(2e38, 4e38);
+                    assertThat(after[2]).isBetween(-4e38, -3e38);
+                }
+            }
+        }
+    }
+
+    @Test
     void searchBeatsMinmaxClearlyAtFourBits() {
         int k = 512;
         float[] w = normal(64 * k, 5);
