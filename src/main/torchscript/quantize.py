@@ -78,14 +78,16 @@ def symmetric_scale(self, x: Tensor, weight: Tensor, bits: int, steps: int, scal
 
 def asymmetric_scale(self, x: Tensor, weight: Tensor, bits: int, steps: int, scale_dtype: int) -> Tuple[Tensor, Tensor]:
   half = float(2 ** (bits - 1))
+  levels = 2. * half - 1.
   low = torch.clamp_max(torch.amin(x, [2], True), 0.)
-  width = torch.clamp_min(torch.clamp_min(torch.amax(x, [2], True), 0.) - low, 1e-10)
-  scale = self.stored_scale(width / (2. * half - 1.), scale_dtype)
+  high = torch.clamp_min(torch.amax(x, [2], True), 0.)
+  widest = torch.clamp_min(high / levels - low / levels, 1e-10)  # high - low alone may overflow
+  scale = self.stored_scale(widest, scale_dtype)
   zero = torch.clamp(torch.round(-half - low / scale), -half, half - 1.)
   best = self.group_error(x, weight, scale, zero, bits)
   for i in range(steps):
     clip = 1.05 - 0.5 * float(i) / float(steps)
-    s = self.stored_scale(clip * width / (2. * half - 1.), scale_dtype)
+    s = self.stored_scale(clip * widest, scale_dtype)
     z = torch.clamp(torch.round(-half - clip * low / s), -half, half - 1.)
     error = self.group_error(x, weight, s, z, bits)
     better = error < best
@@ -108,9 +110,3 @@ def pack_zero(self, zero: Tensor, bits: int) -> Tensor:
 def unpack_zero(self, packed: Tensor, bits: int, n: int) -> Tensor:
   u = self.unpack(torch.contiguous(torch.transpose(packed, 0, 1)), bits, n)
   return torch.contiguous(torch.transpose(u, 0, 1)) - 2 ** (bits - 1)
-
-
-def relative_error(self, w: Tensor, approximation: Tensor) -> float:
-  # ||w - approximation|| / ||w||
-  d = torch.linalg_vector_norm(w.to(6) - approximation.to(6))
-  return float(torch.div(d, torch.clamp_min(torch.linalg_vector_norm(w.to(6)), 1e-30)))

@@ -36,9 +36,7 @@ public final class Checkpoint implements AutoCloseable {
     private final Path folder;
     private final JsonNode config;
     private final Map<String, TensorEntry> entries;
-    private final Map<Path, Value> mapped = new HashMap<>();
-    private @Nullable TensorScope
-            scope; // opened with the first tensor, so that reading headers does not start libtorch
+    private final Map<Path, TensorFile> files = new HashMap<>();
 
     private Checkpoint(Path folder, JsonNode config, Map<String, TensorEntry> entries) {
         this.folder = folder;
@@ -189,35 +187,11 @@ public final class Checkpoint implements AutoCloseable {
         return entry;
     }
 
-    /// A view of a tensor in its stored type, over mapped memory: read-only in intent, and valid
-    /// while `into` and this checkpoint are open.
+    /// A tensor in its stored type: usually a view over mapped memory, read-only in intent, and
+    /// valid while `into` and this checkpoint are open.
     public Value load(String name, TensorScope into) {
         TensorEntry entry = entry(name);
-        Value file = mapped.computeIfAbsent(entry.file(), this::map);
-        long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
-        boolean aligned = entry.offset() % entry.dtype().bytes() == 0;
-        return into.call(
-                aligned ? "reinterpret" : "copy_of",
-                file,
-                entry.offset(),
-                entry.dtype().code(),
-                shape);
-    }
-
-    private Value map(Path file) {
-        if (scope == null) {
-            scope = TensorScope.open();
-        }
-        return scope.call("map_file", file.toAbsolutePath().toString(), size(file));
-    }
-
-    private static long size(Path file) {
-        try {
-            return Files.size(file);
-        } catch (IOException e) {
-            throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage())
-                    .causedBy(e);
-        }
+        return files.computeIfAbsent(entry.file(), TensorFile::open).load(entry, into);
     }
 
     /// The sha256 of every file that holds tensors, by file name.
@@ -237,8 +211,6 @@ public final class Checkpoint implements AutoCloseable {
 
     @Override
     public void close() {
-        if (scope != null) {
-            scope.close();
-        }
+        files.values().forEach(TensorFile::close);
     }
 }

@@ -1,6 +1,6 @@
 package dev.lithe.cli;
 
-import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Recipe;
 import dev.lithe.report.Candidate;
 import dev.lithe.report.MeasureOptions;
@@ -37,10 +37,10 @@ final class CompressAndMeasure {
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     void run(Recipe recipe, Path target, boolean replace, PrintWriter out, PrintWriter err) {
-        CheckpointWriter.checkTarget(target, replace);
+        Compressor.checkOutput(compression.folder(), target, replace);
         MeasureOptions options =
                 evaluation.measureOptions(CompressionOptions.calibrationText(recipe), err);
-        options.requireDistinctTexts();
+        Measurement.check(compression.folder(), options);
         Report report =
                 Torch.onOwnThread(() -> {
                     double seconds = compression.compress(recipe, target, replace, err);

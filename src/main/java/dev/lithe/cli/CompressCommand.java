@@ -1,6 +1,6 @@
 package dev.lithe.cli;
 
-import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Recipe;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -41,9 +41,10 @@ final class CompressCommand implements Callable<Integer> {
         Recipe recipe = compression.recipe();
         Path target = output == null ? Path.of(compression.resultName(recipe)) : output;
         if (dryRun) {
-            compression.printPlan(recipe, err);
+            Compressor.checkOutput(compression.folder(), target, compression.force());
+            compression.printPlan(recipe, out);
         } else if (noEvaluate) {
-            CheckpointWriter.checkTarget(target, compression.force());
+            Compressor.checkOutput(compression.folder(), target, compression.force());
             compression.compress(recipe, target, compression.force(), err);
         } else {
             work.run(recipe, target, compression.force(), out, err);

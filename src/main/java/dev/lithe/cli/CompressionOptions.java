@@ -99,54 +99,47 @@ final class CompressionOptions {
     }
 
     /// Checks `recipe` against the model and prints what will happen.
-    void printPlan(Recipe recipe, PrintWriter err) {
+    void printPlan(Recipe recipe, PrintWriter out) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Plan plan = Plan.of(recipe, checkpoint);
-            print(plan, checkpoint, err);
-            CalibrationSet _ = calibrationSet(plan, err);
+            print(plan, checkpoint, out);
+            CalibrationSet _ = calibrationSet(plan, out);
         }
     }
 
     /// Draws the windows for calibrated stages, and tells which; null where there are none.
-    private @Nullable CalibrationSet calibrationSet(Plan plan, PrintWriter err) {
+    private @Nullable CalibrationSet calibrationSet(Plan plan, PrintWriter to) {
         Path text = calibrationText(plan.recipe());
         if (text == null) {
             return null;
         }
         CalibrationOptions options = plan.recipe().calibration();
         CalibrationSet set = CalibrationSet.draw(text, options, folder(), plan.spec());
-        err.printf(
+        to.printf(
                 "calibrate  %d windows of %d tokens of %s%n",
                 set.samples(),
                 set.context(),
                 options.text() == null
                         ? "the demo's calibration text; choose your own with --calibration-text"
                         : set.text().name());
-        err.flush();
+        to.flush();
         return set;
     }
 
-    private void print(Plan plan, Checkpoint checkpoint, PrintWriter err) {
-        err.printf(
+    private void print(Plan plan, Checkpoint checkpoint, PrintWriter to) {
+        to.printf(
                 "model      %s · %s · %s parameters · %s%n",
                 model,
                 checkpoint.config().path("model_type").asText("llama"),
-                Units.count(parameters(checkpoint, plan)),
+                Units.count(plan.spec().parameters()),
                 Units.bytes(checkpoint.tensorBytes()));
-        err.printf(
+        to.printf(
                 "plan       %s → %s · %s · peak memory about %s%n",
                 plan.recipe().summary(),
                 Units.bytes(plan.bytes(checkpoint)),
                 forms(plan.formCounts()),
                 Units.bytes(plan.peakBytes()));
-        err.flush();
-    }
-
-    private static long parameters(Checkpoint checkpoint, Plan plan) {
-        return plan.weights()
-                + plan.otherTypes().keySet().stream()
-                        .mapToLong(name -> checkpoint.entry(name).elements())
-                        .sum();
+        to.flush();
     }
 
     private static String forms(Map<String, Integer> counts) {

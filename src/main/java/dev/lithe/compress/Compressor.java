@@ -83,6 +83,7 @@ public final class Compressor {
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     public Path run(Path output, boolean replace) {
+        checkOutput(source.folder(), output, replace);
         requireSpace(output);
         try (var writer = CheckpointWriter.open(output, replace)) {
             writeOthers(writer);
@@ -91,6 +92,28 @@ public final class Compressor {
             keptFiles().forEach(writer::copy);
             return writer.finish(lithe());
         }
+    }
+
+    /// Refuses an output that is in the way, and the model itself: replacing that would leave
+    /// nothing to compare with.
+    public static void checkOutput(Path model, Path output, boolean replace) {
+        if (output.toString().isBlank()) {
+            throw LitheException.badInput("--output is empty; name a folder");
+        }
+        try {
+            Path source = model.toRealPath();
+            Path target = output.toAbsolutePath().normalize();
+            Path real = Files.exists(target) ? target.toRealPath() : target;
+            if (real.startsWith(source) || source.startsWith(real)) {
+                throw LitheException.badInput(
+                        "%s is the model to compress, or holds it, or lies in it; choose another --output",
+                        output);
+            }
+        } catch (IOException e) {
+            throw LitheException.badInput("%s: cannot be read: %s", output, e.getMessage())
+                    .causedBy(e);
+        }
+        CheckpointWriter.checkTarget(output, replace);
     }
 
     private void requireSpace(Path output) {
@@ -183,11 +206,16 @@ public final class Compressor {
     }
 
     private void requireFinite(PlannedLinear linear, Linear stored, TensorScope scope) {
-        if (stored instanceof Linear.Dense dense
-                && scope.call("count_not_finite", dense.weight()).integer() > 0) {
+        stored.tensors()
+                .forEach((suffix, tensor) ->
+                        requireFinite(linear.name().module() + "." + suffix, tensor, scope));
+    }
+
+    private void requireFinite(String name, Value tensor, TensorScope scope) {
+        if (tensor.dtype().isFloat() && scope.call("count_not_finite", tensor).integer() > 0) {
             throw LitheException.badInput(
-                    "%s: tensor '%s.weight' holds NaN or infinite values; the checkpoint is broken",
-                    source.folder(), linear.name().module());
+                    "%s: tensor '%s' holds NaN or infinite values; the checkpoint is broken",
+                    source.folder(), name);
         }
     }
 
@@ -197,7 +225,9 @@ public final class Compressor {
                 .sorted()
                 .forEach(name -> {
                     try (var scope = TensorScope.open()) {
-                        write(writer, name, source.load(name, scope), scope);
+                        Value tensor = source.load(name, scope);
+                        requireFinite(name, tensor, scope);
+                        write(writer, name, tensor, scope);
                     }
                 });
     }

@@ -9,6 +9,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -64,6 +65,9 @@ public record Plan(
         for (LinearName name : names) {
             linears.add(new PlannedLinear(name, forms(recipe, name, reader.form(name), problems)));
         }
+        if (!Files.exists(checkpoint.folder().resolve("tokenizer.json"))) {
+            problems.add("the model has no tokenizer.json, without which nothing can run it");
+        }
         problems.throwIfAny(recipe.name());
         return new Plan(recipe, spec, linears, otherTypes(recipe, spec, checkpoint));
     }
@@ -72,9 +76,16 @@ public record Plan(
         List<String> modules = new ArrayList<>(names.stream().map(LinearName::module).toList());
         modules.add(Architecture.LM_HEAD); // may be named even where it is tied to the embedding
         for (Stage<?> stage : recipe.stages()) {
-            for (String pattern : stage.targets().unmatched(modules)) {
-                problems.add(
-                        stage.name() + ": pattern '" + pattern + "' names no linear of this model");
+            try {
+                for (String pattern : stage.targets().unmatched(modules)) {
+                    problems.add(
+                            stage.name()
+                                    + ": pattern '"
+                                    + pattern
+                                    + "' names no linear of this model");
+                }
+            } catch (LitheException e) { // a pattern that is no regular expression
+                problems.add(stage.name() + ": " + e.getMessage());
             }
         }
     }
@@ -196,7 +207,7 @@ public record Plan(
                     String.join(", ", modules.subList(0, Math.min(NAMES_SHOWN, modules.size())));
             return " ("
                     + modules.size()
-                    + " linears: "
+                    + (modules.size() == 1 ? " linear: " : " linears: ")
                     + shown
                     + (modules.size() > NAMES_SHOWN ? ", ..." : "")
                     + ")";

@@ -34,7 +34,7 @@ public record MeasureOptions(
     /// Refuses to measure with the text that was calibrated with.
     ///
     /// @throws LitheException where they are the same, or one cannot be read
-    public void requireDistinctTexts() {
+    void requireDistinctTexts() {
         if (calibrationText != null
                 && TextFile.read(calibrationText).sha256().equals(TextFile.read(text).sha256())) {
             throw LitheException.badInput(

@@ -1,5 +1,6 @@
 package dev.lithe.report;
 
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.evaluate.Bootstrap;
 import dev.lithe.evaluate.Evaluation;
 import dev.lithe.evaluate.Latency;
@@ -48,6 +49,26 @@ public final class Measurement implements AutoCloseable {
         candidates.addAll(compressed);
         try (var measurement = new Measurement(candidates, options, progress)) {
             return measurement.run();
+        }
+    }
+
+    /// Checks, before the work of compressing it, that `original` can be measured by `options`.
+    ///
+    /// @throws LitheException where [#measure] would refuse text, tokenizer or context
+    public static void check(Path original, MeasureOptions options) {
+        options.requireDistinctTexts();
+        TextFile text = TextFile.read(options.text());
+        int[] ids = SharedTokens.of(text, List.of(original));
+        try (var checkpoint = Checkpoint.open(original)) {
+            ModelSpec spec = ModelSpec.of(checkpoint.config(), original + "/config.json");
+            SharedTokens.checkRange(ids, original, spec.vocabSize());
+            var _ =
+                    TokenWindows.of(
+                            ids,
+                            options.contextFor(spec.maxPositions()),
+                            options.tokens(),
+                            options.scoring(),
+                            spec.bosToken());
         }
     }
 

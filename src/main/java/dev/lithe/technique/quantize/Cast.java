@@ -69,7 +69,9 @@ public final class Cast implements LinearTechnique<Cast.Config> {
         int type = config.dtype().code();
         if (scope.call("count_overflow", dense.weight(), type).integer() > 0) {
             throw LitheException.badInput(
-                    "a weight does not fit %s; choose bfloat16", config.dtype().torchName());
+                    "a weight does not fit %s; choose %s",
+                    config.dtype().torchName(),
+                    config.dtype() == DType.F16 ? "bfloat16" : "float32");
         }
         return new Linear.Dense(scope.call("cast", dense.weight(), type), dense.bias(), form);
     }

@@ -1,0 +1,222 @@
+package dev.lithe.calibrate;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+import static org.junit.jupiter.params.provider.Arguments.argumentSet;
+
+import dev.lithe.RawTensor;
+import dev.lithe.TinyModel;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
+import dev.lithe.model.Decoder;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearReader;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import dev.lithe.tokenize.TextFile;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/// The pass against the decoder: what changes nothing must end where the decoder ends.
+class SequentialPassTest {
+    private static final long SEED = 90;
+    private static final int VOCAB = 300;
+    private static final int SAMPLES = 3;
+    private static final int CONTEXT = 19;
+
+    @TempDir private Path folder;
+
+    static Stream<Arguments> models() {
+        return Stream.of(
+                argumentSet("grouped queries", TinyModel.small()),
+                argumentSet("biases, float16", TinyModel.small().biases().dtype(DType.F16)),
+                argumentSet(
+                        "odd sizes", TinyModel.small().width(60, 172).heads(5, 5, 12).layers(3)),
+                argumentSet("tied", TinyModel.small().tied().seed(5)));
+    }
+
+    private static CalibrationSet windows() {
+        var random = new Random(SEED);
+        long[][] windows = new long[SAMPLES][];
+        for (int i = 0; i < SAMPLES; i++) {
+            windows[i] = random.longs(CONTEXT, 0, VOCAB).toArray();
+        }
+        return new CalibrationSet(new TextFile("none", "", ""), windows, SEED);
+    }
+
+    @ParameterizedTest
+    @MethodSource("models")
+    void withoutChangesItEndsWhereTheDecoderEnds(TinyModel model) throws IOException {
+        model.write(folder);
+        CalibrationSet set = windows();
+        try (Checkpoint checkpoint = Checkpoint.open(folder);
+                var pass = new SequentialPass(set, spec(checkpoint), checkpoint::load);
+                Decoder decoder = Decoder.open(folder);
+                var scope = TensorScope.open()) {
+            var reader = new LinearReader(checkpoint);
+            List<String> seen = new ArrayList<>();
+            pass.run((slot, _, step) -> read(reader, slot, seen, step));
+            assertThat(seen)
+                    .isEqualTo(
+                            Architecture.linears(spec(checkpoint)).stream()
+                                    .map(LinearName::module)
+                                    .toList());
+            float[] expected =
+                    decoder.forward(
+                                    scope.tensor(set.ids(0, SAMPLES), SAMPLES, CONTEXT),
+                                    0,
+                                    decoder.newCache(SAMPLES, CONTEXT, scope),
+                                    true,
+                                    scope)
+                            .floats();
+            assertThat(logits(pass, checkpoint, scope))
+                    .as("seed %d", SEED)
+                    .hasSameSizeAs(expected)
+                    .satisfies(logits -> {
+                        for (int i = 0; i < expected.length; i++) {
+                            assertThat(logits[i]).isCloseTo(expected[i], within(1e-4f));
+                        }
+                    });
+        }
+    }
+
+    /// The output layer in plain Java over the pass's last states.
+    private static float[] logits(SequentialPass pass, Checkpoint checkpoint, TensorScope scope) {
+        boolean tied = spec(checkpoint).tiedEmbeddings();
+        String head = tied ? Architecture.EMBEDDING : Architecture.LM_HEAD + ".weight";
+        Value w = checkpoint.load(head, scope);
+        Value norm = scope.call("to_float", checkpoint.load(Architecture.FINAL_NORM, scope));
+        float[] weight = w.floats();
+        int d = w.size(1);
+        List<Float> logits = new ArrayList<>();
+        for (Value piece : pass.states().pieces()) {
+            float[] x = scope.call("norm", piece, norm, spec(checkpoint).normEpsilon()).floats();
+            for (int row = 0; row < x.length / d; row++) {
+                for (int v = 0; v < weight.length / d; v++) {
+                    double sum = 0;
+                    for (int i = 0; i < d; i++) {
+                        sum += (double) x[row * d + i] * weight[v * d + i];
+                    }
+                    logits.add((float) sum);
+                }
+            }
+        }
+        float[] flat = new float[logits.size()];
+        for (int i = 0; i < flat.length; i++) {
+            flat[i] = logits.get(i);
+        }
+        return flat;
+    }
+
+    /// A linear whose weights are replaced changes what the slots after it see, and nothing before.
+    @Test
+    void laterSlotsSeeWhatEarlierOnesBecame() throws IOException {
+        TinyModel.small().write(folder);
+        Map<String, float[]> untouched = hessians("none");
+        Map<String, float[]> changed = hessians("model.layers.0.self_attn.o_proj");
+        List<String> order =
+                Architecture.linears(spec(folder)).stream().map(LinearName::module).toList();
+        int at = order.indexOf("model.layers.0.self_attn.o_proj");
+        for (int i = 0; i < order.size(); i++) {
+            float[] before = untouched.get(order.get(i));
+            if (i <= at) {
+                assertThat(changed.get(order.get(i))).as(order.get(i)).isEqualTo(before);
+            } else {
+                assertThat(changed.get(order.get(i))).as(order.get(i)).isNotEqualTo(before);
+            }
+        }
+        float[] diagonal = untouched.get("model.layers.0.self_attn.q_proj");
+        double mean = 0;
+        for (int i = 0; i < 32; i++) {
+            mean += diagonal[i * 32 + i] / 32;
+        }
+        assertThat(mean).as("2 x the mean square of a normed input").isBetween(1.0, 3.0);
+    }
+
+    private Map<String, float[]> hessians(String zeroed) {
+        Map<String, float[]> hessians = new HashMap<>();
+        try (Checkpoint checkpoint = Checkpoint.open(folder);
+                var pass = new SequentialPass(windows(), spec(checkpoint), checkpoint::load)) {
+            var reader = new LinearReader(checkpoint);
+            pass.run((slot, seen, step) -> {
+                List<Linear> linears = new ArrayList<>();
+                for (LinearName name : slot) {
+                    hessians.put(name.module(), seen.get().hessian().floats());
+                    linears.add(
+                            name.module().equals(zeroed)
+                                    ? zeros(name, step)
+                                    : reader.read(name, step));
+                }
+                assertThat(seen.get().tokens()).isEqualTo(SAMPLES * CONTEXT);
+                return linears;
+            });
+        }
+        return hessians;
+    }
+
+    private static Linear zeros(LinearName name, TensorScope step) {
+        Value weight = step.call("zeros", name.outFeatures(), name.inFeatures());
+        return new Linear.Dense(weight, null, new LinearForm.Dense(DType.F32));
+    }
+
+    @Test
+    void activationsThatAreNoNumbersNameTheLinearTheyReach() throws IOException {
+        TinyModel model = TinyModel.small();
+        Map<String, RawTensor> tensors = model.tensors();
+        float[] scales = new float[32];
+        java.util.Arrays.fill(scales, 3e38f);
+        tensors.put(
+                "model.layers.1.post_attention_layernorm.weight",
+                RawTensor.of(DType.F32, scales, 32));
+        model.write(folder, model.config(), tensors);
+        try (Checkpoint checkpoint = Checkpoint.open(folder);
+                var pass = new SequentialPass(windows(), spec(checkpoint), checkpoint::load)) {
+            var reader = new LinearReader(checkpoint);
+            assertThatThrownBy(() ->
+                            pass.run((slot, seen, step) -> {
+                                var _ = seen.get();
+                                return read(reader, slot, new ArrayList<>(), step);
+                            }))
+                    .isInstanceOf(LitheException.class)
+                    .hasMessageContaining("model.layers.1.mlp.gate_proj")
+                    .hasMessageContaining("NaN");
+        }
+    }
+
+    private static List<Linear> read(
+            LinearReader reader, List<LinearName> slot, List<String> seen, TensorScope step) {
+        List<Linear> linears = new ArrayList<>();
+        for (LinearName name : slot) {
+            seen.add(name.module());
+            linears.add(reader.read(name, step));
+        }
+        return linears;
+    }
+
+    private static ModelSpec spec(Path folder) {
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+            return spec(checkpoint);
+        }
+    }
+
+    private static ModelSpec spec(Checkpoint checkpoint) {
+        return ModelSpec.of(checkpoint.config(), "config.json");
+    }
+}

@@ -1,0 +1,89 @@
+package dev.lithe.technique;
+
+import dev.lithe.model.Linear;
+import dev.lithe.tensor.Value;
+
+/// What the stored numbers of a linear mean, worked out in plain Java.
+public final class StoredWeights {
+    private StoredWeights() {}
+
+    /// Weights (N, K), row-major.
+    public static double[] of(Linear linear) {
+        return switch (linear) {
+            case Linear.Dense dense -> doubles(dense.weight());
+            case Linear.Int8 int8 -> scaled(int8.weight().longs(), int8.scale().floats());
+            case Linear.Grouped grouped -> grouped(grouped);
+        };
+    }
+
+    /// The signed codes (N, K) of a linear in groups.
+    public static int[] codes(Linear.Grouped linear) {
+        long[] shape = linear.shape().longs();
+        int n = (int) shape[0];
+        int k = (int) shape[1];
+        int bits = linear.form().bits();
+        long[] packed = linear.packed().longs();
+        int words = packed.length / n;
+        int[] codes = new int[n * k];
+        for (int i = 0; i < codes.length; i++) {
+            codes[i] = code(packed, i / k * words, 1, i % k, bits);
+        }
+        return codes;
+    }
+
+    /// The signed zero points (N, G) of a linear in groups; all 0 when symmetric.
+    public static int[] zeros(Linear.Grouped linear) {
+        long[] shape = linear.shape().longs();
+        int n = (int) shape[0];
+        int groups = (int) linear.form().groups(shape[1]);
+        int[] zeros = new int[n * groups];
+        if (linear.zero() != null) {
+            long[] packed = linear.zero().longs();
+            for (int i = 0; i < zeros.length; i++) {
+                zeros[i] = code(packed, i % groups, groups, i / groups, linear.form().bits());
+            }
+        }
+        return zeros;
+    }
+
+    private static double[] grouped(Linear.Grouped linear) {
+        int[] codes = codes(linear);
+        int[] zeros = zeros(linear);
+        float[] scale = linear.scale().floats();
+        int width = codes.length / scale.length;
+        double[] weights = new double[codes.length];
+        for (int i = 0; i < weights.length; i++) {
+            weights[i] = (codes[i] - zeros[i / width]) * (double) scale[i / width];
+        }
+        return weights;
+    }
+
+    private static double[] scaled(long[] codes, float[] scale) {
+        int width = codes.length / scale.length;
+        double[] weights = new double[codes.length];
+        for (int i = 0; i < weights.length; i++) {
+            weights[i] = codes[i] * (double) scale[i / width];
+        }
+        return weights;
+    }
+
+    private static double[] doubles(Value tensor) {
+        float[] floats = tensor.floats();
+        double[] doubles = new double[floats.length];
+        for (int i = 0; i < floats.length; i++) {
+            doubles[i] = floats[i];
+        }
+        return doubles;
+    }
+
+    /// Code `index` of a bit stream whose words lie at `first`, `first + step`, ...; stored with
+    /// 2^(bits-1) added.
+    private static int code(long[] words, int first, int step, int index, int bits) {
+        int code = 0;
+        for (int bit = 0; bit < bits; bit++) {
+            int at = index * bits + bit;
+            code |= (int) (words[first + at / 32 * step] >> (at % 32) & 1) << bit;
+        }
+        return code - (1 << (bits - 1));
+    }
+}
