@@ -1,6 +1,5 @@
 package dev.lithe.cli;
 
-import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
@@ -102,31 +101,23 @@ final class CompressionOptions {
     void printPlan(Recipe recipe, PrintWriter out) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Plan plan = Plan.of(recipe, checkpoint);
-            print(plan, checkpoint, out);
-            CalibrationSet _ = calibrationSet(plan, out);
+            print(plan, calibrationSet(plan), checkpoint, out);
         }
     }
 
-    /// Draws the windows for calibrated stages, and tells which; null where there are none.
-    private @Nullable CalibrationSet calibrationSet(Plan plan, PrintWriter to) {
+    /// Draws the windows for calibrated stages; null where there are none.
+    private @Nullable CalibrationSet calibrationSet(Plan plan) {
         Path text = calibrationText(plan.recipe());
-        if (text == null) {
-            return null;
-        }
-        CalibrationOptions options = plan.recipe().calibration();
-        CalibrationSet set = CalibrationSet.draw(text, options, folder(), plan.spec());
-        to.printf(
-                "calibrate  %d windows of %d tokens of %s%n",
-                set.samples(),
-                set.context(),
-                options.text() == null
-                        ? "the demo's calibration text; choose your own with --calibration-text"
-                        : set.text().name());
-        to.flush();
-        return set;
+        return text == null
+                ? null
+                : CalibrationSet.draw(text, plan.recipe().calibration(), folder(), plan.spec());
     }
 
-    private void print(Plan plan, Checkpoint checkpoint, PrintWriter to) {
+    private void print(
+            Plan plan,
+            @Nullable CalibrationSet calibration,
+            Checkpoint checkpoint,
+            PrintWriter to) {
         to.printf(
                 "model      %s · %s · %s parameters · %s%n",
                 model,
@@ -139,6 +130,15 @@ final class CompressionOptions {
                 Units.bytes(plan.bytes(checkpoint)),
                 forms(plan.formCounts()),
                 Units.bytes(plan.peakBytes()));
+        if (calibration != null) {
+            to.printf(
+                    "calibrate  %d windows of %d tokens of %s%n",
+                    calibration.samples(),
+                    calibration.context(),
+                    plan.recipe().calibration().text() == null
+                            ? "the demo's calibration text; choose your own with --calibration-text"
+                            : calibration.text().name());
+        }
         to.flush();
     }
 
@@ -157,8 +157,8 @@ final class CompressionOptions {
     double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Plan plan = Plan.of(recipe, checkpoint);
-            print(plan, checkpoint, err);
-            CalibrationSet calibration = calibrationSet(plan, err);
+            CalibrationSet calibration = calibrationSet(plan);
+            print(plan, calibration, checkpoint, err);
             List<String> troubles = new ArrayList<>();
             long start = System.nanoTime();
             try (Progress bar = Progress.bar("compress", plan.linears().size(), err)) {

@@ -57,7 +57,6 @@ public final class Compressor {
     private final LinearReader reader;
     private final @Nullable CalibrationSet calibration;
     private final Listener listener;
-    private final Map<String, PlannedLinear> planned = new LinkedHashMap<>();
     private final Map<String, String> troubles = new LinkedHashMap<>();
     private long done;
 
@@ -76,7 +75,6 @@ public final class Compressor {
         this.reader = new LinearReader(source);
         this.calibration = calibration;
         this.listener = listener;
-        plan.linears().forEach(linear -> planned.put(linear.name().module(), linear));
     }
 
     /// Compresses into the folder `output`, which appears only when it is complete.
@@ -152,7 +150,7 @@ public final class Compressor {
             pass.run((slot, seen, scope) -> {
                 List<Linear> results = new ArrayList<>();
                 for (LinearName name : slot) {
-                    results.add(writeLinear(planned.get(name.module()), seen, writer, scope));
+                    results.add(writeLinear(plan.linear(name), seen, writer, scope));
                 }
                 return results;
             });

@@ -143,6 +143,14 @@ public record Plan(
         return bytes;
     }
 
+    /// What will become of `name`, which is one of the model's linears.
+    PlannedLinear linear(LinearName name) {
+        return linears.stream()
+                .filter(linear -> linear.name().equals(name))
+                .findFirst()
+                .orElseThrow();
+    }
+
     /// Weights of all linears.
     public long weights() {
         return linears.stream().mapToLong(linear -> linear.name().weights()).sum();

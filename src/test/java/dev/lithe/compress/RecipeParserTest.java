@@ -65,7 +65,7 @@ class RecipeParserTest {
         Recipe recipe = RecipeParser.named(name);
         assertThat(recipe.name()).isEqualTo(name);
         assertThat(recipe.stages()).isNotEmpty();
-        assertThat(recipe.summary()).startsWith("cast → rtn");
+        assertThat(recipe.summary()).startsWith("cast → ").contains("rtn");
     }
 
     @Test

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.Resident;
+import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.CheckpointWriter;
 import dev.lithe.checkpoint.QuantizationMetadata;
@@ -60,7 +61,7 @@ public abstract class LinearTechniqueContract<C extends Record> {
     }
 
     /// The technique under test.
-    protected abstract LinearTechnique<C> technique();
+    protected abstract LinearScope<C> technique();
 
     /// Configurations that take every shape; the first, a quick one, is the one that looks for
     /// leaks.
@@ -220,7 +221,22 @@ public abstract class LinearTechniqueContract<C extends Record> {
     }
 
     private Linear apply(Case<C> a, Linear before, TensorScope scope) {
-        return technique().apply(before, promise(a), a.config(), scope);
+        return switch (technique()) {
+            case LinearTechnique<C> free -> free.apply(before, promise(a), a.config(), scope);
+            case CalibratedLinearTechnique<C> calibrated ->
+                    calibrated
+                            .apply(before, promise(a), seen(a.k(), scope), a.config(), scope)
+                            .linear();
+        };
+    }
+
+    /// Inputs of equal size that have nothing to do with each other: H = 2 I.
+    private static InputStatistics seen(int k, TensorScope scope) {
+        float[] hessian = new float[k * k];
+        for (int i = 0; i < k; i++) {
+            hessian[i * k + i] = 2;
+        }
+        return new InputStatistics(scope.tensor(hessian, k, k), k);
     }
 
     private static Linear dense(Case<?> a, float[] weights, TensorScope scope) {

@@ -12,7 +12,8 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
-import dev.lithe.technique.Technique;
+import dev.lithe.technique.LinearScope;
+import dev.lithe.technique.LinearTechniqueContract;
 import dev.lithe.technique.quantize.Gptq.Config;
 import dev.lithe.technique.quantize.Rtn.Activations;
 import dev.lithe.technique.quantize.Rtn.Indivisible;
@@ -30,12 +31,69 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// The column loop against [NaiveGptq], and what it must do with inputs of every kind.
-class GptqTest {
+class GptqTest extends LinearTechniqueContract<Config> {
     private static final long SEED = 70;
     private static final int TOKENS = 300;
     private static final int DEAD = 5;
 
     private final Gptq gptq = new Gptq();
+
+    @Override
+    protected LinearScope<Config> technique() {
+        return gptq;
+    }
+
+    @Override
+    protected List<Config> configurations() {
+        return List.of(
+                anyShape(4, 32, true, true, Observer.MINMAX),
+                anyShape(4, 32, false, true, Observer.MSE),
+                anyShape(3, 16, true, false, Observer.MSE),
+                anyShape(2, 8, false, false, Observer.MINMAX),
+                anyShape(8, 0, true, true, Observer.MSE));
+    }
+
+    private static Config anyShape(
+            int bits, int group, boolean symmetric, boolean actOrder, Observer observer) {
+        return new Config(
+                bits,
+                group,
+                symmetric,
+                actOrder,
+                0.01,
+                observer,
+                Indivisible.INT8,
+                List.of(),
+                List.of());
+    }
+
+    @Override
+    protected List<List<Config>> growingBudgets() {
+        return Stream.of(true, false)
+                .flatMap(symmetric ->
+                        Stream.of(
+                                Stream.of(2, 3, 4, 5, 6, 7, 8)
+                                        .map(bits ->
+                                                config(
+                                                        bits,
+                                                        64,
+                                                        symmetric,
+                                                        true,
+                                                        0.01,
+                                                        Observer.MSE))
+                                        .toList(),
+                                Stream.of(0, 256, 128, 64, 32, 16, 8)
+                                        .map(group ->
+                                                config(
+                                                        4,
+                                                        group,
+                                                        symmetric,
+                                                        true,
+                                                        0.01,
+                                                        Observer.MSE))
+                                        .toList()))
+                .toList();
+    }
 
     private static Config config(int bits, int group, boolean actOrder, Observer observer) {
         return config(bits, group, true, actOrder, 0.01, observer);
@@ -238,8 +296,7 @@ class GptqTest {
     }
 
     @Test
-    void isRegisteredAndRefusesWhatMakesNoSense() {
-        assertThat(Technique.all()).filteredOn(each -> each.name().equals("gptq")).hasSize(1);
+    void refusesWhatMakesNoSense() {
         assertThatThrownBy(() -> config(9, 32, true, Observer.MSE))
                 .isInstanceOf(LitheException.class);
         assertThatThrownBy(() -> config(4, 7, true, Observer.MSE))
