@@ -58,6 +58,12 @@ final class Call<T> {
         return deadline;
     }
 
+    /// Whether nobody waits for the answer: the client left, or its time ran out.
+    boolean over() {
+        return observer.isCancelled()
+                || (deadline.isPresent() && System.nanoTime() - deadline.getAsLong() >= 0);
+    }
+
     boolean ready() {
         return observer.isReady();
     }

@@ -16,6 +16,7 @@ import dev.lithe.proto.v1.ModelServiceGrpc;
 import dev.lithe.proto.v1.RandomSampling;
 import dev.lithe.proto.v1.Stopping;
 import dev.lithe.proto.v1.TokenIds;
+import dev.lithe.proto.v1.TokenizeRequest;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -177,6 +178,16 @@ class RefusalTest {
                                                         .build())))
                 .isNotNull();
         assertThat(trailers.get().get(CallVariant.KEY)).isEqualTo("other");
+    }
+
+    @Test
+    void tokenizeHasTheLimitOfPrompts() {
+        var request = TokenizeRequest.newBuilder().setText("x".repeat(512 * 128 + 1)).build();
+        var e =
+                catchThrowableOfType(
+                        StatusRuntimeException.class, () -> server.blocking().tokenize(request));
+        assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.INVALID_ARGUMENT);
+        assertThat(e.getStatus().getDescription()).startsWith("text: 65537").contains("65536");
     }
 
     @Test
