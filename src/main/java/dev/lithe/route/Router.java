@@ -110,6 +110,16 @@ public final class Router {
         return variant;
     }
 
+    /// The variant for a question that is no generation, so that none is drawn: the one named, else
+    /// the first.
+    ///
+    /// @param field the name in the request, or empty
+    /// @param metadata the name in its metadata, or empty; the field goes first
+    public Variant named(String field, String metadata) {
+        String name = field.isEmpty() ? metadata : field;
+        return name.isEmpty() ? first() : variant(name);
+    }
+
     /// The variant that answers questions about none in particular.
     public Variant first() {
         return variants.firstEntry().getValue();

@@ -79,8 +79,8 @@ class GenerationGrpc extends GenerationServiceImplBase {
                 request,
                 () -> {
                     Router router = serving.models().router();
-                    String name = request.getVariant();
-                    Variant variant = name.isEmpty() ? router.first() : router.variant(name);
+                    Variant variant = router.named(request.getVariant(), call.choice().asked());
+                    call.choice().chose(variant.name());
                     boolean special =
                             !request.hasAddSpecialTokens() || request.getAddSpecialTokens();
                     int[] ids =

@@ -223,6 +223,29 @@ class GenerateTest {
     }
 
     @Test
+    void metadataNamesTheTokenizerToo() {
+        var asked = new Metadata();
+        asked.put(CallVariant.KEY, "other");
+        for (String field : List.of("", "original")) {
+            var headers = new AtomicReference<Metadata>();
+            var tokens =
+                    server.blocking()
+                            .withInterceptors(
+                                    MetadataUtils.newAttachHeadersInterceptor(asked),
+                                    MetadataUtils.newCaptureMetadataInterceptor(
+                                            headers, new AtomicReference<>()))
+                            .tokenize(
+                                    TokenizeRequest.newBuilder()
+                                            .setText("Once")
+                                            .setVariant(field)
+                                            .build());
+            assertThat(tokens.getTokenCount()).isPositive();
+            assertThat(headers.get().get(CallVariant.KEY))
+                    .isEqualTo(field.isEmpty() ? "other" : field);
+        }
+    }
+
+    @Test
     void weightsSplitTheRest() {
         int requests = 200;
         Map<String, Integer> counts = new HashMap<>();
