@@ -63,10 +63,24 @@ final class Requests {
         return switch (input.getPromptCase()) {
             case TEXT ->
                     Arrays.stream(encode("prompt", input.getText(), true, model)).boxed().toList();
-            case TOKEN_IDS -> input.getTokenIds().getIdsList();
+            case TOKEN_IDS -> given(input.getTokenIds().getIdsList(), model);
             case PROMPT_NOT_SET ->
                     throw LitheException.badField("prompt", "is missing; set text or token_ids");
         };
+    }
+
+    private static List<Integer> given(List<Integer> ids, ServedModel model) {
+        int vocabulary = model.decoder().spec().vocabSize();
+        for (int id : ids) {
+            if (Integer.compareUnsigned(id, vocabulary) >= 0) {
+                throw LitheException.badField(
+                        "prompt",
+                        "token id %s is not in the vocabulary of %d",
+                        Integer.toUnsignedString(id),
+                        vocabulary);
+            }
+        }
+        return ids;
     }
 
     /// The tokens of a text that may be as long as the model's context at most.

@@ -133,6 +133,13 @@ class RefusalTest {
     }
 
     @Test
+    void tokenIdsAreUnsigned() {
+        var ids = TokenIds.newBuilder().addIds(-1);
+        assertThat(refused(input().setTokenIds(ids)).getStatus().getDescription())
+                .contains("token id 4294967295 ");
+    }
+
+    @Test
     void unknownVariantsAreNotFound() {
         StatusRuntimeException e = refused(input().setVariant("best"));
         assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.NOT_FOUND);
