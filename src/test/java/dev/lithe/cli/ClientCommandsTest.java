@@ -4,9 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.lithe.PlainLoop;
 import dev.lithe.engine.Engine;
 import dev.lithe.engine.EngineLimits;
-import dev.lithe.engine.Generation;
 import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
 import dev.lithe.serve.Serving;
@@ -76,7 +76,7 @@ class ClientCommandsTest {
     @Test
     void generatePrintsTheText() {
         int[] prompt = variant.model().tokenizer().encode("Once upon a time", true);
-        int[] ids = Generation.greedy(variant.model().decoder(), prompt, 12).ids();
+        int[] ids = PlainLoop.greedy(variant.model().decoder(), prompt, 12);
         Result result =
                 run(
                         "generate",

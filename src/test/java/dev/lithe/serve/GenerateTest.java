@@ -2,8 +2,8 @@ package dev.lithe.serve;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lithe.PlainLoop;
 import dev.lithe.engine.EngineLimits;
-import dev.lithe.engine.Generation;
 import dev.lithe.proto.v1.FinishReason;
 import dev.lithe.proto.v1.GenerateRequest;
 import dev.lithe.proto.v1.GenerateResponse;
@@ -72,7 +72,7 @@ class GenerateTest {
     private int[] plain(String text, int tokens) {
         var model = server.router().first().model();
         int[] prompt = model.tokenizer().encode(text, true);
-        return Generation.greedy(model.decoder(), prompt, tokens).ids();
+        return PlainLoop.greedy(model.decoder(), prompt, tokens);
     }
 
     @Test

@@ -49,7 +49,12 @@ class RefusalTest {
 
     @BeforeAll
     void start() {
-        var limits = EngineLimits.DEFAULT.withRequests(1, 1);
+        var limits = 
+                new EngineLimits(
+                        1,
+                        1,
+                        EngineLimits.DEFAULT.cacheBytes(),
+                        EngineLimits.DEFAULT.stall());
         server = new TestServer(serving, grpc.getPort(), limits, Map.of());
     }
 
@@ -241,9 +246,13 @@ class RefusalTest {
             client.cancel();
             assertThat(client.awaitEnd().getStatus().getCode()).isEqualTo(Status.Code.CANCELLED);
         }
+        // A later call on the same connection: the server knows that the client left.
+        assertThat(refused(input().setVariant("best"))).isNotNull();
+        long known = server.engine().steps() - before;
         idle();
         long steps = server.engine().steps() - before;
-        assertThat(steps).isBetween(3L, LONG / 2L);
+        assertThat(steps).isBetween(3L, known + 1);
+        assertThat(known).isLessThan(LONG);
         server.blocking().generate(GenerateRequest.newBuilder().setInput(input()).build());
         assertThat(server.engine().steps() - before).isEqualTo(steps + 1);
     }
