@@ -74,8 +74,8 @@ final class Sampler {
         return best;
     }
 
-    /// Ids that may be drawn as far as top-k and top-p say, from the most likely on
-    /// where either is set.
+    /// Ids that may be drawn as far as top-k and top-p say, from the most likely on where either is
+    /// set.
     private int[] candidates(float[] logits, float largest) {
         boolean limited = options.topK() > 0 && options.topK() < logits.length;
         int[] ids = new int[limited ? options.topK() : logits.length];

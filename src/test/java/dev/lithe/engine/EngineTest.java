@@ -52,9 +52,7 @@ class EngineTest {
 
     private static List<Integer> plain(String text, int tokens) {
         int[] ids = model.tokenizer().encode(text, true);
-        return Arrays.stream(PlainLoop.greedy(model.decoder(), ids, tokens))
-                .boxed()
-                .toList();
+        return Arrays.stream(PlainLoop.greedy(model.decoder(), ids, tokens)).boxed().toList();
     }
 
     /// Waits, on the engine's thread, until the test lets it go on; `gate` starts closed.

@@ -49,12 +49,9 @@ class RefusalTest {
 
     @BeforeAll
     void start() {
-        var limits = 
+        var limits =
                 new EngineLimits(
-                        1,
-                        1,
-                        EngineLimits.DEFAULT.cacheBytes(),
-                        EngineLimits.DEFAULT.stall());
+                        1, 1, EngineLimits.DEFAULT.cacheBytes(), EngineLimits.DEFAULT.stall());
         server = new TestServer(serving, grpc.getPort(), limits, Map.of());
     }
 
