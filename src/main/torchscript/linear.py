@@ -39,13 +39,14 @@ def linear(self, x: Tensor, part: int, w: List[Tensor],
 
 
 def int8_dynamic(self, x: Tensor, w: __torch__.torch.classes.quantized.LinearPackedParamsBase) -> Tensor:
-  # linear_dynamic takes one range for the whole of x. A row that is the negative of another makes that range symmetric;
-  # rows scaled to the same largest magnitude make it each row's own, so that no row depends on its neighbours.
+  # linear_dynamic takes one range for the whole of x. For one row its negative makes that range symmetric; several are
+  # scaled to a largest magnitude of 1, and rows of 1 and -1 fix the range, so that no row depends on its neighbours.
   if x.size(0) == 1:
     return ops.quantized.linear_dynamic(torch.cat([x, -x], 0), w, False)[:1]
   peak = torch.clamp_min(torch.amax(torch.abs(x), [1], True), 1e-12)  # (M, 1)
   y = x / peak
-  return ops.quantized.linear_dynamic(torch.cat([y, -y[:1]], 0), w, False)[:x.size(0)] * peak
+  one = torch.ones_like(y[:1])
+  return ops.quantized.linear_dynamic(torch.cat([y, one, -one], 0), w, False)[:x.size(0)] * peak
 
 
 def int8_dynamic_matmul(self, x: Tensor, wt: Tensor, scale: Tensor) -> Tensor:

@@ -102,9 +102,3 @@ def pack_zero(self, zero: Tensor, bits: int) -> Tensor:
 def unpack_zero(self, packed: Tensor, bits: int, n: int) -> Tensor:
   u = self.unpack(torch.contiguous(torch.transpose(packed, 0, 1)), bits, n)
   return torch.contiguous(torch.transpose(u, 0, 1)) - 2 ** (bits - 1)
-
-
-def relative_error(self, w: Tensor, approximation: Tensor) -> float:
-  # ||w - approximation|| / ||w||
-  d = torch.linalg_vector_norm(w.to(6) - approximation.to(6))
-  return float(torch.div(d, torch.clamp_min(torch.linalg_vector_norm(w.to(6)), 1e-30)))

@@ -23,6 +23,8 @@ import java.util.TreeMap;
 /// One writer at a time holds it ([FolderLock]). An old target steps aside to `<name>.replaced`
 /// first; a crash between the two renames is mended by the next writer.
 final class PartialFolder implements AutoCloseable {
+    private static final String LITHE = "lithe.json";
+
     private final Path target;
     private final boolean replace;
     private final Path partial;
@@ -41,6 +43,8 @@ final class PartialFolder implements AutoCloseable {
     static PartialFolder open(Path target, boolean replace) throws IOException {
         checkTarget(target, replace);
         Path partial = sibling(target, ".partial");
+        checkOurs(partial, FolderLock.NAME);
+        checkOurs(sibling(target, ".replaced"), LITHE);
         Files.createDirectories(partial);
         var folder = new PartialFolder(target, replace, partial, FolderLock.take(partial));
         try {
@@ -64,10 +68,24 @@ final class PartialFolder implements AutoCloseable {
             throw LitheException.badInput(
                     "%s exists; choose another --output, or add --force", target);
         }
-        if (!Files.exists(target.resolve("lithe.json"))) {
+        if (!Files.exists(target.resolve(LITHE))) {
             throw LitheException.badInput(
                     "%s exists and was not written by Lithe, so --force will not replace it; choose another --output",
                     target);
+        }
+    }
+
+    /// Refuses a folder of the user's that has one of our names: ours hold `mark`, or nothing yet.
+    private static void checkOurs(Path folder, String mark) throws IOException {
+        if (!Files.exists(folder) || Files.exists(folder.resolve(mark))) {
+            return;
+        }
+        try (var children = Files.list(folder)) {
+            if (children.findAny().isPresent()) {
+                throw LitheException.badInput(
+                        "%s is in the way, and Lithe did not make it; choose another --output",
+                        folder);
+            }
         }
     }
 

@@ -41,7 +41,8 @@ final class CompressCommand implements Callable<Integer> {
         Recipe recipe = compression.recipe();
         Path target = output == null ? Path.of(compression.resultName(recipe)) : output;
         if (dryRun) {
-            compression.printPlan(recipe, err);
+            Compressor.checkOutput(compression.folder(), target, compression.force());
+            compression.printPlan(recipe, out);
         } else if (noEvaluate) {
             Compressor.checkOutput(compression.folder(), target, compression.force());
             compression.compress(recipe, target, compression.force(), err);

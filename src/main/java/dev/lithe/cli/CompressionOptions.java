@@ -74,34 +74,26 @@ final class CompressionOptions {
     }
 
     /// Checks `recipe` against the model and prints what will happen.
-    void printPlan(Recipe recipe, PrintWriter err) {
+    void printPlan(Recipe recipe, PrintWriter out) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            print(Plan.of(recipe, checkpoint), checkpoint, err);
+            print(Plan.of(recipe, checkpoint), checkpoint, out);
         }
     }
 
-    private void print(Plan plan, Checkpoint checkpoint, PrintWriter err) {
-        err.printf(
+    private void print(Plan plan, Checkpoint checkpoint, PrintWriter to) {
+        to.printf(
                 "model      %s · %s · %s parameters · %s%n",
                 model,
                 checkpoint.config().path("model_type").asText("llama"),
-                Units.count(parameters(checkpoint, plan)),
+                Units.count(plan.spec().parameters()),
                 Units.bytes(checkpoint.tensorBytes()));
-        err.printf(
+        to.printf(
                 "plan       %s → %s · %s · peak memory about %s%n",
                 plan.recipe().summary(),
                 Units.bytes(plan.bytes(checkpoint)),
                 forms(plan.formCounts()),
                 Units.bytes(plan.peakBytes()));
-        err.flush();
-    }
-
-    private static long parameters(Checkpoint checkpoint, Plan plan) {
-        long linears = plan.linears().stream().mapToLong(linear -> linear.name().weights()).sum();
-        return linears
-                + plan.otherTypes().keySet().stream()
-                        .mapToLong(name -> checkpoint.entry(name).elements())
-                        .sum();
+        to.flush();
     }
 
     private static String forms(Map<String, Integer> counts) {

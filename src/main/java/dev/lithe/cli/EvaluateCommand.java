@@ -24,7 +24,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "evaluate",
         description =
-                "Measures a model's perplexity, size and latency, and those of compressed copies beside it.")
+                "Measure a model's perplexity, size and latency, and those of compressed copies beside it.")
 final class EvaluateCommand implements Callable<Integer> {
     @Parameters(index = "0", paramLabel = "ORIGINAL", description = "A model folder, or demo.")
     private String original = "";

@@ -27,6 +27,20 @@ final class FaultHandler implements IExecutionExceptionHandler {
         return exitCode(e);
     }
 
+    /// One line instead of the whole usage.
+    static int badArguments(ParameterException e, String... arguments) {
+        CommandLine command = e.getCommandLine();
+        String reason = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+        command.getErr()
+                .println(
+                        "lithe: "
+                                + reason
+                                + "; see '"
+                                + command.getCommandSpec().qualifiedName()
+                                + " --help'");
+        return exitCode(e);
+    }
+
     private static boolean verbose(CommandLine command) {
         Object root = command;
         for (CommandLine at = command; at != null; at = at.getParent()) {

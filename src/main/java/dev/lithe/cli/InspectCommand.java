@@ -68,15 +68,7 @@ final class InspectCommand implements Callable<Integer> {
         reader.checkAll(shapes);
         List<LinearRow> rows =
                 Architecture.linears(shapes).stream().map(name -> row(name, reader)).toList();
-        long linears =
-                Architecture.linears(shapes).stream()
-                        .mapToLong(
-                                name -> name.weights() + (name.hasBias() ? name.outFeatures() : 0))
-                        .sum();
-        long others =
-                (long) shapes.vocabSize() * shapes.hiddenSize()
-                        + Architecture.norms(shapes).size() * (long) shapes.hiddenSize();
-        return new Inspection(model, shapes, linears + others, checkpoint.tensorBytes(), rows);
+        return new Inspection(model, shapes, shapes.parameters(), checkpoint.tensorBytes(), rows);
     }
 
     private static LinearRow row(LinearName name, LinearReader reader) {

@@ -11,7 +11,17 @@ public final class Main {
 
     /// Runs one command and exits with its code.
     public static void main(String... arguments) {
-        System.exit(commandLine().execute(arguments));
+        CommandLine commandLine = commandLine();
+        int code;
+        try {
+            code = commandLine.execute(arguments);
+        } catch (OutOfMemoryError e) {
+            commandLine
+                    .getErr()
+                    .println("lithe: out of heap memory; set LITHE_JAVA_OPTS=-Xmx8g or more");
+            code = FaultHandler.exitCode(e);
+        }
+        System.exit(code);
     }
 
     /// The command line, ready to execute.
@@ -24,6 +34,7 @@ public final class Main {
                 })
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setExecutionExceptionHandler(new FaultHandler())
+                .setParameterExceptionHandler(FaultHandler::badArguments)
                 .setExitCodeExceptionMapper(FaultHandler::exitCode);
     }
 }

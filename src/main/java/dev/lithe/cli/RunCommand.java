@@ -46,10 +46,7 @@ final class RunCommand implements Callable<Integer> {
         CompressionOptions compression = work.compression();
         Recipe recipe = compression.recipe();
         boolean cached = output == null;
-        Path target =
-                output == null
-                        ? ModelSource.cache().resolve(compression.resultName(recipe))
-                        : output;
+        Path target = output == null ? cached(compression, recipe) : output;
         var server = options(compression.folder(), target);
         if (!noServe) {
             server.requireFreePorts();
@@ -60,6 +57,16 @@ final class RunCommand implements Callable<Integer> {
             ServeCommand.run(server, work.json() ? err : out);
         }
         return 0;
+    }
+
+    /// A folder per model: two that share a name do not share a result.
+    private static Path cached(CompressionOptions compression, Recipe recipe) {
+        String name = compression.resultName(recipe);
+        if (!compression.model().equals(ModelSource.DEMO)) {
+            Path real = compression.folder().toAbsolutePath().normalize();
+            name += String.format("-%08x", real.toString().hashCode());
+        }
+        return ModelSource.cache().resolve(name);
     }
 
     private ServerOptions options(Path original, Path compressed) {

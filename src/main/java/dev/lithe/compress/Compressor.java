@@ -69,10 +69,17 @@ public final class Compressor {
     /// Refuses an output that is in the way, and the model itself: replacing that would leave
     /// nothing to compare with.
     public static void checkOutput(Path model, Path output, boolean replace) {
+        if (output.toString().isBlank()) {
+            throw LitheException.badInput("--output is empty; name a folder");
+        }
         try {
-            if (Files.exists(output) && Files.isSameFile(output, model)) {
+            Path source = model.toRealPath();
+            Path target = output.toAbsolutePath().normalize();
+            Path real = Files.exists(target) ? target.toRealPath() : target;
+            if (real.startsWith(source) || source.startsWith(real)) {
                 throw LitheException.badInput(
-                        "%s is the model to compress; choose another --output", output);
+                        "%s is the model to compress, or holds it, or lies in it; choose another --output",
+                        output);
             }
         } catch (IOException e) {
             throw LitheException.badInput("%s: cannot be read: %s", output, e.getMessage())

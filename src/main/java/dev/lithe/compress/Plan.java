@@ -9,6 +9,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -59,6 +60,9 @@ public record Plan(
         List<PlannedLinear> linears = new ArrayList<>();
         for (LinearName name : names) {
             linears.add(new PlannedLinear(name, forms(recipe, name, reader.form(name), problems)));
+        }
+        if (!Files.exists(checkpoint.folder().resolve("tokenizer.json"))) {
+            problems.add("the model has no tokenizer.json, without which nothing can run it");
         }
         problems.throwIfAny(recipe.name());
         return new Plan(recipe, spec, linears, otherTypes(recipe, spec, checkpoint));

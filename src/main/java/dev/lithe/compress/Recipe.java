@@ -16,7 +16,7 @@ public record Recipe(String name, List<Stage<?>> stages) {
         return RecipeParser.toJson(this);
     }
 
-    /// A line for people: `cast → rtn int4`.
+    /// A line for people: `cast → rtn → rtn`.
     public String summary() {
         return String.join(" → ", stages.stream().map(Stage::name).toList());
     }

@@ -15,7 +15,7 @@ public final class Bootstrap {
     public static final int RESAMPLES = 2000;
 
     /// With fewer samples than this an interval would promise more than it knows, so there is none.
-    public static final int FEWEST_SAMPLES = 5;
+    public static final int FEWEST_SAMPLES = 10;
 
     private static final double LOW = 0.025;
     private static final double HIGH = 0.975;

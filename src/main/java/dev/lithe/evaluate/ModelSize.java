@@ -36,7 +36,7 @@ public record ModelSize(
             return new ModelSize(
                     bytes(folder, file -> file.toString().endsWith(".safetensors")),
                     bytes(folder, _ -> true),
-                    parameters(spec),
+                    spec.parameters(),
                     linears(checkpoint, spec));
         }
     }
@@ -44,15 +44,6 @@ public record ModelSize(
     /// Bits of the weight files by parameter, scales and headers included.
     public double bitsPerWeight() {
         return (double) BITS * weightBytes / parameters;
-    }
-
-    private static long parameters(ModelSpec spec) {
-        long parameters = (long) spec.vocabSize() * spec.hiddenSize();
-        parameters += (long) Architecture.norms(spec).size() * spec.hiddenSize();
-        for (LinearName linear : Architecture.linears(spec)) {
-            parameters += linear.weights() + (linear.hasBias() ? linear.outFeatures() : 0);
-        }
-        return parameters;
     }
 
     private static Map<String, Integer> linears(Checkpoint checkpoint, ModelSpec spec) {

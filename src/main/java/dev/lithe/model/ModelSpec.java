@@ -150,6 +150,17 @@ public record ModelSpec(
         };
     }
 
+    /// Numbers that make up the model: weights, biases, norms and embedding, however they are
+    /// stored.
+    public long parameters() {
+        long parameters = (long) vocabSize * hiddenSize;
+        parameters += (long) Architecture.norms(this).size() * hiddenSize;
+        for (LinearName linear : Architecture.linears(this)) {
+            parameters += linear.weights() + (linear.hasBias() ? linear.outFeatures() : 0);
+        }
+        return parameters;
+    }
+
     /// The rotary frequency of each pair of a head's coordinates: `theta^(-2i/hd)`, stretched where
     /// the model asks for it.
     float[] rotaryFrequencies() {

@@ -84,7 +84,8 @@ final class RunnableLinears {
         }
     }
 
-    /// Float weights, packed as float16 where `half` and nothing is lost by it.
+    /// Float weights, packed as float16 where `half` and none is too large for it. What was stored
+    /// as float16 stays exact; other weights are rounded to its 11 bits.
     private void addFloats(Value weight, boolean half, String origin, @Nullable Value bias) {
         try (var step = TensorScope.open()) {
             boolean fits =

@@ -1,6 +1,7 @@
 package dev.lithe.tokenize;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import dev.lithe.fault.LitheException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -28,6 +29,7 @@ public final class Tokenizer implements AutoCloseable {
             throw LitheException.badInput(
                     "%s is missing; Lithe needs the model's fast tokenizer", file);
         }
+        requireLibrary();
         try (InputStream in = Files.newInputStream(file)) {
             long bytes = Files.size(file);
             if (bytes > MAX_BYTES) {
@@ -49,6 +51,18 @@ public final class Tokenizer implements AutoCloseable {
             }
             throw LitheException.badInput("%s is no valid tokenizer: %s", file, firstLine(e))
                     .causedBy(e);
+        }
+    }
+
+    private static void requireLibrary() {
+        try {
+            LibUtils.checkStatus();
+        } catch (RuntimeException | LinkageError e) {
+            throw LitheException.internal(
+                    "the tokenizer's native library did not load: "
+                            + e.getMessage()
+                            + "; check that DJL_CACHE_DIR can be written",
+                    e);
         }
     }
 

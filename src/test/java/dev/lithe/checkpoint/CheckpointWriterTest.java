@@ -198,12 +198,27 @@ class CheckpointWriterTest {
         Path target = temporary.resolve("model");
         Path left = Files.createDirectories(temporary.resolve("model.partial").resolve("deeper"));
         Files.writeString(left.resolve("a"), "half");
+        Files.writeString(left.resolveSibling(".lock"), "");
         Files.writeString(temporary.resolve("model.partial").resolve("tensors.spool"), "half");
         try (var writer = CheckpointWriter.open(target, false)) {
             writer.finish(JSON.createObjectNode());
         }
         assertThat(names(target)).containsExactlyInAnyOrder("lithe.json", "model.safetensors");
         assertThat(names(temporary)).containsExactly("model");
+    }
+
+    @Test
+    void foldersOfTheUsersThatHaveOurNamesAreLeftAlone() throws IOException {
+        for (String name : new String[] {"model.partial", "model.replaced"}) {
+            Path mine = Files.createDirectories(temporary.resolve(name)).resolve("mine.txt");
+            Files.writeString(mine, "mine");
+            assertThatThrownBy(() -> CheckpointWriter.open(temporary.resolve("model"), false))
+                    .isInstanceOf(LitheException.class)
+                    .hasMessageContaining(name + " is in the way");
+            assertThat(mine).hasContent("mine");
+            Files.delete(mine);
+            Files.delete(mine.getParent());
+        }
     }
 
     @Test

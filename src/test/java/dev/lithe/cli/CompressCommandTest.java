@@ -55,13 +55,13 @@ class CompressCommandTest {
     void aDryRunWritesNothing() throws IOException {
         var run = compress("--dry-run");
         assertThat(run.code()).isZero();
-        assertThat(run.out()).isEmpty();
-        assertThat(run.err()).contains("plan       cast → rtn → rtn", "12 × int4").hasLineCount(2);
+        assertThat(run.err()).isEmpty();
+        assertThat(run.out()).contains("plan       cast → rtn → rtn", "12 × int4").hasLineCount(2);
         assertThat(CommandLineRun.of("compress", model, "--dry-run").code()).isZero();
         assertThat(Path.of("model-int4")).doesNotExist();
         var demo = CommandLineRun.of("compress", "demo", "--dry-run", "--recipe", "int8");
         assertThat(demo.code()).isZero();
-        assertThat(demo.err()).contains("demo · llama");
+        assertThat(demo.out()).contains("demo · llama");
         assertThat(Path.of("demo-int8")).doesNotExist();
         nothingIsMade();
     }

@@ -41,16 +41,16 @@ class EvaluateCommandTest {
                                 "--context",
                                 "64",
                                 "--latency-pairs",
-                                "5",
+                                "10",
                                 "--prompt-tokens",
                                 "8",
                                 "--output-tokens",
                                 "3"))
                 .isZero();
         assertThat(out.toString())
-                .contains("640 tokens of text.txt at context 64 · 5 latency pairs, interleaved")
+                .contains("640 tokens of text.txt at context 64 · 10 latency pairs, interleaved")
                 .contains("perplexity", "KL divergence", "time to first token", "original again");
-        assertThat(err.toString()).contains("evaluate   640/640", "latency    5/5");
+        assertThat(err.toString()).contains("evaluate   640/640", "latency    10/10");
     }
 
     @Test

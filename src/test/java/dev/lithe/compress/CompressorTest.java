@@ -338,6 +338,7 @@ class CompressorTest {
         ObjectNode config = model.config().put("vocab_size", vocab);
         Path source = Files.createDirectories(folder.resolve("source"));
         Files.writeString(source.resolve("config.json"), config.toString());
+        Files.writeString(source.resolve("tokenizer.json"), "{}");
         long needed = hole(source.resolve("model.safetensors"), vocab, hidden);
         assumeTrue(Files.getFileStore(folder).getUsableSpace() < needed, "a small enough disk");
         refused(

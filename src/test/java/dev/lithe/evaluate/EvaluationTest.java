@@ -68,7 +68,7 @@ class EvaluationTest {
     @Test
     void aModelDoesNotDifferFromItself() throws IOException {
         TinyModel model = TinyModel.small();
-        TokenWindows windows = windows(6, Scoring.ALL);
+        TokenWindows windows = windows(10, Scoring.ALL);
         List<Scores> scores =
                 Evaluation.run(
                         List.of(subject("a", model), subject("b", model)),

@@ -28,15 +28,15 @@ class LatencyTest {
                     Latency.measure(
                             List.of(new Subject("a", a), new Subject("b", b)),
                             IDS,
-                            new LatencyOptions(6, 8, 5, 0),
+                            new LatencyOptions(10, 8, 5, 0),
                             (_, done, _) -> heard.add(done));
-            assertThat(heard).containsExactly(1L, 2L, 3L, 4L, 5L, 6L);
+            assertThat(heard).containsExactly(1L, 2L, 3L, 4L, 5L, 6L, 7L, 8L, 9L, 10L);
             assertThat(result.models()).hasSize(2);
             for (LatencySamples samples :
                     List.of(result.models().get(0), result.models().get(1), result.again())) {
-                assertThat(samples.firstToken()).hasSize(6);
-                assertThat(samples.perToken()).hasSize(6);
-                for (int i = 0; i < 6; i++) {
+                assertThat(samples.firstToken()).hasSize(10);
+                assertThat(samples.perToken()).hasSize(10);
+                for (int i = 0; i < 10; i++) {
                     assertThat(samples.firstToken()[i]).isPositive();
                     assertThat(samples.perToken()[i]).isPositive();
                 }
@@ -52,9 +52,9 @@ class LatencyTest {
                     Latency.measure(
                             List.of(new Subject("short", decoder)),
                             IDS,
-                            new LatencyOptions(5, 64, 64, 0),
+                            new LatencyOptions(10, 64, 64, 0),
                             ProgressListener.NONE);
-            assertThat(result.options()).isEqualTo(new LatencyOptions(5, 10, 11, 0));
+            assertThat(result.options()).isEqualTo(new LatencyOptions(10, 10, 11, 0));
         }
     }
 

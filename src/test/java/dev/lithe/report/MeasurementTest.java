@@ -43,7 +43,7 @@ class MeasurementTest {
                         1L << 30,
                         Scoring.ALL,
                         0,
-                        new LatencyOptions(5, 16, 4, 0),
+                        new LatencyOptions(10, 16, 4, 0),
                         DEMO.resolve("calibration.txt"));
         Report report =
                 Measurement.measure(
@@ -68,7 +68,7 @@ class MeasurementTest {
         assertThat(compressed.sameTop()).isBetween(0.96, 1.0);
         assertThat(compressed.memoryBytes()).isLessThan(original.memoryBytes());
         assertThat(compressed.latency().ttftMs().p50()).isPositive();
-        assertThat(report.evaluation().latency().pairs()).isEqualTo(5);
+        assertThat(report.evaluation().latency().pairs()).isEqualTo(10);
     }
 
     @Test
