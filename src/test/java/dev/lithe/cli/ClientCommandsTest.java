@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.PlainLoop;
 import dev.lithe.engine.Engine;
 import dev.lithe.engine.EngineLimits;
+import dev.lithe.evaluate.Bootstrap;
 import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
 import dev.lithe.serve.Serving;
@@ -142,7 +143,7 @@ class ClientCommandsTest {
             "bench",
             "--target=" + target(),
             "--variants=other,original",
-            "--requests=6",
+            "--requests=" + Bootstrap.FEWEST_SAMPLES,
             "--warmup=1",
             "--prompt-tokens=5",
             "--tokens=4"
@@ -152,12 +153,12 @@ class ClientCommandsTest {
         assertThat(table.err()).isEmpty();
         assertThat(table.code()).isZero();
         assertThat(table.out())
-                .contains("6 requests per variant", "other (again)")
+                .contains(Bootstrap.FEWEST_SAMPLES + " requests per variant", "other (again)")
                 .containsPattern("time per token +p50 +[0-9.]+ ms")
                 .containsPattern(
                         "time per token +[0-9.]+ \\[[0-9.]+, [0-9.]+\\] +"
                                 + "(faster|slower|no detectable difference)");
-        assertThat(engine.steps() - before).isEqualTo(3 * (6 + 1) * 4);
+        assertThat(engine.steps() - before).isEqualTo(3 * (Bootstrap.FEWEST_SAMPLES + 1) * 4);
         String[] asJson = Arrays.copyOf(arguments, arguments.length + 1);
         asJson[arguments.length] = "--json";
         JsonNode json = new JsonMapper().readTree(run(asJson).out());
