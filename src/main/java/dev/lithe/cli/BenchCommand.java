@@ -1,5 +1,6 @@
 package dev.lithe.cli;
 
+import dev.lithe.evaluate.LatencySamples;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.proto.v1.GenerateStreamRequest;
@@ -17,16 +18,19 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.SequencedMap;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
 /// `lithe bench`: latency of a running server's variants as a client sees it. One request at a
-/// time; each prompt goes to every variant, in an order drawn anew each time, so that whatever else
-/// the machine does falls on all alike.
+/// time; each prompt goes to every variant, and to the first once more, in an order drawn anew each
+/// time, so that whatever else the machine does falls on all alike.
 @Command(name = "bench", description = "Measure the latency of a running server's variants.")
 final class BenchCommand implements Runnable {
+    private static final int MOST_REQUESTS = 10_000;
+
     @Spec private CommandSpec spec;
 
     @Option(
@@ -84,6 +88,9 @@ final class BenchCommand implements Runnable {
     @Override
     public void run() {
         requireAtLeast("--requests", requests, 1);
+        if (requests > MOST_REQUESTS) {
+            throw LitheException.badInput("--requests %d; use at most %d", requests, MOST_REQUESTS);
+        }
         requireAtLeast("--prompt-tokens", promptTokens, 1);
         requireAtLeast("--tokens", tokens, 2);
         requireAtLeast("--warmup", warmup, 0);
@@ -103,21 +110,33 @@ final class BenchCommand implements Runnable {
 
     private BenchResult measure(ServerConnection server) {
         int vocabulary = chooseVariants(server);
-        Map<String, List<Latency>> measured = new LinkedHashMap<>();
-        variants.forEach(name -> measured.put(name, new ArrayList<>()));
+        // The first once more, as a control.
+        List<String> runs = new ArrayList<>(variants);
+        runs.add(variants.getFirst());
+        double[][] first = new double[runs.size()][requests];
+        double[][] perToken = new double[runs.size()][requests];
         var random = new Random(seed);
+        List<Integer> order = new ArrayList<>();
+        runs.forEach(_ -> order.add(order.size()));
         for (int round = -warmup; round < requests; round++) {
             TokenIds prompt = prompt(random, vocabulary);
-            List<String> order = new ArrayList<>(variants);
             Collections.shuffle(order, random);
-            for (String name : order) {
-                Latency latency = once(server, name, prompt);
+            for (int run : order) {
+                RequestTimes times = once(server, runs.get(run), prompt);
                 if (round >= 0) {
-                    measured.computeIfAbsent(name, _ -> new ArrayList<>()).add(latency);
+                    first[run][round] = times.firstMillis();
+                    perToken[run][round] = times.perTokenMillis();
                 }
             }
         }
-        return new BenchResult(target, requests, promptTokens, tokens, warmup, seed, measured);
+        SequencedMap<String, LatencySamples> measured = new LinkedHashMap<>();
+        for (int run = 0; run < variants.size(); run++) {
+            measured.put(variants.get(run), new LatencySamples(tokens, first[run], perToken[run]));
+        }
+        int last = variants.size();
+        var again = new LatencySamples(tokens, first[last], perToken[last]);
+        return new BenchResult(
+                target, requests, promptTokens, tokens, warmup, seed, measured, again);
     }
 
     /// Checks the variants against the server and returns the smallest of their vocabularies.
@@ -127,9 +146,10 @@ final class BenchCommand implements Runnable {
                 .listVariants(ListVariantsRequest.getDefaultInstance())
                 .getVariantsList()
                 .forEach(variant -> served.put(variant.getName(), variant));
-        if (variants.isEmpty()) {
-            variants = new ArrayList<>(served.keySet());
-        }
+        variants =
+                variants.isEmpty()
+                        ? List.copyOf(served.keySet())
+                        : variants.stream().distinct().toList();
         int vocabulary = Integer.MAX_VALUE;
         for (String name : variants) {
             Variant variant = served.get(name);
@@ -141,7 +161,8 @@ final class BenchCommand implements Runnable {
                         target,
                         String.join(", ", served.keySet()));
             }
-            if ((long) promptTokens + tokens > variant.getMaxPositions()) {
+            // The last token is never read again, so it needs no position.
+            if ((long) promptTokens + tokens - 1 > variant.getMaxPositions()) {
                 throw LitheException.badInput(
                         "%d prompt tokens and %d new ones exceed the context of %d of '%s'",
                         promptTokens, tokens, variant.getMaxPositions(), name);
@@ -160,7 +181,7 @@ final class BenchCommand implements Runnable {
         return ids.build();
     }
 
-    private Latency once(ServerConnection server, String name, TokenIds prompt) {
+    private RequestTimes once(ServerConnection server, String name, TokenIds prompt) {
         var stopping = Stopping.newBuilder().setMaxNewTokens(tokens).setIgnoreEos(true);
         var input =
                 GenerationInput.newBuilder()
@@ -189,6 +210,6 @@ final class BenchCommand implements Runnable {
                     received,
                     tokens);
         }
-        return new Latency((first - sent) / 1e6, (last - first) / 1e6 / (tokens - 1), tokens);
+        return new RequestTimes((first - sent) / 1e6, (last - first) / 1e6 / (tokens - 1));
     }
 }

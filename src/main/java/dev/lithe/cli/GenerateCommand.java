@@ -2,6 +2,7 @@ package dev.lithe.cli;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.fault.LitheException;
 import dev.lithe.proto.v1.GenerateStreamRequest;
 import dev.lithe.proto.v1.GenerateStreamResponse;
 import dev.lithe.proto.v1.GenerationDelta;
@@ -47,6 +48,8 @@ final class GenerateCommand implements Runnable {
 
     @Mixin private SamplingFlags sampling = new SamplingFlags();
 
+    private boolean inLine;
+
     @Override
     public void run() {
         var input = GenerationInput.newBuilder().setText(prompt).setVariant(variant);
@@ -57,6 +60,17 @@ final class GenerateCommand implements Runnable {
                 print(server.generation().generateStream(request));
                 return true;
             });
+        } catch (LitheException e) {
+            endLine();
+            throw e;
+        }
+    }
+
+    /// Puts what follows on a line of its own where a stream broke off within one.
+    private void endLine() {
+        if (inLine) {
+            spec.commandLine().getOut().println();
+            spec.commandLine().getOut().flush();
         }
     }
 
@@ -76,6 +90,7 @@ final class GenerateCommand implements Runnable {
                     text.append(delta.getText());
                     if (!json) {
                         out.print(delta.getText());
+                        inLine |= !delta.getText().isEmpty();
                         out.flush();
                     }
                 }
@@ -85,6 +100,7 @@ final class GenerateCommand implements Runnable {
                         out.println(result);
                     } else {
                         out.println();
+                        inLine = false;
                         err.println(summary(start, event.getFinish()));
                     }
                     out.flush();

@@ -73,8 +73,8 @@ final class ServeCommand implements Runnable {
                 options,
                 at -> {
                     out.printf(
-                            "serving    %s · gRPC %s:%d · HTTP %s:%d · Ctrl-C to stop%n",
-                            names, at.host(), at.grpcPort(), at.host(), at.httpPort());
+                            "serving    %s · gRPC %s · HTTP %s · Ctrl-C to stop%n",
+                            names, at.grpc(), at.http());
                     out.flush();
                 });
     }

@@ -94,11 +94,6 @@ public final class Engine implements AutoCloseable {
         return waiting.size();
     }
 
-    /// Whether it takes requests.
-    public boolean alive() {
-        return !closed && thread.isAlive();
-    }
-
     /// Completes when it takes no more requests, because it was closed or because it broke.
     public CompletionStage<Void> stopped() {
         return stopped;

@@ -25,11 +25,6 @@ public record EngineLimits(int queue, int running, long cacheBytes, Duration sta
         }
     }
 
-    /// The same limits with these numbers of waiting and running requests.
-    public EngineLimits withRequests(int waiting, int atOnce) {
-        return new EngineLimits(waiting, atOnce, cacheBytes, stall);
-    }
-
     private static long physicalMemory() {
         return ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class)
                 .getTotalMemorySize();

@@ -37,7 +37,8 @@ final class Sampler {
         if (options.greedy()) {
             return best;
         }
-        return draw(candidates(logits), logits, logits[best]);
+        int[] ids = candidates(logits, logits[best]);
+        return draw(ids, weights(ids, logits, logits[best]));
     }
 
     private void penalize(float[] logits) {
@@ -73,47 +74,49 @@ final class Sampler {
         return best;
     }
 
-    /// Ids that may be drawn as far as top-k says; sorted from the most likely where a filter needs
-    /// it.
-    private int[] candidates(float[] logits) {
+    /// Ids that may be drawn as far as top-k and top-p say, from the most likely on where either is
+    /// set.
+    private int[] candidates(float[] logits, float largest) {
         boolean limited = options.topK() > 0 && options.topK() < logits.length;
+        int[] ids = new int[limited ? options.topK() : logits.length];
         if (!limited && options.topP() == 1) {
-            int[] all = new int[logits.length];
-            Arrays.setAll(all, id -> id);
-            return all;
+            Arrays.setAll(ids, id -> id);
+            return ids;
         }
-        // One long per token: the logit's bits in ascending order of unlikeliness, then the id.
-        long[] order = new long[logits.length];
-        for (int id = 0; id < order.length; id++) {
-            order[id] = (long) ~ascending(logits[id]) << Integer.SIZE | id;
+        var order = new LikeliestFirst(logits);
+        Arrays.setAll(ids, id -> limited ? order.next() : id);
+        if (options.topP() == 1) {
+            return ids;
         }
-        Arrays.sort(order);
-        int[] ids = new int[limited ? options.topK() : order.length];
-        Arrays.setAll(ids, rank -> (int) order[rank]);
-        return ids;
+        double enough = options.topP() * Arrays.stream(weights(ids, logits, largest)).sum();
+        double sum = 0;
+        int count = 0;
+        while (count < ids.length && sum < enough) {
+            ids[count] = limited ? ids[count] : order.next();
+            sum += weight(logits[ids[count]], largest);
+            count++;
+        }
+        return Arrays.copyOf(ids, count);
     }
 
-    /// An integer that orders as the float does.
-    private static int ascending(float value) {
-        int bits = Float.floatToIntBits(value + 0f);
-        return bits >= 0 ? bits : bits ^ Integer.MAX_VALUE;
+    private double weight(float logit, float largest) {
+        return Math.exp((logit - largest) / options.temperature());
     }
 
-    private int draw(int[] ids, float[] logits, float largest) {
-        double[] weights = new double[ids.length];
-        for (int rank = 0; rank < ids.length; rank++) {
-            weights[rank] = Math.exp((logits[ids[rank]] - largest) / options.temperature());
-        }
-        int count = nucleus(weights);
+    private double[] weights(int[] ids, float[] logits, float largest) {
+        return Arrays.stream(ids).mapToDouble(id -> weight(logits[id], largest)).toArray();
+    }
+
+    private int draw(int[] ids, double[] weights) {
         double total = 0;
-        for (int rank = 0; rank < count; rank++) {
+        for (int rank = 0; rank < ids.length; rank++) {
             // The most likely weighs exp(0) = 1, so min-p compares with the weight itself.
             weights[rank] = weights[rank] < options.minP() ? 0 : weights[rank];
             total += weights[rank];
         }
         double target = random.nextDouble() * total;
         int last = 0;
-        for (int rank = 0; rank < count; rank++) {
+        for (int rank = 0; rank < ids.length; rank++) {
             if (weights[rank] > 0) {
                 last = rank;
                 target -= weights[rank];
@@ -123,21 +126,5 @@ final class Sampler {
             }
         }
         return ids[last];
-    }
-
-    /// How many of the sorted weights reach top-p together.
-    private int nucleus(double[] weights) {
-        if (options.topP() == 1) {
-            return weights.length;
-        }
-        double enough = options.topP() * Arrays.stream(weights).sum();
-        double sum = 0;
-        for (int rank = 0; rank < weights.length; rank++) {
-            sum += weights[rank];
-            if (sum >= enough) {
-                return rank + 1;
-            }
-        }
-        return weights.length;
     }
 }

@@ -61,10 +61,4 @@ public record SamplingOptions(
     public boolean greedy() {
         return temperature == 0;
     }
-
-    /// The same options with a seed.
-    public SamplingOptions withSeed(long seed) {
-        return new SamplingOptions(
-                temperature, topK, topP, minP, repetitionPenalty, OptionalLong.of(seed));
-    }
 }

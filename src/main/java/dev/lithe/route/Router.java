@@ -20,25 +20,26 @@ public final class Router {
     /// @throws LitheException where names or weights are wrong
     public Router(List<Variant> variants, Map<String, Double> weights, RandomGenerator random) {
         this.random = random;
-        for (Variant variant : variants) {
-            if (this.variants.put(variant.name(), variant) != null) {
-                throw LitheException.badInput(
-                        "two variants are called '%s'; give each its own name", variant.name());
-            }
-        }
-        double sum = checkWeights(this.variants.sequencedKeySet().stream().toList(), weights);
+        double sum = check(variants.stream().map(Variant::name).toList(), weights);
+        variants.forEach(variant -> this.variants.put(variant.name(), variant));
         for (String name : this.variants.keySet()) {
             double weight = weights.isEmpty() ? 1 : weights.getOrDefault(name, 0.0);
             shares.put(name, weight / sum);
         }
     }
 
-    /// Checks weights against the names that a router would know, without any variant loaded.
+    /// Checks the names that a router would know and their weights, without any variant loaded.
     ///
     /// @return the sum of the weights
-    public static double checkWeights(List<String> names, Map<String, Double> weights) {
+    public static double check(List<String> names, Map<String, Double> weights) {
         if (names.isEmpty()) {
             throw LitheException.badInput("no variant to serve; name at least one");
+        }
+        for (String name : names) {
+            if (names.indexOf(name) != names.lastIndexOf(name)) {
+                throw LitheException.badInput(
+                        "two variants are called '%s'; give each its own name", name);
+            }
         }
         double sum = weights.isEmpty() ? names.size() : 0;
         for (Map.Entry<String, Double> entry : weights.entrySet()) {
@@ -108,6 +109,16 @@ public final class Router {
                     String.join(", ", variants.keySet()));
         }
         return variant;
+    }
+
+    /// The variant for a question that is no generation, so that none is drawn: the one named, else
+    /// the first.
+    ///
+    /// @param field the name in the request, or empty
+    /// @param metadata the name in its metadata, or empty; the field goes first
+    public Variant named(String field, String metadata) {
+        String name = field.isEmpty() ? metadata : field;
+        return name.isEmpty() ? first() : variant(name);
     }
 
     /// The variant that answers questions about none in particular.

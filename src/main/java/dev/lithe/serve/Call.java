@@ -3,6 +3,7 @@ package dev.lithe.serve;
 import dev.lithe.engine.Ticket;
 import io.grpc.Context;
 import io.grpc.Deadline;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
 import java.util.OptionalLong;
@@ -58,6 +59,12 @@ final class Call<T> {
         return deadline;
     }
 
+    /// Whether nobody waits for the answer: the client left, or its time ran out.
+    boolean over() {
+        return observer.isCancelled()
+                || (deadline.isPresent() && System.nanoTime() - deadline.getAsLong() >= 0);
+    }
+
     boolean ready() {
         return observer.isReady();
     }
@@ -79,8 +86,9 @@ final class Call<T> {
     }
 
     void fail(RuntimeException error) {
+        StatusRuntimeException status = Statuses.of(error);
         if (!observer.isCancelled()) {
-            observer.onError(Statuses.of(error));
+            observer.onError(status);
         }
     }
 }

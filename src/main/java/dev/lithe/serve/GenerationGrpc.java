@@ -36,6 +36,7 @@ class GenerationGrpc extends GenerationServiceImplBase {
         GenerationInput input = request.getInput();
         preparation.run(
                 call,
+                request,
                 () ->
                         submit(
                                 call,
@@ -51,6 +52,7 @@ class GenerationGrpc extends GenerationServiceImplBase {
         call.onReady(serving::wake);
         preparation.run(
                 call,
+                request,
                 () ->
                         submit(
                                 call,
@@ -74,13 +76,15 @@ class GenerationGrpc extends GenerationServiceImplBase {
         Call<TokenizeResponse> call = Call.of(observer);
         preparation.run(
                 call,
+                request,
                 () -> {
                     Router router = serving.models().router();
-                    String name = request.getVariant();
-                    Variant variant = name.isEmpty() ? router.first() : router.variant(name);
+                    Variant variant = router.named(request.getVariant(), call.choice().asked());
+                    call.choice().chose(variant.name());
                     boolean special =
                             !request.hasAddSpecialTokens() || request.getAddSpecialTokens();
-                    int[] ids = variant.model().tokenizer().encode(request.getText(), special);
+                    int[] ids =
+                            Requests.encode("text", request.getText(), special, variant.model());
                     call.send(
                             TokenizeResponse.newBuilder()
                                     .setTokenCount(ids.length)

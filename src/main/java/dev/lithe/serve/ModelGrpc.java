@@ -26,6 +26,7 @@ class ModelGrpc extends ModelServiceImplBase {
         Call<ListVariantsResponse> call = Call.of(observer);
         preparation.run(
                 call,
+                request,
                 () -> {
                     Router router = serving.models().router();
                     var response = ListVariantsResponse.newBuilder();
@@ -41,6 +42,7 @@ class ModelGrpc extends ModelServiceImplBase {
         Call<GetVariantResponse> call = Call.of(observer);
         preparation.run(
                 call,
+                request,
                 () -> {
                     Router router = serving.models().router();
                     var variant = Responses.variant(router.variant(request.getName()), router);

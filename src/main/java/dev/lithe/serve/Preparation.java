@@ -1,22 +1,30 @@
 package dev.lithe.serve;
 
+import com.google.protobuf.MessageLite;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
-import jakarta.annotation.PreDestroy;
 import jakarta.inject.Singleton;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 
 /// Threads for what a request needs before the engine takes it, tokenizing above all: long texts
-/// take too long for the network's threads, and the engine's has better to do. Bounded, so that a
-/// flood is refused rather than kept.
+/// take too long for the network's threads, and the engine's has better to do. Bounded in requests
+/// and in bytes, so that a flood is refused rather than kept; a call that its client gave up is
+/// dropped when its turn comes.
 @Singleton
 class Preparation {
     private static final int THREADS = 2;
     private static final int WAITING = 256;
+    private static final int STOP_SECONDS = 30;
 
+    /// Two of the longest messages that the server takes. Texts of this size keep the threads busy
+    /// for a few seconds, and whoever comes after them waits as long.
+    static final long WAITING_BYTES = 8L << 20;
+
+    private final AtomicLong waitingBytes = new AtomicLong();
     private final ThreadPoolExecutor executor =
             new ThreadPoolExecutor(
                     THREADS,
@@ -26,28 +34,67 @@ class Preparation {
                     new ArrayBlockingQueue<>(WAITING),
                     Thread.ofPlatform().daemon().name("lithe-prepare-", 0).factory());
 
-    /// Runs `work` soon; what it throws, and a refusal, end the call.
-    void run(Call<?> call, Runnable work) {
+    /// Runs `work` soon; what it throws, and a refusal, end the call. A call that is over by then
+    /// costs nothing more.
+    void run(Call<?> call, MessageLite request, Runnable work) {
+        long bytes = request.getSerializedSize();
+        if (waitingBytes.addAndGet(bytes) > WAITING_BYTES) {
+            waitingBytes.addAndGet(-bytes);
+            call.fail(
+                    LitheException.of(
+                            Fault.EXHAUSTED,
+                            "this request of %d bytes and those that wait to be read exceed the"
+                                    + " limit of %d bytes; try again later",
+                            bytes,
+                            WAITING_BYTES));
+            return;
+        }
         try {
             executor.execute(() -> {
                 try {
-                    work.run();
-                } catch (RuntimeException e) {
-                    call.fail(e);
+                    prepare(call, work);
+                } finally {
+                    waitingBytes.addAndGet(-bytes);
                 }
             });
         } catch (RejectedExecutionException e) {
-            call.fail(
-                    LitheException.of(
-                                    Fault.EXHAUSTED,
-                                    "%d requests wait to be read, which is the limit; try later",
-                                    WAITING)
-                            .causedBy(e));
+            waitingBytes.addAndGet(-bytes);
+            call.fail(refusal().causedBy(e));
         }
     }
 
-    @PreDestroy
-    void stop() {
-        executor.shutdownNow();
+    private static void prepare(Call<?> call, Runnable work) {
+        try {
+            if (!call.over()) {
+                work.run();
+            }
+        } catch (RuntimeException e) {
+            call.fail(e);
+        } catch (OutOfMemoryError e) {
+            call.fail(LitheException.internal("the request failed: " + e, e));
+        }
+    }
+
+    private LitheException refusal() {
+        return executor.isShutdown()
+                ? LitheException.of(
+                        Fault.UNAVAILABLE, "the server is shutting down; try again later")
+                : LitheException.of(
+                        Fault.EXHAUSTED,
+                        "%d requests wait to be read, which is the limit; try again later",
+                        WAITING);
+    }
+
+    /// Takes no more work and waits for what is under way; what waits still gets its turn.
+    ///
+    /// @return whether all of it ended; if not, tokenizers are in use
+    boolean stop() {
+        executor.shutdown();
+        try {
+            return executor.awaitTermination(STOP_SECONDS, TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
     }
 }

@@ -61,23 +61,44 @@ final class Requests {
 
     private static List<Integer> prompt(GenerationInput input, ServedModel model) {
         return switch (input.getPromptCase()) {
-            case TEXT -> tokens(input.getText(), model);
-            case TOKEN_IDS -> input.getTokenIds().getIdsList();
+            case TEXT ->
+                    Arrays.stream(encode("prompt", input.getText(), true, model)).boxed().toList();
+            case TOKEN_IDS -> given(input.getTokenIds().getIdsList(), model);
             case PROMPT_NOT_SET ->
                     throw LitheException.badField("prompt", "is missing; set text or token_ids");
         };
     }
 
-    private static List<Integer> tokens(String text, ServedModel model) {
+    private static List<Integer> given(List<Integer> ids, ServedModel model) {
+        int vocabulary = model.decoder().spec().vocabSize();
+        for (int id : ids) {
+            if (Integer.compareUnsigned(id, vocabulary) >= 0) {
+                throw LitheException.badField(
+                        "prompt",
+                        "token id %s is not in the vocabulary of %d",
+                        Integer.toUnsignedString(id),
+                        vocabulary);
+            }
+        }
+        return ids;
+    }
+
+    /// The tokens of a text that may be as long as the model's context at most.
+    ///
+    /// @param field which field of the request holds it
+    static int[] encode(String field, String text, boolean specialTokens, ServedModel model) {
         int context = model.decoder().spec().maxPositions();
-        if (text.length() > (long) context * CHARACTERS_PER_TOKEN) {
+        long limit = (long) context * CHARACTERS_PER_TOKEN;
+        if (text.length() > limit) {
             throw LitheException.badField(
-                    "prompt",
-                    "%d characters cannot fit the model's context of %d tokens; shorten it",
+                    field,
+                    "%d characters, the limit is %d for the model's context of %d tokens;"
+                            + " shorten it",
                     text.length(),
+                    limit,
                     context);
         }
-        return Arrays.stream(model.tokenizer().encode(text, true)).boxed().toList();
+        return model.tokenizer().encode(text, specialTokens);
     }
 
     /// An unsigned number of the wire, which Java reads as negative above 2^31.

@@ -11,6 +11,7 @@ import dev.lithe.tensor.Torch;
 import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.QuarkusApplication;
+import io.quarkus.vertx.http.HttpServer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -28,7 +29,22 @@ public final class Server {
     private final AtomicReference<@Nullable RuntimeException> failure = new AtomicReference<>();
 
     /// Where a server listens.
-    public record Address(String host, int grpcPort, int httpPort) {}
+    public record Address(String host, int grpcPort, int httpPort) {
+        /// `host:port` for gRPC clients.
+        public String grpc() {
+            return bracketed() + ":" + grpcPort;
+        }
+
+        /// `host:port` for HTTP clients.
+        public String http() {
+            return bracketed() + ":" + httpPort;
+        }
+
+        /// An IPv6 address needs brackets before a port.
+        private String bracketed() {
+            return host.contains(":") && !host.startsWith("[") ? "[" + host + "]" : host;
+        }
+    }
 
     private Server(ServerOptions options, Consumer<Address> ready) {
         this.options = options;
@@ -77,10 +93,12 @@ public final class Server {
     public static final class Application implements QuarkusApplication {
         private final Serving serving;
         private final GrpcServer grpc;
+        private final HttpServer http;
 
-        Application(Serving serving, GrpcServer grpc) {
+        Application(Serving serving, GrpcServer grpc, HttpServer http) {
             this.serving = serving;
             this.grpc = grpc;
+            this.http = http;
         }
 
         @Override
@@ -92,8 +110,7 @@ public final class Server {
             try {
                 serving.publish(server.load());
                 server.ready.accept(
-                        new Address(
-                                server.options.host(), grpc.getPort(), server.options.httpPort()));
+                        new Address(server.options.host(), grpc.getPort(), http.getPort()));
             } catch (RuntimeException e) {
                 server.failed(e);
                 return 1;

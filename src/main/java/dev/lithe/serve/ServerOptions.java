@@ -6,7 +6,6 @@ import dev.lithe.route.VariantSource;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 
@@ -32,14 +31,7 @@ public record ServerOptions(
     public ServerOptions {
         variants = List.copyOf(variants);
         weights = Map.copyOf(weights);
-        List<String> names = variants.stream().map(VariantSource::name).toList();
-        for (String name : names) {
-            if (names.indexOf(name) != names.lastIndexOf(name)) {
-                throw LitheException.badInput(
-                        "two variants are called '%s'; give each its own name", name);
-            }
-        }
-        Router.checkWeights(new LinkedHashSet<>(names).stream().toList(), weights);
+        Router.check(variants.stream().map(VariantSource::name).toList(), weights);
         checkPort(grpcPort);
         checkPort(httpPort);
         if (grpcPort == httpPort && grpcPort != 0) {

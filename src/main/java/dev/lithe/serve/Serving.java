@@ -28,9 +28,11 @@ public class Serving {
     private final AtomicReference<Optional<Models>> current =
             new AtomicReference<>(Optional.empty());
     private final GrpcHealthStorage health;
+    private final Preparation preparation;
 
-    Serving(GrpcHealthStorage health) {
+    Serving(GrpcHealthStorage health, Preparation preparation) {
         this.health = health;
+        this.preparation = preparation;
     }
 
     /// Starts to answer requests with these models, which are loaded and warm. They are closed with
@@ -89,11 +91,16 @@ public class Serving {
         SERVICES.forEach(service -> health.setStatus(service, status));
     }
 
+    /// Closes the models once nobody uses them: a tokenizer that is closed under a thread would
+    /// take the process down. Where one works on all the same, the end of the process frees it.
     void stop(@Observes ShutdownEvent event) {
-        withdraw()
-                .ifPresent(models -> {
-                    models.engine().close();
-                    models.router().variants().forEach(Variant::close);
-                });
+        Optional<Models> served = withdraw();
+        boolean unused = preparation.stop();
+        served.ifPresent(models -> {
+            models.engine().close();
+            if (unused) {
+                models.router().variants().forEach(Variant::close);
+            }
+        });
     }
 }

@@ -10,10 +10,15 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.lang.System.Logger.Level;
+import java.util.HexFormat;
 import java.util.Map;
+import java.util.concurrent.ThreadLocalRandom;
 
 /// Faults as gRPC statuses with google.rpc details.
 final class Statuses {
+    private static final System.Logger LOG = System.getLogger(Statuses.class.getName());
+
     /// When a refused request may come again.
     private static final Duration RETRY = Duration.newBuilder().setSeconds(1).build();
 
@@ -32,7 +37,8 @@ final class Statuses {
 
     private Statuses() {}
 
-    /// What a client gets to see of any exception.
+    /// What a client gets to see of any exception. One that is the server's own fault goes to its
+    /// log, and the client gets a number to find it there.
     static StatusRuntimeException of(RuntimeException e) {
         if (e instanceof StatusRuntimeException status) {
             return status;
@@ -42,12 +48,18 @@ final class Statuses {
                         ? lithe
                         : LitheException.internal("the request failed: " + e, e);
         var status = Status.newBuilder().setCode(code(known.fault()).getNumber());
-        status.setMessage(known.getMessage());
+        status.setMessage(known.fault() == Fault.INTERNAL ? log(known) : known.getMessage());
         known.field().ifPresent(field -> status.addDetails(Any.pack(violation(field, known))));
         if (known.fault() == Fault.EXHAUSTED) {
             status.addDetails(Any.pack(RetryInfo.newBuilder().setRetryDelay(RETRY).build()));
         }
         return StatusProto.toStatusRuntimeException(status.build());
+    }
+
+    private static String log(LitheException e) {
+        String id = HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextInt());
+        LOG.log(Level.ERROR, "internal error " + id, e);
+        return "internal error " + id + "; the server's log tells more under this number";
     }
 
     private static BadRequest violation(String field, LitheException e) {

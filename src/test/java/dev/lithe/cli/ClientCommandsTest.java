@@ -4,9 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.lithe.PlainLoop;
 import dev.lithe.engine.Engine;
 import dev.lithe.engine.EngineLimits;
-import dev.lithe.engine.Generation;
+import dev.lithe.evaluate.Bootstrap;
 import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
 import dev.lithe.serve.Serving;
@@ -76,7 +77,7 @@ class ClientCommandsTest {
     @Test
     void generatePrintsTheText() {
         int[] prompt = variant.model().tokenizer().encode("Once upon a time", true);
-        int[] ids = Generation.greedy(variant.model().decoder(), prompt, 12).ids();
+        int[] ids = PlainLoop.greedy(variant.model().decoder(), prompt, 12);
         Result result =
                 run(
                         "generate",
@@ -142,7 +143,7 @@ class ClientCommandsTest {
             "bench",
             "--target=" + target(),
             "--variants=other,original",
-            "--requests=3",
+            "--requests=" + Bootstrap.FEWEST_SAMPLES,
             "--warmup=1",
             "--prompt-tokens=5",
             "--tokens=4"
@@ -151,21 +152,50 @@ class ClientCommandsTest {
         Result table = run(arguments);
         assertThat(table.err()).isEmpty();
         assertThat(table.code()).isZero();
-        assertThat(table.out()).contains("3 requests per variant", "time to first token p50");
-        assertThat(engine.steps() - before).isEqualTo(2 * (3 + 1) * 4);
+        assertThat(table.out())
+                .contains(Bootstrap.FEWEST_SAMPLES + " requests per variant", "other (again)")
+                .containsPattern("time per token +p50 +[0-9.]+ ms")
+                .containsPattern(
+                        "time per token +[0-9.]+ \\[[0-9.]+, [0-9.]+\\] +"
+                                + "(faster|slower|no detectable difference)");
+        assertThat(engine.steps() - before).isEqualTo(3 * (Bootstrap.FEWEST_SAMPLES + 1) * 4);
         String[] asJson = Arrays.copyOf(arguments, arguments.length + 1);
         asJson[arguments.length] = "--json";
         JsonNode json = new JsonMapper().readTree(run(asJson).out());
         assertThat(json.get("schema").asText()).isEqualTo("lithe.bench/v1");
         assertThat(json.get("variants").get(0).get("name").asText()).isEqualTo("other");
-        assertThat(json.get("variants").get(0).get("ttft_ms").get("ratio").asDouble()).isEqualTo(1);
+        assertThat(json.get("variants").get(0).get("ttft_ms").has("ratio")).isFalse();
         assertThat(json.get("variants").get(1).get("tpot_ms").get("p95").asDouble()).isPositive();
+        for (JsonNode compared : List.of(json.get("variants").get(1), json.get("control"))) {
+            JsonNode times = compared.get("tpot_ms");
+            double ratio = times.get("ratio").asDouble();
+            assertThat(times.get("interval").get(0).asDouble()).isLessThanOrEqualTo(ratio);
+            assertThat(times.get("interval").get(1).asDouble()).isGreaterThanOrEqualTo(ratio);
+            assertThat(times.get("verdict").asText()).isNotEmpty();
+        }
+    }
+
+    @Test
+    void benchMayFillTheContext() {
+        Result result =
+                run(
+                        "bench",
+                        "--target=" + target(),
+                        "--requests=1",
+                        "--warmup=0",
+                        "--variants=other,other",
+                        "--prompt-tokens=509",
+                        "--tokens=4");
+        assertThat(result.err()).isEmpty();
+        assertThat(result.out()).contains("too few for an interval");
     }
 
     @ParameterizedTest
     @ValueSource(
             strings = {
                 "bench --requests=0",
+                "bench --requests=10001",
+                "bench --prompt-tokens=510 --tokens=4",
                 "bench --tokens=1",
                 "bench --prompt-tokens=500",
                 "bench --variants=nope"
@@ -174,12 +204,5 @@ class ClientCommandsTest {
         Result result = run((line + " --target=" + target()).split(" "));
         assertThat(result.code()).isEqualTo(2);
         assertThat(result.err().lines()).hasSize(1);
-    }
-
-    @Test
-    void quantilesInterpolate() {
-        assertThat(BenchResult.quantile(new double[] {4, 1, 3, 2}, 0.5)).isEqualTo(2.5);
-        assertThat(BenchResult.quantile(new double[] {7}, 0.95)).isEqualTo(7);
-        assertThat(BenchResult.quantile(new double[] {1, 2, 3, 4, 5}, 1)).isEqualTo(5);
     }
 }

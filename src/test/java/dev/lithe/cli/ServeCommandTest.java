@@ -2,6 +2,7 @@ package dev.lithe.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lithe.serve.Server;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -39,6 +40,13 @@ class ServeCommandTest {
             })
     void badOptions(String line) {
         refusal(line);
+    }
+
+    @Test
+    void addressesAreWrittenAsClientsTakeThem() {
+        assertThat(new Server.Address("127.0.0.1", 9000, 8080).grpc()).isEqualTo("127.0.0.1:9000");
+        assertThat(new Server.Address("::1", 9000, 8080).grpc()).isEqualTo("[::1]:9000");
+        assertThat(new Server.Address("::1", 9000, 8080).http()).isEqualTo("[::1]:8080");
     }
 
     @Test

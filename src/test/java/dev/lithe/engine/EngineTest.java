@@ -3,6 +3,7 @@ package dev.lithe.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lithe.PlainLoop;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import java.nio.file.Path;
@@ -21,8 +22,13 @@ import org.junit.jupiter.api.Test;
 
 class EngineTest {
     private static final Path DEMO = Path.of("src/main/resources/demo");
-    private static final EngineLimits SMALL = EngineLimits.DEFAULT.withRequests(2, 2);
+    private static final EngineLimits SMALL = limits(2, 2);
     private static ServedModel model;
+
+    private static EngineLimits limits(int queue, int running) {
+        return new EngineLimits(
+                queue, running, EngineLimits.DEFAULT.cacheBytes(), EngineLimits.DEFAULT.stall());
+    }
 
     @BeforeAll
     static void load() {
@@ -46,9 +52,7 @@ class EngineTest {
 
     private static List<Integer> plain(String text, int tokens) {
         int[] ids = model.tokenizer().encode(text, true);
-        return Arrays.stream(Generation.greedy(model.decoder(), ids, tokens).ids())
-                .boxed()
-                .toList();
+        return Arrays.stream(PlainLoop.greedy(model.decoder(), ids, tokens)).boxed().toList();
     }
 
     /// Waits, on the engine's thread, until the test lets it go on; `gate` starts closed.
@@ -145,7 +149,7 @@ class EngineTest {
 
     @Test
     void deadlinesEndRunningAndWaitingRequests() {
-        try (var engine = new Engine(EngineLimits.DEFAULT.withRequests(2, 1))) {
+        try (var engine = new Engine(limits(2, 1))) {
             var running = new Gated();
             var waiting = new Recorder();
             OptionalLong soon =
@@ -169,7 +173,7 @@ class EngineTest {
 
     @Test
     void aFullQueueRefuses() {
-        try (var engine = new Engine(EngineLimits.DEFAULT.withRequests(1, 1))) {
+        try (var engine = new Engine(limits(1, 1))) {
             var running = new Gated();
             engine.submit(request("Once", StopRules.exactly(2)), running);
             await(running.reached);
@@ -201,7 +205,7 @@ class EngineTest {
             engine.submit(request("Once", StopRules.exactly(20)), healthy);
             assertThat(broken.error().fault()).isEqualTo(Fault.INTERNAL);
             assertThat(healthy.finish().outputTokens()).isEqualTo(20);
-            assertThat(engine.alive()).isTrue();
+            assertThat(engine.stopped().toCompletableFuture()).isNotDone();
         }
     }
 
@@ -265,7 +269,6 @@ class EngineTest {
             assertThat(other.error().fault()).isEqualTo(Fault.INTERNAL);
             assertThat(fatal.error().fault()).isEqualTo(Fault.INTERNAL);
             engine.stopped().toCompletableFuture().orTimeout(60, TimeUnit.SECONDS).join();
-            assertThat(engine.alive()).isFalse();
             assertThatThrownBy(
                             () -> engine.submit(request("x", StopRules.exactly(1)), new Recorder()))
                     .isInstanceOf(LitheException.class);
@@ -296,26 +299,34 @@ class EngineTest {
     }
 
     @Test
-    void closeEndsEverythingAndLaterRequestsAreRefused() {
-        var engine = new Engine(EngineLimits.DEFAULT.withRequests(4, 1));
+    void closeEndsEverythingAndLaterRequestsAreRefused() throws InterruptedException {
+        var engine = new Engine(limits(4, 1));
         var running = new Gated();
         var waiting = new Recorder();
         engine.submit(request("Once", StopRules.exactly(500)), running);
         await(running.reached);
         engine.submit(request("Once", StopRules.exactly(500)), waiting);
         Thread closer = Thread.ofPlatform().start(engine::close);
-        while (engine.alive()) {
+        while (!refusesAsClosed(engine)) {
             Thread.onSpinWait();
         }
+        assertThat(engine.stopped().toCompletableFuture()).isNotDone();
         running.gate.countDown();
         assertThat(running.error().fault()).isEqualTo(Fault.UNAVAILABLE);
         assertThat(waiting.error().fault()).isEqualTo(Fault.UNAVAILABLE);
-        assertThatThrownBy(() -> engine.submit(request("x", StopRules.exactly(1)), new Recorder()))
-                .isInstanceOfSatisfying(
-                        LitheException.class,
-                        e -> assertThat(e.fault()).isEqualTo(Fault.UNAVAILABLE));
+        assertThat(refusesAsClosed(engine)).isTrue();
         engine.close();
-        assertThat(closer.getName()).isNotNull();
+        assertThat(closer.join(Duration.ofSeconds(60))).isTrue();
+        assertThat(engine.stopped().toCompletableFuture()).isDone();
+    }
+
+    private static boolean refusesAsClosed(Engine engine) {
+        try {
+            engine.submit(request("x", StopRules.exactly(1)), new Recorder());
+            return false;
+        } catch (LitheException e) {
+            return e.fault() == Fault.UNAVAILABLE;
+        }
     }
 
     @Test
@@ -390,7 +401,7 @@ class EngineTest {
             engine.submit(
                     request(
                             "Once",
-                            options.withSeed(seed),
+                            new SamplingOptions(1, 0, 1, 0, 1, OptionalLong.of(seed)),
                             StopRules.exactly(20),
                             OptionalLong.empty()),
                     again);

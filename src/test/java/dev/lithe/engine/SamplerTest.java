@@ -108,6 +108,27 @@ class SamplerTest {
     }
 
     @Test
+    void theLikeliestComeFirstAndTiesByTheLowerId() {
+        long seed = 3;
+        var random = new Random(seed);
+        for (int size : new int[] {1, 2, 3, 64, 1000}) {
+            float[] logits = new float[size];
+            List<Integer> expected = new ArrayList<>();
+            for (int id = 0; id < size; id++) {
+                // Few values, so that there are ties; both zeros are one value.
+                int step = random.nextInt(-6, 7);
+                logits[id] = step == -6 ? Float.NEGATIVE_INFINITY : step * -0.5f;
+                expected.add(id);
+            }
+            expected.sort(Comparator.comparingDouble((Integer id) -> -(logits[id] + 0f)));
+            var order = new LikeliestFirst(logits);
+            List<Integer> actual = new ArrayList<>();
+            expected.forEach(_ -> actual.add(order.next()));
+            assertThat(actual).as("seed %d, size %d", seed, size).isEqualTo(expected);
+        }
+    }
+
+    @Test
     void zeroTemperatureTakesTheFirstOfTheLargest() {
         var sampler = new Sampler(SamplingOptions.GREEDY, 0);
         assertThat(sampler.next(new float[] {1, 3, 3, -2})).isEqualTo(1);

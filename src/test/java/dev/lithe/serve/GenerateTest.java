@@ -2,8 +2,8 @@ package dev.lithe.serve;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lithe.PlainLoop;
 import dev.lithe.engine.EngineLimits;
-import dev.lithe.engine.Generation;
 import dev.lithe.proto.v1.FinishReason;
 import dev.lithe.proto.v1.GenerateRequest;
 import dev.lithe.proto.v1.GenerateResponse;
@@ -72,7 +72,7 @@ class GenerateTest {
     private int[] plain(String text, int tokens) {
         var model = server.router().first().model();
         int[] prompt = model.tokenizer().encode(text, true);
-        return Generation.greedy(model.decoder(), prompt, tokens).ids();
+        return PlainLoop.greedy(model.decoder(), prompt, tokens);
     }
 
     @Test
@@ -220,6 +220,29 @@ class GenerateTest {
         assertThat(response.getStart().getVariantReason())
                 .isEqualTo(VariantReason.VARIANT_REASON_OVERRIDE_METADATA);
         assertThat(headers.get().get(CallVariant.KEY)).isEqualTo("other");
+    }
+
+    @Test
+    void metadataNamesTheTokenizerToo() {
+        var asked = new Metadata();
+        asked.put(CallVariant.KEY, "other");
+        for (String field : List.of("", "original")) {
+            var headers = new AtomicReference<Metadata>();
+            var tokens =
+                    server.blocking()
+                            .withInterceptors(
+                                    MetadataUtils.newAttachHeadersInterceptor(asked),
+                                    MetadataUtils.newCaptureMetadataInterceptor(
+                                            headers, new AtomicReference<>()))
+                            .tokenize(
+                                    TokenizeRequest.newBuilder()
+                                            .setText("Once")
+                                            .setVariant(field)
+                                            .build());
+            assertThat(tokens.getTokenCount()).isPositive();
+            assertThat(headers.get().get(CallVariant.KEY))
+                    .isEqualTo(field.isEmpty() ? "other" : field);
+        }
     }
 
     @Test

@@ -16,6 +16,7 @@ import dev.lithe.proto.v1.ModelServiceGrpc;
 import dev.lithe.proto.v1.RandomSampling;
 import dev.lithe.proto.v1.Stopping;
 import dev.lithe.proto.v1.TokenIds;
+import dev.lithe.proto.v1.TokenizeRequest;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -48,7 +49,9 @@ class RefusalTest {
 
     @BeforeAll
     void start() {
-        var limits = EngineLimits.DEFAULT.withRequests(1, 1);
+        var limits =
+                new EngineLimits(
+                        1, 1, EngineLimits.DEFAULT.cacheBytes(), EngineLimits.DEFAULT.stall());
         server = new TestServer(serving, grpc.getPort(), limits, Map.of());
     }
 
@@ -132,6 +135,13 @@ class RefusalTest {
     }
 
     @Test
+    void tokenIdsAreUnsigned() {
+        var ids = TokenIds.newBuilder().addIds(-1);
+        assertThat(refused(input().setTokenIds(ids)).getStatus().getDescription())
+                .contains("token id 4294967295 ");
+    }
+
+    @Test
     void unknownVariantsAreNotFound() {
         StatusRuntimeException e = refused(input().setVariant("best"));
         assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.NOT_FOUND);
@@ -180,6 +190,16 @@ class RefusalTest {
     }
 
     @Test
+    void tokenizeHasTheLimitOfPrompts() {
+        var request = TokenizeRequest.newBuilder().setText("x".repeat(512 * 128 + 1)).build();
+        var e =
+                catchThrowableOfType(
+                        StatusRuntimeException.class, () -> server.blocking().tokenize(request));
+        assertThat(e.getStatus().getCode()).isEqualTo(Status.Code.INVALID_ARGUMENT);
+        assertThat(e.getStatus().getDescription()).startsWith("text: 65537").contains("65536");
+    }
+
+    @Test
     void aMessageAboveFourMebibytesIsRefused() {
         StatusRuntimeException e = refused(input().setText("x".repeat(5 << 20)));
         assertThat(e.getStatus().getCode())
@@ -223,9 +243,13 @@ class RefusalTest {
             client.cancel();
             assertThat(client.awaitEnd().getStatus().getCode()).isEqualTo(Status.Code.CANCELLED);
         }
+        // A later call on the same connection: the server knows that the client left.
+        assertThat(refused(input().setVariant("best"))).isNotNull();
+        long known = server.engine().steps() - before;
         idle();
         long steps = server.engine().steps() - before;
-        assertThat(steps).isBetween(3L, LONG / 2L);
+        assertThat(steps).isBetween(3L, known + 1);
+        assertThat(known).isLessThan(LONG);
         server.blocking().generate(GenerateRequest.newBuilder().setInput(input()).build());
         assertThat(server.engine().steps() - before).isEqualTo(steps + 1);
     }
