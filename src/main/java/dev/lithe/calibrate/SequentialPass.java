@@ -52,6 +52,9 @@ public final class SequentialPass implements AutoCloseable {
         this.source = source;
         try (var step = TensorScope.open()) {
             this.states = new HiddenStates(set, source.load(Architecture.EMBEDDING, step), scope);
+        } catch (RuntimeException e) {
+            scope.close();
+            throw e;
         }
     }
 

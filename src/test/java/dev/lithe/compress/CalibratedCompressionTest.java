@@ -67,7 +67,7 @@ class CalibratedCompressionTest {
         folders.add(compress(DEMO, text, recipe("rtn", 1, 0), folder.resolve("rtn")));
         for (int seed = 0; seed < 3; seed++) {
             folders.add(
-                    compress(DEMO, text, recipe("gptq", 16, seed), folder.resolve("gptq" + seed)));
+                    compress(DEMO, text, recipe("gptq", 12, seed), folder.resolve("gptq" + seed)));
         }
         List<Scores> scores = scores(folders);
         double rounded = divergence(scores.get(1));
@@ -83,7 +83,7 @@ class CalibratedCompressionTest {
         List<Decoder> decoders = folders.stream().map(Decoder::open).toList();
         try (Tokenizer tokenizer = Tokenizer.open(DEMO)) {
             int[] ids = TextFile.read(DEMO.resolve("evaluation.txt")).tokenize(tokenizer);
-            var windows = TokenWindows.of(ids, CONTEXT, 1L << 30, Scoring.ALL, null);
+            var windows = TokenWindows.of(ids, CONTEXT, 4096, Scoring.ALL, null);
             List<Subject> subjects =
                     decoders.stream()
                             .map(each -> new Subject(each.folder().toString(), each))
