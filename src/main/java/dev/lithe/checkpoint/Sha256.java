@@ -23,6 +23,11 @@ public final class Sha256 {
         }
     }
 
+    /// The sha256 of `content`, in lower-case hexadecimal.
+    public static String of(byte[] content) {
+        return HexFormat.of().formatHex(digest().digest(content));
+    }
+
     /// The sha256 of a file's content, in lower-case hexadecimal.
     public static String of(Path file) {
         MessageDigest digest = digest();

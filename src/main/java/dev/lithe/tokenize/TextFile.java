@@ -1,5 +1,6 @@
 package dev.lithe.tokenize;
 
+import dev.lithe.checkpoint.Sha256;
 import dev.lithe.fault.LitheException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -7,9 +8,6 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 
 /// A text to measure or calibrate with: UTF-8, read whole and known by its hash.
 ///
@@ -34,7 +32,7 @@ public record TextFile(String name, String sha256, String content) {
             }
             byte[] content = Files.readAllBytes(file);
             return new TextFile(
-                    file.getFileName().toString(), sha256(content), decode(file, content));
+                    file.getFileName().toString(), Sha256.of(content), decode(file, content));
         } catch (IOException e) {
             throw LitheException.badInput(
                             "%s cannot be read (%s)", file, e.getClass().getSimpleName())
@@ -53,14 +51,6 @@ public record TextFile(String name, String sha256, String content) {
             // reported below, with the other sign of a binary file
         }
         throw LitheException.badInput("%s is no UTF-8 text; give a plain text file", file);
-    }
-
-    private static String sha256(byte[] content) {
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
-        } catch (NoSuchAlgorithmException e) {
-            throw LitheException.internal("this Java has no SHA-256", e);
-        }
     }
 
     /// Its token ids, without special tokens.
