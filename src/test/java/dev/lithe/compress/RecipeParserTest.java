@@ -47,7 +47,7 @@ class RecipeParserTest {
     }
 
     private static Rtn.Config rtn(Recipe recipe) {
-        return (Rtn.Config) recipe.stages().getLast().config();
+        return (Rtn.Config) recipe.stages().getLast().settings().common();
     }
 
     private static void refused(ThrowingCallable call, String... parts) {
@@ -82,7 +82,8 @@ class RecipeParserTest {
                               observer: MinMax
                         """);
         assertThat(recipe.name()).isEqualTo("mine");
-        assertThat(recipe.stages().getFirst().config()).isEqualTo(new Cast.Config(DType.BF16));
+        assertThat(recipe.stages().getFirst().settings().common())
+                .isEqualTo(new Cast.Config(DType.BF16));
         Rtn.Config defaults = new Rtn().defaults();
         assertThat(rtn(recipe))
                 .isEqualTo(
@@ -296,7 +297,8 @@ class RecipeParserTest {
     void allTechniquesAreKnownByTheirDefaults() {
         for (Technique technique : Technique.all()) {
             Recipe recipe = RecipeParser.inline(List.of(technique.name()));
-            assertThat(recipe.stages().getFirst().config()).isEqualTo(technique.defaults());
+            assertThat(recipe.stages().getFirst().settings().common())
+                    .isEqualTo(technique.defaults());
         }
     }
 
