@@ -289,7 +289,7 @@ class GptqTest extends LinearTechniqueContract<Config> {
             Config config = config(4, 16, true, Observer.MSE);
             LinearForm form = gptq.outcome(name(8, 64), before.form(), config);
             Fitted _ =
-                    gptq.apply(before, form, new InputStatistics(hessian, TOKENS), config, scope);
+                    gptq.apply(before, form, new InputStatistics(hessian, TOKENS, scope), config, scope);
             assertThat(hessian.floats()).isEqualTo(floats(h));
             assertThat(before.weight().floats()).isEqualTo(weights);
         }
@@ -319,7 +319,7 @@ class GptqTest extends LinearTechniqueContract<Config> {
         int k = w[0].length;
         Linear.Dense before = dense(w, scope);
         LinearForm form = gptq.outcome(name(n, k), before.form(), config);
-        var seen = new InputStatistics(scope.tensor(floats(h), k, k), TOKENS);
+        var seen = new InputStatistics(scope.tensor(floats(h), k, k), TOKENS, scope);
         Fitted fitted = gptq.apply(before, form, seen, config, scope);
         assertThat(fitted.linear().form()).isEqualTo(form);
         return fitted;
