@@ -83,10 +83,12 @@ def gptq(self, W: Tensor, order: Tensor, cost: Tensor, T: Tensor, bits: int, gro
   return [q, scale, torch.contiguous(torch.t(Z)).to(3)]
 
 
-def row_scales(self, x: Tensor, weight: Tensor, bits: int, symmetric: bool, steps: int, scale_dtype: int) -> Tuple[Tensor, Tensor]:
+def row_scales(self, x: Tensor, weight: Tensor, bits: int, symmetric: bool, steps: int,
+               scale_dtype: int) -> Tuple[Tensor, Tensor]:
   # x (group, N) -> scale and zero (N). In slices too small for libtorch to share out: on busy cores its threads wait for
   # each other longer than so small an operation takes.
-  slice = max(1, 16384 // x.size(0))
+  parts = x.numel() // 32768 + 1
+  slice = max(1, (x.size(1) + parts - 1) // parts)
   scales = annotate(List[Tensor], [])
   zeros = annotate(List[Tensor], [])
   for first in range(0, x.size(1), slice):

@@ -65,7 +65,7 @@ def group_scale(self, x: Tensor, weight: Optional[Tensor], bits: int, symmetric:
   for i in range(steps):
     if symmetric:
       # the codes reach one step further down than up: -s puts the far end where +s has the near one, with codes -q
-      clip = 0.6 + 0.65 * float(i) / float(steps)
+      clip = 0.6 + 0.55 * float(i) / float(steps)
       q = torch.round_(x * torch.reciprocal(clip * widest))
       s, gain = self.scale_of(torch.clamp(q, -half, half - 1.), x, y, weight)
       scale, best = self.better(s, gain, scale, best)
@@ -77,12 +77,12 @@ def group_scale(self, x: Tensor, weight: Optional[Tensor], bits: int, symmetric:
       z = torch.clamp(torch.round(-half - clip * low / s), -half, half - 1.)
       q = torch.clamp_(torch.add_(torch.round_(x * torch.reciprocal(s)), z), -half, half - 1.)
       s, gain = self.scale_of(torch.sub_(q, z), x, y, weight)
-      zero = torch.where(self.wins(s, gain, best), z, zero)
+      zero = torch.where(gain > best, z, zero)
       scale, best = self.better(s, gain, scale, best)
   scale = self.stored_scale(scale, scale_dtype)
   if steps == 0:
     return (scale, zero)
-  # rounding the winner for the disk may cost more than it won
+  # rounding the winner for the disk may cost more than it won, and squares of huge weights overflow
   whole = self.stored_scale(widest, scale_dtype)
   better = self.group_error(x, weight, scale, zero, bits) < self.group_error(x, weight, whole, start, bits)
   return (torch.where(better, scale, whole), torch.where(better, zero, start))
@@ -96,23 +96,17 @@ def group_error(self, x: Tensor, weight: Optional[Tensor], scale: Tensor, zero: 
 
 
 def scale_of(self, q: Tensor, x: Tensor, y: Tensor, weight: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
-  # the best scale for codes q and its gain; y = x weight
+  # the best scale for codes q and its gain, not a number where all codes are 0; y = x weight; q is used up
   qx = torch.sum(q * y, [1], True)
-  squares = torch.square_(q)
+  torch.square_(q)
   if weight is not None:
-    squares = torch.mul_(squares, weight)
-  qq = torch.clamp_min(torch.sum(squares, [1], True), 1e-30)
-  s = qx / qq
+    torch.mul_(q, weight)
+  s = qx / torch.sum(q, [1], True)
   return (s, s * qx)
 
 
-def wins(self, s: Tensor, gain: Tensor, best: Tensor) -> Tensor:
-  # products of huge weights overflow, and a group of zeros has no scale: such gains count for nothing
-  return (gain > best) & (gain < 1e38) & (torch.abs(s) > 1e-10)
-
-
 def better(self, s: Tensor, gain: Tensor, scale: Tensor, best: Tensor) -> Tuple[Tensor, Tensor]:
-  take = self.wins(s, gain, best)
+  take = gain > best
   return (torch.where(take, s, scale), torch.where(take, gain, best))
 
 
