@@ -16,6 +16,9 @@ from llmcompressor import oneshot
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
+if not torch.cuda.is_available():
+    torch.Tensor.pin_memory = lambda self, *_: self  # AWQ's cache asks for it without a GPU too
+
 
 class JavaRandom:
     """java.util.Random, which draws Lithe's windows."""
