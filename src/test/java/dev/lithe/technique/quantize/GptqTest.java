@@ -296,6 +296,25 @@ class GptqTest extends LinearTechniqueContract<Config> {
     }
 
     @Test
+    void linearsOfASlotShareTheirFactorAndComeOutAsAlone() {
+        var random = new Random(SEED);
+        double[][] h = hessian(inputs(random, 64, TOKENS, true));
+        Config config = config(4, 16, true, Observer.MSE);
+        try (var scope = TensorScope.open()) {
+            var shared = new InputStatistics(scope.tensor(floats(h), 64, 64), TOKENS, scope);
+            for (int n : new int[] {8, 24}) {
+                double[][] w = gaussian(random, n, 64);
+                var before = dense(w, scope);
+                LinearForm form = gptq.outcome(name(n, 64), before.form(), config);
+                Linear together = gptq.apply(before, form, shared, config, scope).linear();
+                assertThat(dequantize(together, n, 64, scope))
+                        .isDeepEqualTo(
+                                dequantize(apply(w, h, config, scope).linear(), n, 64, scope));
+            }
+        }
+    }
+
+    @Test
     void refusesWhatMakesNoSense() {
         assertThatThrownBy(() -> config(9, 32, true, Observer.MSE))
                 .isInstanceOf(LitheException.class);
