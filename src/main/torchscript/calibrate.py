@@ -24,9 +24,24 @@ def identity(self, k: int) -> Tensor:
 
 
 def add_outer(self, sum: Tensor, x: Tensor, factor: float) -> Tensor:
-  # sum (K, K) += factor xᵀ x, with x (..., K)
+  # sum (K, K) += factor xᵀ x on and above the diagonal blocks, with x (..., K); what lies below is left to mirror
   rows = torch.reshape(x, [-1, x.size(-1)])
-  return torch.addmm_(sum, torch.t(rows), rows, beta=1, alpha=factor)
+  K = rows.size(1)
+  block = max(256, K // 8)
+  for first in range(0, K, block):
+    last = min(first + block, K)
+    torch.addmm_(sum[first:last, first:], torch.t(rows[:, first:last]), rows[:, first:], beta=1, alpha=factor)
+  return sum
+
+
+def mirror(self, sum: Tensor) -> Tensor:
+  # what lies above the diagonal, below it too
+  K = sum.size(0)
+  block = max(256, K // 8)
+  for first in range(0, K, block):
+    last = min(first + block, K)
+    torch.copy_(sum[last:, first:last], torch.t(sum[first:last, last:]))
+  return sum
 
 
 def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:

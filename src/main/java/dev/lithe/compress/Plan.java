@@ -32,8 +32,8 @@ public record Plan(
     private static final long FIXED_WORKING_BYTES = 64L << 20;
     private static final int NAMES_SHOWN = 3;
 
-    /// A Hessian, its permuted copy, its reverse, its factor, and that factor's inverse.
-    private static final long HESSIANS = 6;
+    /// A Hessian, its permuted copy, its factor, and that factor in reverse.
+    private static final long HESSIANS = 4;
 
     /// One linear and the form it has before the first stage and after each.
     public record PlannedLinear(LinearName name, List<LinearForm> forms) {
