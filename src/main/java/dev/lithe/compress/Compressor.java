@@ -254,7 +254,7 @@ public final class Compressor {
     }
 
     private JsonNode config() {
-        ObjectNode config = source.config().deepCopy();
+        ObjectNode config = plan.recipe().configured(source.config());
         DType type = plan.otherTypes().getOrDefault(Architecture.EMBEDDING, plan.spec().dtype());
         config.remove("quantization_config");
         config.put(config.has("dtype") ? "dtype" : "torch_dtype", type.torchName());

@@ -15,6 +15,7 @@ import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.fault.LitheException;
 import dev.lithe.technique.LinearScope;
+import dev.lithe.technique.RunTechnique;
 import dev.lithe.technique.Technique;
 import java.io.IOException;
 import java.io.InputStream;
@@ -148,29 +149,31 @@ public final class RecipeParser {
                     "recipe '%s': stages is no list; start each stage with '- '", name);
         }
         List<Stage<?>> stages = new ArrayList<>();
+        List<RunStage<?>> running = new ArrayList<>();
+        int number = 0;
         for (JsonNode entry : root.path("stages")) {
+            number++;
             if (!entry.isObject() || entry.size() != 1) {
                 throw LitheException.badInput(
                         "recipe '%s': stage %d is not 'technique: {key: value, ...}'",
-                        name, stages.size() + 1);
+                        name, number);
             }
             var field = entry.properties().iterator().next();
-            String where =
-                    "recipe '"
-                            + name
-                            + "', stage "
-                            + (stages.size() + 1)
-                            + " ("
-                            + field.getKey()
-                            + ")";
-            stages.add(stage(where, field.getKey(), field.getValue()));
+            String where = "recipe '" + name + "', stage " + number + " (" + field.getKey() + ")";
+            switch (technique(where, field.getKey())) {
+                case LinearScope<?> linear ->
+                        stages.add(configuredStage(where, linear, field.getValue()));
+                case RunTechnique<?> run ->
+                        running.add(configuredStage(where, run, field.getValue()));
+            }
         }
-        if (stages.isEmpty()) {
+        if (number == 0) {
             throw LitheException.badInput("recipe '%s': has no stages", name);
         }
         return new Recipe(
                 root.has("name") ? name(name, root.path("name")) : name,
                 stages,
+                running,
                 calibration(name, root));
     }
 
@@ -196,22 +199,23 @@ public final class RecipeParser {
         return text;
     }
 
-    private static Stage<?> stage(String where, String name, JsonNode keys) {
+    private static Technique technique(String where, String name) {
         List<Technique> known = Technique.all();
         requireKnown(where, name, known.stream().map(Technique::name).toList());
-        Technique technique =
-                known.stream()
-                        .filter(member -> member.name().equals(name))
-                        .findFirst()
-                        .orElseThrow();
-        return switch (technique) {
-            case LinearScope<?> linear -> configuredStage(where, linear, keys);
-        };
+        return known.stream()
+                .filter(member -> member.name().equals(name))
+                .findFirst()
+                .orElseThrow();
     }
 
     private static <C extends Record> Stage<C> configuredStage(
             String where, LinearScope<C> technique, JsonNode keys) {
         return new Stage<>(technique, configured(where, technique.defaults(), keys));
+    }
+
+    private static <C extends Record> RunStage<C> configuredStage(
+            String where, RunTechnique<C> technique, JsonNode keys) {
+        return new RunStage<>(technique, configured(where, technique.defaults(), keys));
     }
 
     /// The defaults, overlaid with the keys that the user wrote.
@@ -307,6 +311,10 @@ public final class RecipeParser {
         ArrayNode stages = root.put("name", recipe.name()).putArray("stages");
         recipe.stages()
                 .forEach(stage -> stages.addObject().set(stage.name(), lowerEnums(stage.config())));
+        recipe.running()
+                .forEach(stage ->
+                        stages.addObject()
+                                .set(stage.technique().name(), lowerEnums(stage.config())));
         return root;
     }
 

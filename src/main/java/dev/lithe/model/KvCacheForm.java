@@ -5,15 +5,15 @@ import dev.lithe.fault.LitheException;
 
 /// How a running model keeps keys and values: in float32, or in 8 or 4 bits.
 ///
-/// A model that keeps them in fewer bits says so in `config.json`, as
-/// `"lithe_kv_cache": {"format": "lithe.kv/v1", "keys": 4, "values": 8}`. Other programs ignore it
-/// and keep floats. `kv_cache_scheme` of compressed-tensors has symmetric schemes only.
+/// A model that keeps them in fewer bits says so in `config.json`, as `"lithe_kv_cache": {"format":
+/// "lithe.kv/v1", "keys": 4, "values": 8}`. Other programs ignore it and keep floats.
+/// `kv_cache_scheme` of compressed-tensors has symmetric schemes only.
 ///
 /// `lithe.kv/v1`: the hd numbers of one head of one token are x = u s + m, with m the least of
 /// them, s = (greatest - m) / (2^b - 1), and u whole numbers, to nearest; s and m are float32 for 8
 /// bits and float16 for 4. Keys are taken after their rotary positions. Those in 4 bits are
-/// multiplied by the Hadamard matrix over sqrt(n) first, n the largest power of two that divides hd,
-/// n coordinates at a time, and so are queries.
+/// multiplied by the Hadamard matrix over sqrt(n) first, n the largest power of two that divides
+/// hd, n coordinates at a time, and so are queries.
 ///
 /// @param keys 16 for float32, 8 or 4
 /// @param values 16 for float32, 8 or 4
@@ -63,10 +63,7 @@ public record KvCacheForm(int keys, int values) {
     public void describe(ObjectNode config) {
         config.remove(KEY);
         if (!equals(FLOAT)) {
-            config.putObject(KEY)
-                    .put("format", FORMAT)
-                    .put("keys", keys)
-                    .put("values", values);
+            config.putObject(KEY).put("format", FORMAT).put("keys", keys).put("values", values);
         }
     }
 
@@ -82,7 +79,8 @@ public record KvCacheForm(int keys, int values) {
     /// Bytes of one sequence's cache with room for `positions`.
     public long bytes(ModelSpec spec, int positions) {
         long heads = (long) spec.layers() * spec.kvHeads();
-        return heads * (keyBytes(spec.headDim(), positions) + valueBytes(spec.headDim(), positions));
+        return heads
+                * (keyBytes(spec.headDim(), positions) + valueBytes(spec.headDim(), positions));
     }
 
     private long keyBytes(long width, long positions) {
@@ -95,7 +93,8 @@ public record KvCacheForm(int keys, int values) {
     }
 
     private long valueBytes(long width, long positions) {
-        return positions * (values == 16 ? width * Float.BYTES : width * values / Byte.SIZE + values);
+        return positions
+                * (values == 16 ? width * Float.BYTES : width * values / Byte.SIZE + values);
     }
 
     private static long ceil(long a, long b) {

@@ -90,8 +90,7 @@ class KvCacheTest {
             double effect = distance(window, logits(exact, ids, length));
             int[] ends = new int[length - 500 + 1];
             Arrays.setAll(ends, i -> 500 + i);
-            assertThat(distance(logits(decoder, ids, ends), window))
-                    .isLessThan(TOLERANCE * effect);
+            assertThat(distance(logits(decoder, ids, ends), window)).isLessThan(TOLERANCE * effect);
         }
     }
 
