@@ -2,8 +2,13 @@
 # x (B, T, d): B windows of T tokens. The block is layer 0 of its own lists; slots that are not needed yet may be missing.
 
 
-def embed(self, embedding: Tensor, ids: Tensor) -> Tensor:
-  return torch.embedding(embedding, ids).to(6)
+def empty_states(self, samples: int, context: int, width: int) -> Tensor:
+  return torch.empty([samples, context, width])
+
+
+def mapped_states(self, path: str, samples: int, context: int, width: int) -> Tensor:
+  # a shared mapping: the system writes pages out where memory is short
+  return torch.reshape(torch.from_file(path, True, samples * context * width, dtype=6), [samples, context, width])
 
 
 def zeros(self, n: int, k: int) -> Tensor:
@@ -12,6 +17,10 @@ def zeros(self, n: int, k: int) -> Tensor:
 
 def overwrite(self, x: Tensor, y: Tensor) -> Tensor:
   return torch.copy_(x, y)
+
+
+def identity(self, k: int) -> Tensor:
+  return torch.eye(k)
 
 
 def add_outer(self, sum: Tensor, x: Tensor, factor: float) -> Tensor:

@@ -124,12 +124,13 @@ public final class QuantizationMetadata {
     /// The scheme of `module`, or null where it is not quantized. A name or pattern wins over the
     /// class name.
     public @Nullable Scheme schemeOf(String module) {
-        if (ignore.stream().anyMatch(pattern -> matches(pattern, module))) {
+        if (ignore.stream().anyMatch(pattern -> ModulePattern.matches(pattern, module))) {
             return null;
         }
         Scheme byClass = null;
         for (Group group : groups) {
-            if (group.targets().stream().anyMatch(target -> matches(target, module))) {
+            if (group.targets().stream()
+                    .anyMatch(target -> ModulePattern.matches(target, module))) {
                 return group.scheme();
             }
             if (byClass == null && group.targets().contains("Linear")) {
@@ -137,12 +138,6 @@ public final class QuantizationMetadata {
             }
         }
         return byClass;
-    }
-
-    /// Whether `pattern` (a module name, its last part, or `re:` and a regular expression) names
-    /// `module`.
-    public static boolean matches(String pattern, String module) {
-        return ModulePattern.matches(pattern, module);
     }
 
     /// The `quantization_config` that describes `schemes`.

@@ -40,6 +40,21 @@ public record Recipe(
         return result;
     }
 
+    /// Whether a stage looks at the original's stream too.
+    boolean needsTargets() {
+        return stages.stream().anyMatch(Stage::needsTargets);
+    }
+
+    /// The place of the first stage after which later ones have to reproduce the model as it is
+    /// then: behind the last exact one.
+    int reference() {
+        int reference = 0;
+        for (int i = 0; i < stages.size(); i++) {
+            reference = stages.get(i).exact() ? i + 1 : reference;
+        }
+        return reference;
+    }
+
     /// The recipe with every default spelled out, as `lithe.json` records it.
     public ObjectNode toJson() {
         return RecipeParser.toJson(this);

@@ -1,55 +1,36 @@
 package dev.lithe.compress;
 
-import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.MapperFeature;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.fault.LitheException;
-import dev.lithe.technique.LinearScope;
 import dev.lithe.technique.RunTechnique;
+import dev.lithe.technique.Settings;
+import dev.lithe.technique.Settings.Override;
 import dev.lithe.technique.Technique;
+import dev.lithe.technique.WeightTechnique;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collection;
-import java.util.Comparator;
 import java.util.List;
-import java.util.Locale;
-import org.apache.commons.text.similarity.LevenshteinDistance;
 
-/// Reads recipes: the built-in ones, YAML files, and stages written on the command line. A key that
-/// is not known is refused with the nearest one that is, and so is a value of another type than its
-/// key's: `bits: 4.5` does not become 4, nor `bits: "4"`.
+/// Reads recipes: the built-in ones, YAML files, and stages written on the command line.
 public final class RecipeParser {
     /// Recipes inside the program.
     public static final List<String> BUILT_IN = List.of("int8", "int4", "gptq4");
 
     private static final long MAX_BYTES = 1 << 20;
     private static final List<String> KEYS = List.of("stages", "name", "calibration");
+    private static final String OVERRIDES = "overrides";
 
-    private static final ObjectMapper YAML =
-            YAMLMapper.builder()
-                    .enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION)
-                    .enable(MapperFeature.ACCEPT_CASE_INSENSITIVE_ENUMS)
-                    .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
-                    .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
-                    .enable(DeserializationFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
-                    .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
-                    .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
-                    .build();
+    /// Keys of a stage that say where it applies.
+    private static final List<String> UNCHANGEABLE = List.of("targets", "ignore", OVERRIDES);
 
     private RecipeParser() {}
 
@@ -58,7 +39,7 @@ public final class RecipeParser {
         if (BUILT_IN.contains(nameOrFile)) {
             try (InputStream in =
                     RecipeParser.class.getResourceAsStream("/recipes/" + nameOrFile + ".yaml")) {
-                return parse(nameOrFile, YAML.readTree(in));
+                return parse(nameOrFile, RecordBinder.YAML.readTree(in));
             } catch (IOException e) {
                 throw LitheException.internal(
                         "built-in recipe " + nameOrFile + " cannot be read", e);
@@ -80,7 +61,7 @@ public final class RecipeParser {
                         "%s: %d bytes, a recipe has at most %d", file, Files.size(file), MAX_BYTES);
             }
             String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
-            Recipe recipe = parse(name, YAML.readTree(Files.readString(file)));
+            Recipe recipe = parse(name, RecordBinder.YAML.readTree(Files.readString(file)));
             String text = recipe.calibration().text(); // beside the recipe, unless absolute
             return text == null
                     ? recipe
@@ -105,7 +86,7 @@ public final class RecipeParser {
     /// A recipe of stages such as `gptq:bits=4,group_size=64`; a list in a value is written
     /// `[a;b]`.
     public static Recipe inline(List<String> stages) {
-        ObjectNode root = YAML.createObjectNode();
+        ObjectNode root = RecordBinder.YAML.createObjectNode();
         ArrayNode list = root.putArray("stages");
         for (String stage : stages) {
             String[] parts = stage.split(":", 2);
@@ -130,7 +111,7 @@ public final class RecipeParser {
                 throw LitheException.badInput("stage '%s': '%s' is given twice", stage, key);
             }
             try {
-                keys.set(key, YAML.readTree(keyValue[1].replace(';', ',')));
+                keys.set(key, RecordBinder.YAML.readTree(keyValue[1].replace(';', ',')));
             } catch (JsonProcessingException e) {
                 throw LitheException.badInput("stage '%s': '%s' is no value", stage, keyValue[1])
                         .causedBy(e);
@@ -143,7 +124,9 @@ public final class RecipeParser {
             throw LitheException.badInput(
                     "recipe '%s': must be an object with the key 'stages'", name);
         }
-        root.fieldNames().forEachRemaining(key -> requireKnown("recipe '" + name + "'", key, KEYS));
+        root.fieldNames()
+                .forEachRemaining(
+                        key -> RecordBinder.requireKnown("recipe '" + name + "'", key, KEYS));
         if (root.has("stages") && !root.path("stages").isArray()) {
             throw LitheException.badInput(
                     "recipe '%s': stages is no list; start each stage with '- '", name);
@@ -161,8 +144,8 @@ public final class RecipeParser {
             var field = entry.properties().iterator().next();
             String where = "recipe '" + name + "', stage " + number + " (" + field.getKey() + ")";
             switch (technique(where, field.getKey())) {
-                case LinearScope<?> linear ->
-                        stages.add(configuredStage(where, linear, field.getValue()));
+                case WeightTechnique<?> weights ->
+                        stages.add(configuredStage(where, weights, field.getValue()));
                 case RunTechnique<?> run ->
                         running.add(configuredStage(where, run, field.getValue()));
             }
@@ -179,7 +162,7 @@ public final class RecipeParser {
 
     private static CalibrationOptions calibration(String name, JsonNode root) {
         return root.has("calibration")
-                ? configured(
+                ? RecordBinder.bind(
                         "recipe '" + name + "', calibration",
                         CalibrationOptions.DEFAULTS,
                         root.path("calibration"))
@@ -201,7 +184,7 @@ public final class RecipeParser {
 
     private static Technique technique(String where, String name) {
         List<Technique> known = Technique.all();
-        requireKnown(where, name, known.stream().map(Technique::name).toList());
+        RecordBinder.requireKnown(where, name, known.stream().map(Technique::name).toList());
         return known.stream()
                 .filter(member -> member.name().equals(name))
                 .findFirst()
@@ -209,128 +192,49 @@ public final class RecipeParser {
     }
 
     private static <C extends Record> Stage<C> configuredStage(
-            String where, LinearScope<C> technique, JsonNode keys) {
-        return new Stage<>(technique, configured(where, technique.defaults(), keys));
+            String where, WeightTechnique<C> technique, JsonNode keys) {
+        JsonNode own = keys.deepCopy();
+        JsonNode overrides =
+                own instanceof ObjectNode object && object.has(OVERRIDES)
+                        ? object.remove(OVERRIDES)
+                        : RecordBinder.YAML.createObjectNode();
+        C common = RecordBinder.bind(where, technique.defaults(), own);
+        return new Stage<>(technique, new Settings<>(common, overrides(where, common, overrides)));
     }
 
     private static <C extends Record> RunStage<C> configuredStage(
             String where, RunTechnique<C> technique, JsonNode keys) {
-        return new RunStage<>(technique, configured(where, technique.defaults(), keys));
+        return new RunStage<>(technique, RecordBinder.bind(where, technique.defaults(), keys));
     }
 
-    /// The defaults, overlaid with the keys that the user wrote.
-    private static <C extends Record> C configured(String where, C defaults, JsonNode keys) {
-        ObjectNode merged = YAML.valueToTree(defaults);
-        if (!keys.isObject() && !keys.isNull()) {
-            throw LitheException.badInput("%s: %s is not {key: value, ...}", where, keys);
-        }
-        List<String> known = new ArrayList<>();
-        merged.fieldNames().forEachRemaining(known::add);
-        for (var field : keys.properties()) {
-            requireKnown(where, field.getKey(), known);
-            requireValue(where, field.getKey(), field.getValue());
-            merged.set(field.getKey(), field.getValue());
-        }
-        @SuppressWarnings("unchecked") // the defaults' class is the configuration's class
-        Class<C> type = (Class<C>) defaults.getClass();
-        try {
-            return YAML.treeToValue(merged, type);
-        } catch (JsonMappingException e) {
-            throw badValue(where, type, keys, e);
-        } catch (JsonProcessingException e) {
-            throw LitheException.badInput("%s: %s", where, e.getOriginalMessage()).causedBy(e);
-        }
-    }
-
-    private static void requireValue(String where, String key, JsonNode value) {
-        if (value.isNull()
-                || value.isMissingNode()
-                || value.isTextual() && value.asText().isBlank()) {
+    private static <C extends Record> List<Override<C>> overrides(
+            String where, C common, JsonNode written) {
+        if (!written.isObject()) {
             throw LitheException.badInput(
-                    "%s: %s has no value; leave it out for the default", where, key);
+                    "%s: overrides: %s is not {pattern: {key: value, ...}, ...}", where, written);
         }
-        if (value.isArray()) {
-            value.forEach(item -> requireValue(where, key, item));
-        }
-    }
-
-    private static LitheException badValue(
-            String where, Class<?> config, JsonNode keys, JsonMappingException e) {
-        for (Throwable cause = e; cause != null; cause = cause.getCause()) {
-            if (cause instanceof LitheException known) {
-                return LitheException.badInput("%s: %s", where, known.getMessage()).causedBy(e);
+        List<Override<C>> overrides = new ArrayList<>();
+        for (var field : written.properties()) {
+            String place = where + ", overrides, " + field.getKey();
+            for (String key : UNCHANGEABLE) {
+                if (field.getValue().has(key)) {
+                    throw LitheException.badInput(
+                            "%s: %s belongs to the stage, not to an override", place, key);
+                }
             }
+            overrides.add(
+                    new Override<>(
+                            field.getKey(), RecordBinder.bind(place, common, field.getValue())));
         }
-        for (var component : config.getRecordComponents()) {
-            String key = snake(component.getName());
-            if (!e.getPath().isEmpty() && key.equals(e.getPath().getFirst().getFieldName())) {
-                return LitheException.badInput(
-                                "%s: %s: %s is no %s",
-                                where, key, keys.path(key), expected(component.getType()))
-                        .causedBy(e);
-            }
-        }
-        return LitheException.badInput("%s: %s", where, e.getOriginalMessage()).causedBy(e);
-    }
-
-    /// What a key of type `type` takes, for people.
-    private static String expected(Class<?> type) {
-        if (type.isEnum()) {
-            List<String> names =
-                    Arrays.stream(type.getEnumConstants())
-                            .map(constant -> YAML.valueToTree(constant).asText())
-                            .map(name -> name.toLowerCase(Locale.ROOT))
-                            .toList();
-            return "member of " + String.join(", ", names);
-        }
-        return switch (type.getSimpleName()) {
-            case "int", "long", "Integer" -> "whole number, or too large";
-            case "float", "double" -> "number";
-            case "boolean" -> "truth value; write true or false";
-            case "List" -> "list of names; write for example [lm_head]";
-            default -> "text";
-        };
-    }
-
-    private static void requireKnown(String where, String key, Collection<String> known) {
-        if (known.contains(key)) {
-            return;
-        }
-        var distance = LevenshteinDistance.getDefaultInstance();
-        String nearest =
-                known.stream()
-                        .min(Comparator.comparingInt(candidate -> distance.apply(candidate, key)))
-                        .orElse("none");
-        throw LitheException.badInput(
-                "%s: '%s' is unknown; did you mean '%s'? Known: %s",
-                where, key, nearest, String.join(", ", known));
+        return overrides;
     }
 
     static ObjectNode toJson(Recipe recipe) {
-        ObjectNode root = YAML.createObjectNode();
+        ObjectNode root = RecordBinder.YAML.createObjectNode();
         ArrayNode stages = root.put("name", recipe.name()).putArray("stages");
-        recipe.stages()
-                .forEach(stage -> stages.addObject().set(stage.name(), lowerEnums(stage.config())));
+        recipe.stages().forEach(stage -> stages.addObject().set(stage.name(), stage.toJson()));
         recipe.running()
-                .forEach(stage ->
-                        stages.addObject()
-                                .set(stage.technique().name(), lowerEnums(stage.config())));
+                .forEach(stage -> stages.addObject().set(stage.technique().name(), stage.toJson()));
         return root;
-    }
-
-    private static JsonNode lowerEnums(Record config) {
-        ObjectNode node = YAML.valueToTree(config);
-        for (var component : config.getClass().getRecordComponents()) {
-            if (component.getType().isEnum() && node.path(snake(component.getName())).isTextual()) {
-                node.put(
-                        snake(component.getName()),
-                        node.path(snake(component.getName())).asText().toLowerCase(Locale.ROOT));
-            }
-        }
-        return node;
-    }
-
-    private static String snake(String name) {
-        return name.replaceAll("([A-Z])", "_$1").toLowerCase(Locale.ROOT);
     }
 }

@@ -10,4 +10,9 @@ record RunStage<C extends Record>(RunTechnique<C> technique, C config) {
     void configure(ObjectNode model) {
         technique.configure(model, config);
     }
+
+    /// Its configuration as a user would write it.
+    ObjectNode toJson() {
+        return RecordBinder.toJson(config);
+    }
 }

@@ -1,6 +1,7 @@
 package dev.lithe.model;
 
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -74,6 +75,25 @@ public sealed interface Linear {
                     "weight_shape",
                     shape);
         }
+    }
+
+    /// The same linear with its tensors owned by `scope` too.
+    default Linear kept(TensorScope scope) {
+        @Nullable Value bias = bias() == null ? null : scope.keep(bias());
+        return switch (this) {
+            case Dense dense -> new Dense(scope.keep(dense.weight()), bias, dense.form());
+            case Int8 int8 ->
+                    new Int8(
+                            scope.keep(int8.weight()), scope.keep(int8.scale()), bias, int8.form());
+            case Grouped grouped ->
+                    new Grouped(
+                            scope.keep(grouped.packed()),
+                            scope.keep(grouped.scale()),
+                            grouped.zero() == null ? null : scope.keep(grouped.zero()),
+                            scope.keep(grouped.shape()),
+                            bias,
+                            grouped.form());
+        };
     }
 
     /// The stored type of floats in this form: weights when dense, scales otherwise.

@@ -47,7 +47,7 @@ class RecipeParserTest {
     }
 
     private static Rtn.Config rtn(Recipe recipe) {
-        return (Rtn.Config) recipe.stages().getLast().config();
+        return (Rtn.Config) recipe.stages().getLast().settings().common();
     }
 
     private static void refused(ThrowingCallable call, String... parts) {
@@ -82,7 +82,8 @@ class RecipeParserTest {
                               observer: MinMax
                         """);
         assertThat(recipe.name()).isEqualTo("mine");
-        assertThat(recipe.stages().getFirst().config()).isEqualTo(new Cast.Config(DType.BF16));
+        assertThat(recipe.stages().getFirst().settings().common())
+                .isEqualTo(new Cast.Config(DType.BF16));
         Rtn.Config defaults = new Rtn().defaults();
         assertThat(rtn(recipe))
                 .isEqualTo(
@@ -299,7 +300,7 @@ class RecipeParserTest {
             Record config =
                     recipe.stages().isEmpty()
                             ? recipe.running().getFirst().config()
-                            : recipe.stages().getFirst().config();
+                            : recipe.stages().getFirst().settings().common();
             assertThat(config).isEqualTo(technique.defaults());
         }
     }

@@ -61,7 +61,7 @@ public abstract class LinearTechniqueContract<C extends Record> {
     }
 
     /// The technique under test.
-    protected abstract LinearScope<C> technique();
+    protected abstract WeightTechnique<C> technique();
 
     /// Configurations that take every shape; the first, a quick one, is the one that looks for
     /// leaks.
@@ -227,6 +227,8 @@ public abstract class LinearTechniqueContract<C extends Record> {
                     calibrated
                             .apply(before, promise(a), seen(a.k(), scope), a.config(), scope)
                             .linear();
+            case BlockTechnique<C> block ->
+                    throw new AssertionError(block.name() + " has another contract");
         };
     }
 

@@ -12,8 +12,8 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
-import dev.lithe.technique.LinearScope;
 import dev.lithe.technique.LinearTechniqueContract;
+import dev.lithe.technique.WeightTechnique;
 import dev.lithe.technique.quantize.Gptq.Config;
 import dev.lithe.technique.quantize.Rtn.Activations;
 import dev.lithe.technique.quantize.Rtn.Indivisible;
@@ -39,7 +39,7 @@ class GptqTest extends LinearTechniqueContract<Config> {
     private final Gptq gptq = new Gptq();
 
     @Override
-    protected LinearScope<Config> technique() {
+    protected WeightTechnique<Config> technique() {
         return gptq;
     }
 
