@@ -53,3 +53,18 @@ def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],
                    packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
                    slots: List[int]) -> Tensor:
   return x + self.project(y, slot, w, packed, parts, slots)
+
+
+def head_logits(self, x: Tensor, norm: Tensor, epsilon: float, W: Tensor) -> Tensor:
+  # the stream x (B, T, d) behind the last block -> logits (B, T, V)
+  return torch.linear(torch.rms_norm(x, [x.size(-1)], norm, epsilon), W)
+
+
+def mean_divergence(self, original: Tensor, changed: Tensor) -> float:
+  return float(torch.mean(self.divergence(original, changed)[0]))
+
+
+def spread_rows(self, W: Tensor, count: int) -> Tensor:
+  # up to `count` rows at even distances
+  step = max(1, W.size(0) // count)
+  return W[::step][:count]

@@ -169,6 +169,10 @@ def expand_grouped(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], 
   return self.dequantize(self.unpack(packed, bits, k), scale, zero, bits)
 
 
+def expand_int8(self, weight: Tensor, scale: Tensor) -> Tensor:
+  return weight.to(6) * scale.to(6)
+
+
 def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k: int, group: int) -> List[Tensor]:
   # the kernel computes (u - 8) scale + zero, so its zero is -z s
   codes = self.unpack(packed, 4, k)

@@ -97,6 +97,17 @@ def asymmetric_scale(self, x: Tensor, weight: Tensor, bits: int, steps: int, sca
   return (scale, zero)
 
 
+def rounding_error(self, w: Tensor, H: Tensor, bits: int, group: int, symmetric: bool, steps: int,
+                   scale_dtype: int) -> float:
+  # what rounding w (N, K) to nearest does to its outputs: the mean over tokens of ||(W - Q) x||², with H = 2/n X Xᵀ
+  n = w.size(0)
+  x = torch.reshape(w.to(6), [n, -1, group])
+  weight = torch.reshape(torch.diagonal(H), [1, -1, group])
+  s, z = self.group_scale(x, weight, bits, symmetric, steps, scale_dtype)
+  D = torch.reshape((self.quantize_group(x, s, z, bits) - z) * s - x, [n, -1])
+  return float(torch.sum(torch.matmul(D, H) * D)) / 2.
+
+
 def pack_codes(self, q: Tensor, bits: int) -> Tensor:
   # signed q -> packed u = q + 2^(b-1), as compressed-tensors' pack-quantized stores it
   return self.pack(q.to(3) + 2 ** (bits - 1), bits)

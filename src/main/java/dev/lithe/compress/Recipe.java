@@ -28,9 +28,14 @@ public record Recipe(
         return new Recipe(name, stages, running, calibration.withText(file));
     }
 
-    /// Whether a stage looks at data.
+    /// Whether a stage looks at data, or an allocation does.
     public boolean calibrated() {
-        return stages.stream().anyMatch(Stage::calibrated);
+        return stages.stream().anyMatch(stage -> stage.calibrated() || stage.allocation() != null);
+    }
+
+    /// Whether [Allocator] has to find bits before the recipe can be carried out.
+    public boolean needsAllocation() {
+        return stages.stream().anyMatch(stage -> stage.allocation() != null);
     }
 
     /// A copy of a model's `config.json` that says how the result runs.

@@ -6,12 +6,15 @@ import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationOptions;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.RunTechnique;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Settings.Override;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.WeightTechnique;
+import dev.lithe.technique.quantize.BitAllocation;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.MalformedInputException;
@@ -19,6 +22,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// Reads recipes: the built-in ones, YAML files, and stages written on the command line.
 public final class RecipeParser {
@@ -134,6 +138,7 @@ public final class RecipeParser {
         List<Stage<?>> stages = new ArrayList<>();
         List<RunStage<?>> running = new ArrayList<>();
         int number = 0;
+        BitAllocation.@Nullable Config allocation = null;
         for (JsonNode entry : root.path("stages")) {
             number++;
             if (!entry.isObject() || entry.size() != 1) {
@@ -144,12 +149,19 @@ public final class RecipeParser {
             var field = entry.properties().iterator().next();
             String where = "recipe '" + name + "', stage " + number + " (" + field.getKey() + ")";
             switch (technique(where, field.getKey())) {
-                case WeightTechnique<?> weights ->
-                        stages.add(configuredStage(where, weights, field.getValue()));
+                case WeightTechnique<?> weights -> {
+                    stages.add(stage(where, weights, field.getValue(), allocation));
+                    allocation = null;
+                }
+                case ModelTechnique<?> model -> {
+                    requireNone(name, allocation);
+                    allocation = allocation(where, model, field.getValue());
+                }
                 case RunTechnique<?> run ->
                         running.add(configuredStage(where, run, field.getValue()));
             }
         }
+        requireNone(name, allocation);
         if (number == 0) {
             throw LitheException.badInput("recipe '%s': has no stages", name);
         }
@@ -191,15 +203,40 @@ public final class RecipeParser {
                 .orElseThrow();
     }
 
-    private static <C extends Record> Stage<C> configuredStage(
-            String where, WeightTechnique<C> technique, JsonNode keys) {
+    private static BitAllocation.Config allocation(
+            String where, ModelTechnique<?> technique, JsonNode keys) {
+        if (RecordBinder.bind(where, technique.defaults(), keys)
+                instanceof BitAllocation.Config allocation) {
+            if ((allocation.averageBits() > 0) == (allocation.maxBytes() > 0)) {
+                throw LitheException.badInput(
+                        "%s: give average_bits or max_bytes, one of them", where);
+            }
+            return allocation;
+        }
+        throw LitheException.of(Fault.INTERNAL, "%s: is no allocation", where);
+    }
+
+    private static void requireNone(String recipe, BitAllocation.@Nullable Config allocation) {
+        if (allocation != null) {
+            throw LitheException.badInput(
+                    "recipe '%s': bit_allocation stands right before the stage whose bits it chooses",
+                    recipe);
+        }
+    }
+
+    private static <C extends Record> Stage<C> stage(
+            String where,
+            WeightTechnique<C> technique,
+            JsonNode keys,
+            BitAllocation.@Nullable Config allocation) {
         JsonNode own = keys.deepCopy();
         JsonNode overrides =
                 own instanceof ObjectNode object && object.has(OVERRIDES)
                         ? object.remove(OVERRIDES)
                         : RecordBinder.YAML.createObjectNode();
         C common = RecordBinder.bind(where, technique.defaults(), own);
-        return new Stage<>(technique, new Settings<>(common, overrides(where, common, overrides)));
+        var settings = new Settings<>(common, overrides(where, common, overrides));
+        return new Stage<>(technique, settings, allocation);
     }
 
     private static <C extends Record> RunStage<C> configuredStage(
@@ -232,7 +269,12 @@ public final class RecipeParser {
     static ObjectNode toJson(Recipe recipe) {
         ObjectNode root = RecordBinder.YAML.createObjectNode();
         ArrayNode stages = root.put("name", recipe.name()).putArray("stages");
-        recipe.stages().forEach(stage -> stages.addObject().set(stage.name(), stage.toJson()));
+        for (Stage<?> stage : recipe.stages()) {
+            if (stage.allocation() != null) {
+                stages.addObject().set("bit_allocation", RecordBinder.toJson(stage.allocation()));
+            }
+            stages.addObject().set(stage.name(), stage.toJson());
+        }
         recipe.running()
                 .forEach(stage -> stages.addObject().set(stage.technique().name(), stage.toJson()));
         return root;
