@@ -165,6 +165,11 @@ def dequantize(self, codes: Tensor, scale: Tensor, zero: Optional[Tensor], bits:
   return torch.reshape(q * torch.unsqueeze(scale.to(6), 2), [n, k])
 
 
+def fractional_zero(self, zero: Tensor, bits: int) -> Tensor:
+  # bytes (N, K / g), 256 steps of the codes' range -> zero points among the signed codes
+  return zero.to(6) * 2. ** (bits - 8) - float(2 ** (bits - 1))
+
+
 def expand_grouped(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], bits: int, k: int) -> Tensor:
   return self.dequantize(self.unpack(packed, bits, k), scale, zero, bits)
 

@@ -15,13 +15,43 @@ import org.jspecify.annotations.Nullable;
 /// quantized, and how. Targets are module names, `re:` patterns, or the class name `Linear`;
 /// source: vllm-project/compressed-tensors.
 public final class QuantizationMetadata {
+    /// How numbers are laid out on disk. Formats of our own have names that compressed-tensors does
+    /// not know, so that other readers refuse them instead of misreading them.
+    public enum Format {
+        PACK_QUANTIZED("pack-quantized", "int"),
+        INT_QUANTIZED("int-quantized", "int"),
+        /// pack-quantized, but zero points are bytes: 256 steps of the codes' range.
+        FRACTIONAL_ZEROS("lithe-fractional-zeros", "int");
+
+        private final String label;
+        private final String type;
+
+        Format(String label, String type) {
+            this.label = label;
+            this.type = type;
+        }
+    }
+
     /// How one group of modules is quantized.
     ///
     /// @param groupSize inputs that share a scale, 0 for a whole row
     /// @param dynamicActivations whether the input is quantized too, per token, while running
-    public record Scheme(int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
-        String format() {
-            return dynamicActivations ? "int-quantized" : "pack-quantized";
+    public record Scheme(
+            Format format, int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
+        /// Integers in compressed-tensors' formats: `int-quantized` where activations are
+        /// quantized, `pack-quantized` where not.
+        public Scheme(int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
+            this(
+                    dynamicActivations ? Format.INT_QUANTIZED : Format.PACK_QUANTIZED,
+                    bits,
+                    symmetric,
+                    groupSize,
+                    dynamicActivations);
+        }
+
+        /// Packed integers whose zero points lie between codes.
+        public static Scheme fractionalZeros(int bits, int groupSize) {
+            return new Scheme(Format.FRACTIONAL_ZEROS, bits, false, groupSize, false);
         }
     }
 
@@ -53,16 +83,15 @@ public final class QuantizationMetadata {
             throw LitheException.badInput("%s: quantization_config has no config_groups", where);
         }
         for (var field : node.path("config_groups").properties()) {
-            JsonNode weights = field.getValue().path("weights");
-            groups.add(
-                    new Group(
-                            texts(field.getValue().path("targets")),
-                            scheme(field.getValue(), weights, where)));
+            JsonNode group = field.getValue();
+            String format = group.path("format").asText(node.path("format").asText());
+            groups.add(new Group(texts(group.path("targets")), scheme(group, format, where)));
         }
         return new QuantizationMetadata(groups, texts(node.path("ignore")));
     }
 
-    private static Scheme scheme(JsonNode group, JsonNode weights, String where) {
+    private static Scheme scheme(JsonNode group, String label, String where) {
+        JsonNode weights = group.path("weights");
         int bits = integer(weights, "num_bits", where);
         String type = weights.path("type").asText("int");
         String strategy = weights.path("strategy").asText("");
@@ -91,7 +120,10 @@ public final class QuantizationMetadata {
                     where, order);
         }
         boolean dynamic = flag(group.path("input_activations"), "dynamic", false, where);
-        return new Scheme(bits, flag(weights, "symmetric", true, where), groupSize, dynamic);
+        boolean symmetric = flag(weights, "symmetric", true, where);
+        return label.equals(Format.FRACTIONAL_ZEROS.label)
+                ? Scheme.fractionalZeros(bits, groupSize)
+                : new Scheme(bits, symmetric, groupSize, dynamic);
     }
 
     private static int integer(JsonNode node, String key, String where) {
@@ -159,7 +191,7 @@ public final class QuantizationMetadata {
             }
         });
         Collection<String> formats =
-                groups.keySet().stream().map(Scheme::format).distinct().toList();
+                groups.keySet().stream().map(scheme -> scheme.format().label).distinct().toList();
         ObjectNode root = JsonNodeFactory.instance.objectNode();
         root.put("quant_method", "compressed-tensors");
         root.put("format", formats.size() == 1 ? formats.iterator().next() : "mixed-precision");
@@ -172,7 +204,7 @@ public final class QuantizationMetadata {
         groups.forEach((scheme, modules) -> {
             ObjectNode group = list.putObject("group_" + list.size());
             (single ? List.of("Linear") : modules).forEach(group.putArray("targets")::add);
-            group.put("format", scheme.format());
+            group.put("format", scheme.format().label);
             describe(scheme, group);
         });
         return root;

@@ -271,12 +271,7 @@ public final class Compressor {
     }
 
     private static @Nullable Scheme scheme(LinearForm form) {
-        return switch (form) {
-            case LinearForm.Dense _ -> null;
-            case LinearForm.Int8 _ -> new Scheme(8, true, 0, true);
-            case LinearForm.Grouped grouped ->
-                    new Scheme(grouped.bits(), grouped.symmetric(), grouped.groupSize(), false);
-        };
+        return form.scheme();
     }
 
     private List<Path> keptFiles() {

@@ -45,13 +45,14 @@ public sealed interface Linear {
     }
 
     /// Integers of 2 to 8 bits with one scale per group of inputs: `w = (q - z) s`. On disk:
-    /// compressed-tensors `pack-quantized`.
+    /// compressed-tensors `pack-quantized`; with fractional zero points, which it does not have, a
+    /// format of our own that differs in `zero` alone.
     ///
     /// @param packed (N, ceil(K b / 32)) int32, the unsigned codes q + 2^(b-1) as a little-endian
     ///   bit stream per row
     /// @param scale (N, K / g)
     /// @param zero (ceil(N b / 32), K / g) int32, packed along the rows with the same offset; null
-    ///   when symmetric
+    ///   when symmetric; when fractional (N, K / g) uint8, (z + 2^(b-1)) 2^(8-b)
     /// @param shape (2) int64, holding N and K
     record Grouped(
             Value packed,

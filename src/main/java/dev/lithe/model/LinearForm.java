@@ -1,6 +1,8 @@
 package dev.lithe.model;
 
+import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.tensor.DType;
+import org.jspecify.annotations.Nullable;
 
 /// How a linear layer's weights are stored, without the weights: enough to plan with.
 public sealed interface LinearForm {
@@ -9,6 +11,9 @@ public sealed interface LinearForm {
 
     /// A short name for people: `float16`, `int8 per channel`, `int4 group 32`.
     String label();
+
+    /// How `config.json` describes it; null where it says nothing.
+    @Nullable Scheme scheme();
 
     /// Floats.
     record Dense(DType dtype) implements LinearForm {
@@ -20,6 +25,11 @@ public sealed interface LinearForm {
         @Override
         public String label() {
             return dtype.torchName();
+        }
+
+        @Override
+        public @Nullable Scheme scheme() {
+            return null;
         }
     }
 
@@ -34,13 +44,37 @@ public sealed interface LinearForm {
         public String label() {
             return "int8 per channel, dynamic activations";
         }
+
+        @Override
+        public Scheme scheme() {
+            return new Scheme(8, true, 0, true);
+        }
+    }
+
+    /// What code means zero in a group of integers.
+    enum ZeroPoint {
+        /// Code 0 of the signed codes: a symmetric form.
+        NONE,
+        /// A code of the group's own.
+        INTEGER,
+        /// Any of 256 equal steps of the codes' range, so also a point between two codes.
+        FRACTIONAL
     }
 
     /// `bits` per weight, a scale (and a zero point unless symmetric) per group; weights only.
     ///
     /// @param groupSize weights of a row that share a scale, or 0 for the whole row
-    record Grouped(int bits, int groupSize, boolean symmetric, DType scaleType)
-            implements LinearForm {
+    record Grouped(int bits, int groupSize, ZeroPoint zero, DType scaleType) implements LinearForm {
+        /// With no zero points where `symmetric`, and integer ones otherwise.
+        public Grouped(int bits, int groupSize, boolean symmetric, DType scaleType) {
+            this(bits, groupSize, symmetric ? ZeroPoint.NONE : ZeroPoint.INTEGER, scaleType);
+        }
+
+        /// Whether it has no zero points.
+        public boolean symmetric() {
+            return zero == ZeroPoint.NONE;
+        }
+
         private static final long WORD_BITS = 32;
         private static final long SHAPE_BYTES = 16;
 
@@ -48,7 +82,12 @@ public sealed interface LinearForm {
         public long bytes(long n, long k) {
             long groups = groups(k);
             long codes = n * words(k) * 4;
-            long zeros = symmetric ? 0 : words(n) * groups * 4;
+            long zeros =
+                    switch (zero) {
+                        case NONE -> 0;
+                        case INTEGER -> words(n) * groups * 4;
+                        case FRACTIONAL -> n * groups;
+                    };
             return codes + n * groups * scaleType.bytes() + zeros + SHAPE_BYTES;
         }
 
@@ -65,7 +104,20 @@ public sealed interface LinearForm {
         @Override
         public String label() {
             String granularity = groupSize == 0 ? " per channel" : " group " + groupSize;
-            return "int" + bits + granularity + (symmetric ? "" : ", zero points");
+            String zeros =
+                    switch (zero) {
+                        case NONE -> "";
+                        case INTEGER -> ", zero points";
+                        case FRACTIONAL -> ", fractional zero points";
+                    };
+            return "int" + bits + granularity + zeros;
+        }
+
+        @Override
+        public Scheme scheme() {
+            return zero == ZeroPoint.FRACTIONAL
+                    ? Scheme.fractionalZeros(bits, groupSize)
+                    : new Scheme(bits, symmetric(), groupSize, false);
         }
     }
 }

@@ -64,16 +64,23 @@ public final class LinearReader {
         }
         DType scaleType = checkpoint.entry(name.module() + ".weight_scale").dtype();
         var form =
-                new LinearForm.Grouped(
-                        scheme.bits(), scheme.groupSize(), scheme.symmetric(), scaleType);
+                new LinearForm.Grouped(scheme.bits(), scheme.groupSize(), zero(scheme), scaleType);
         expect(name.module() + ".weight_packed", DType.I32, n, form.words(k));
         expectFloat(name.module() + ".weight_scale", n, form.groups(k));
-        if (scheme.symmetric()) {
-            expectNoZeroPoint(name.module());
-        } else {
-            expect(name.module() + ".weight_zero_point", DType.I32, form.words(n), form.groups(k));
+        String zero = name.module() + ".weight_zero_point";
+        switch (form.zero()) {
+            case NONE -> expectNoZeroPoint(name.module());
+            case INTEGER -> expect(zero, DType.I32, form.words(n), form.groups(k));
+            case FRACTIONAL -> expect(zero, DType.U8, n, form.groups(k));
         }
         return form;
+    }
+
+    private static LinearForm.ZeroPoint zero(QuantizationMetadata.Scheme scheme) {
+        if (scheme.format() == QuantizationMetadata.Format.FRACTIONAL_ZEROS) {
+            return LinearForm.ZeroPoint.FRACTIONAL;
+        }
+        return scheme.symmetric() ? LinearForm.ZeroPoint.NONE : LinearForm.ZeroPoint.INTEGER;
     }
 
     private void expectNoZeroPoint(String module) {

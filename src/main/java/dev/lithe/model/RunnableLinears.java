@@ -167,7 +167,11 @@ final class RunnableLinears {
         for (Linear linear : alike) {
             var grouped = (Linear.Grouped) linear;
             Value zero = grouped.zero() == null ? step.none() : grouped.zero();
-            zeros.add(step.call("unpack_zero", zero, form.bits(), grouped.packed().size(0)));
+            zeros.add(
+                    form.zero() == LinearForm.ZeroPoint.FRACTIONAL
+                            ? step.call("fractional_zero", zero, form.bits())
+                            : step.call(
+                                    "unpack_zero", zero, form.bits(), grouped.packed().size(0)));
         }
         return zeros;
     }

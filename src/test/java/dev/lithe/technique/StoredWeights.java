@@ -1,7 +1,10 @@
 package dev.lithe.technique;
 
 import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
 import dev.lithe.tensor.Value;
+import java.util.Arrays;
+import java.util.Objects;
 
 /// What the stored numbers of a linear mean, worked out in plain Java.
 public final class StoredWeights {
@@ -46,9 +49,20 @@ public final class StoredWeights {
         return zeros;
     }
 
+    /// The zero points (N, G) as stored, 256 to the range of the codes, among the signed codes.
+    private static double[] fractionalZeros(Linear.Grouped linear) {
+        int bits = linear.form().bits();
+        return Arrays.stream(Objects.requireNonNull(linear.zero()).longs())
+                .mapToDouble(step -> (double) step * (1 << bits) / 256 - (1 << (bits - 1)))
+                .toArray();
+    }
+
     private static double[] grouped(Linear.Grouped linear) {
         int[] codes = codes(linear);
-        int[] zeros = zeros(linear);
+        double[] zeros =
+                linear.form().zero() == LinearForm.ZeroPoint.FRACTIONAL
+                        ? fractionalZeros(linear)
+                        : Arrays.stream(zeros(linear)).asDoubleStream().toArray();
         float[] scale = linear.scale().floats();
         int width = codes.length / scale.length;
         double[] weights = new double[codes.length];
