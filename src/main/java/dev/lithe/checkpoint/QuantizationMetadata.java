@@ -20,8 +20,11 @@ public final class QuantizationMetadata {
     public enum Format {
         PACK_QUANTIZED("pack-quantized", "int"),
         INT_QUANTIZED("int-quantized", "int"),
+        FLOAT_QUANTIZED("float-quantized", "float"),
         /// pack-quantized, but zero points are bytes: 256 steps of the codes' range.
-        FRACTIONAL_ZEROS("lithe-fractional-zeros", "int");
+        FRACTIONAL_ZEROS("lithe-fractional-zeros", "int"),
+        /// Indices into a table of numbers.
+        CODEBOOK("lithe-codebook", "codebook");
 
         private final String label;
         private final String type;
@@ -30,14 +33,22 @@ public final class QuantizationMetadata {
             this.label = label;
             this.type = type;
         }
+
+        /// The name in `config.json`.
+        public String label() {
+            return label;
+        }
     }
 
     /// How one group of modules is quantized.
     ///
-    /// @param groupSize inputs that share a scale, 0 for a whole row
+    /// @param groupSize inputs that share a scale, 0 for a whole row, [#TENSOR] for all rows
     /// @param dynamicActivations whether the input is quantized too, per token, while running
     public record Scheme(
             Format format, int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
+        /// The group size of a scale for the whole tensor.
+        public static final int TENSOR = -1;
+
         /// Integers in compressed-tensors' formats: `int-quantized` where activations are
         /// quantized, `pack-quantized` where not.
         public Scheme(int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
@@ -47,6 +58,22 @@ public final class QuantizationMetadata {
                     symmetric,
                     groupSize,
                     dynamicActivations);
+        }
+
+        /// Unpacked 8-bit integers with a scale per row.
+        public static Scheme int8(boolean dynamicActivations) {
+            return new Scheme(Format.INT_QUANTIZED, 8, true, 0, dynamicActivations);
+        }
+
+        /// E4M3 floats with a scale per row, or one for all.
+        public static Scheme float8(boolean perTensor, boolean dynamicActivations) {
+            int groupSize = perTensor ? TENSOR : 0;
+            return new Scheme(Format.FLOAT_QUANTIZED, 8, true, groupSize, dynamicActivations);
+        }
+
+        /// Indices of `bits` into a table; `groupSize` 0 for no scales.
+        public static Scheme codebook(int bits, int groupSize) {
+            return new Scheme(Format.CODEBOOK, bits, true, groupSize, false);
         }
 
         /// Packed integers whose zero points lie between codes.
@@ -94,36 +121,71 @@ public final class QuantizationMetadata {
         JsonNode weights = group.path("weights");
         int bits = integer(weights, "num_bits", where);
         String type = weights.path("type").asText("int");
-        String strategy = weights.path("strategy").asText("");
-        if (!type.equals("int") || bits < 2 || bits > 8) {
-            throw LitheException.badInput(
-                    "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8",
-                    where, type, bits);
-        }
-        int groupSize =
-                switch (strategy) {
-                    case "channel" -> 0;
-                    case "group" -> integer(weights, "group_size", where);
-                    default ->
-                            throw LitheException.badInput(
-                                    "%s: strategy '%s' is unknown; Lithe reads channel and group",
-                                    where, strategy);
-                };
-        if (strategy.equals("group") && groupSize < 1) {
-            throw LitheException.badInput(
-                    "%s: group_size %d; it must be at least 1", where, groupSize);
-        }
+        boolean dynamic = group.path("input_activations").isObject();
+        Format format = format(type, bits, label, dynamic, where);
+        int groupSize = groupSize(weights, format, where);
         String order = weights.path("actorder").asText("null");
         if (order.equals("group") || order.equals("dynamic")) {
             throw LitheException.badInput(
                     "%s: actorder '%s' stores a column order, which Lithe does not read",
                     where, order);
         }
-        boolean dynamic = flag(group.path("input_activations"), "dynamic", false, where);
         boolean symmetric = flag(weights, "symmetric", true, where);
-        return label.equals(Format.FRACTIONAL_ZEROS.label)
-                ? Scheme.fractionalZeros(bits, groupSize)
-                : new Scheme(bits, symmetric, groupSize, dynamic);
+        return new Scheme(format, bits, symmetric, groupSize, dynamic);
+    }
+
+    private static Format format(
+            String type, int bits, String label, boolean dynamic, String where) {
+        boolean readable =
+                switch (type) {
+                    case "int" -> bits >= 2 && bits <= 8;
+                    case "float" -> bits == 8;
+                    case "codebook" -> bits >= 1 && bits <= 8;
+                    default -> false;
+                };
+        if (!readable) {
+            throw LitheException.badInput(
+                    "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8, and float with 8",
+                    where, type, bits);
+        }
+        for (Format own : List.of(Format.FRACTIONAL_ZEROS, Format.CODEBOOK)) {
+            if (label.equals(own.label) && type.equals(own.type)) {
+                return own;
+            }
+        }
+        return switch (type) {
+            case "float" -> Format.FLOAT_QUANTIZED;
+            case "int" ->
+                    dynamic || label.equals(Format.INT_QUANTIZED.label)
+                            ? Format.INT_QUANTIZED
+                            : Format.PACK_QUANTIZED;
+            default ->
+                    throw LitheException.badInput(
+                            "%s: weights of type %s in format '%s'; it must be %s",
+                            where, type, label, Format.CODEBOOK.label);
+        };
+    }
+
+    private static int groupSize(JsonNode weights, Format format, String where) {
+        String strategy = weights.path("strategy").asText("");
+        boolean floats = format == Format.FLOAT_QUANTIZED;
+        if (strategy.equals("channel")) {
+            return 0;
+        }
+        if (strategy.equals("tensor") && floats) {
+            return Scheme.TENSOR;
+        }
+        if (!strategy.equals("group") || floats) {
+            throw LitheException.badInput(
+                    "%s: strategy '%s' is unknown; Lithe reads channel and %s",
+                    where, strategy, floats ? "tensor" : "group");
+        }
+        int groupSize = integer(weights, "group_size", where);
+        if (groupSize < 1) {
+            throw LitheException.badInput(
+                    "%s: group_size %d; it must be at least 1", where, groupSize);
+        }
+        return groupSize;
     }
 
     private static int integer(JsonNode node, String key, String where) {
@@ -211,25 +273,21 @@ public final class QuantizationMetadata {
     }
 
     private static void describe(Scheme scheme, ObjectNode group) {
-        ObjectNode weights =
-                quantization(group.putObject("weights"), scheme.bits(), scheme.symmetric());
-        weights.put("strategy", scheme.groupSize() == 0 ? "channel" : "group");
-        if (scheme.groupSize() == 0) {
-            weights.putNull("group_size");
+        ObjectNode weights = group.putObject("weights").put("type", scheme.format().type);
+        weights.put("num_bits", scheme.bits()).put("symmetric", scheme.symmetric());
+        weights.putNull("group_size");
+        if (scheme.groupSize() > 0) {
+            weights.put("strategy", "group").put("group_size", scheme.groupSize());
         } else {
-            weights.put("group_size", scheme.groupSize());
+            weights.put("strategy", scheme.groupSize() == 0 ? "channel" : "tensor");
         }
         weights.put("dynamic", false);
         group.putNull("output_activations");
+        group.putNull("input_activations");
         if (scheme.dynamicActivations()) {
-            ObjectNode input = quantization(group.putObject("input_activations"), 8, true);
+            ObjectNode input = group.putObject("input_activations");
+            input.put("type", scheme.format().type).put("num_bits", 8).put("symmetric", true);
             input.put("strategy", "token").put("dynamic", true);
-        } else {
-            group.putNull("input_activations");
         }
-    }
-
-    private static ObjectNode quantization(ObjectNode node, int bits, boolean symmetric) {
-        return node.put("num_bits", bits).put("type", "int").put("symmetric", symmetric);
     }
 }

@@ -31,8 +31,8 @@ public sealed interface Linear {
         }
     }
 
-    /// Eight-bit weights, one scale per output; the input is quantized per token when it runs
-    /// (W8A8). On disk: compressed-tensors `int-quantized`.
+    /// Eight-bit weights, one scale per output; where the form says so, the input is quantized per
+    /// token when it runs (W8A8). On disk: compressed-tensors `int-quantized`.
     ///
     /// @param weight (N, K) int8
     /// @param scale (N, 1)
@@ -41,6 +41,62 @@ public sealed interface Linear {
         @Override
         public Map<String, Value> tensors() {
             return withBias(bias, "weight", weight, "weight_scale", scale);
+        }
+    }
+
+    /// E4M3 floats, `w = weight · scale`; where the form says so, the input is rounded to such
+    /// floats per token when it runs. On disk: compressed-tensors `float-quantized`.
+    ///
+    /// @param weight (N, K) float8
+    /// @param scale (N, 1), or (1) for the whole tensor
+    record Float8(Value weight, Value scale, @Nullable Value bias, LinearForm.Float8 form)
+            implements Linear {
+        @Override
+        public Map<String, Value> tensors() {
+            return withBias(bias, "weight", weight, "weight_scale", scale);
+        }
+    }
+
+    /// Indices into a table of 2^b numbers: `w = table[index] s`, with a scale per group of inputs
+    /// or none. On disk: a format of our own.
+    ///
+    /// @param indices (N, ceil(K b / 32)) int32, a little-endian bit stream per row
+    /// @param table (1, 2^b), or (N, 2^b) with one per output
+    /// @param scales null without groups
+    /// @param shape (2) int64, holding N and K
+    record Codebook(
+            Value indices,
+            Value table,
+            @Nullable Scales scales,
+            Value shape,
+            @Nullable Value bias,
+            LinearForm.Codebook form)
+            implements Linear {
+        /// The scales of a codebook's groups: `s = values`, or where they are quantized `s = mean +
+        /// values · block`.
+        ///
+        /// @param values (N, K / g), floats or int8
+        /// @param block (ceil(N K / g / 256)) float32, one per 256 values row by row; null for
+        ///   floats
+        /// @param mean (1) float32; null for floats
+        public record Scales(Value values, @Nullable Value block, @Nullable Value mean) {}
+
+        @Override
+        public Map<String, Value> tensors() {
+            return withBias(
+                    bias,
+                    "weight_indices",
+                    indices,
+                    "weight_table",
+                    table,
+                    "weight_scale",
+                    scales == null ? null : scales.values(),
+                    "weight_scale_block",
+                    scales == null ? null : scales.block(),
+                    "weight_scale_mean",
+                    scales == null ? null : scales.mean(),
+                    "weight_shape",
+                    shape);
         }
     }
 
@@ -82,6 +138,8 @@ public sealed interface Linear {
         return switch (form()) {
             case LinearForm.Dense form -> form.dtype();
             case LinearForm.Int8 form -> form.scaleType();
+            case LinearForm.Float8 form -> form.scaleType();
+            case LinearForm.Codebook form -> form.tableType();
             case LinearForm.Grouped form -> form.scaleType();
         };
     }

@@ -33,8 +33,15 @@ public sealed interface LinearForm {
         }
     }
 
-    /// Eight bits per weight, a scale per output, activations quantized per token.
-    record Int8(DType scaleType) implements LinearForm {
+    /// Eight bits per weight, a scale per output.
+    ///
+    /// @param dynamicActivations whether activations are quantized too, per token
+    record Int8(DType scaleType, boolean dynamicActivations) implements LinearForm {
+        /// With quantized activations.
+        public Int8(DType scaleType) {
+            this(scaleType, true);
+        }
+
         @Override
         public long bytes(long n, long k) {
             return n * k + n * scaleType.bytes();
@@ -42,12 +49,106 @@ public sealed interface LinearForm {
 
         @Override
         public String label() {
-            return "int8 per channel, dynamic activations";
+            return "int8 per channel, " + activations(dynamicActivations);
         }
 
         @Override
         public Scheme scheme() {
-            return new Scheme(8, true, 0, true);
+            return Scheme.int8(dynamicActivations);
+        }
+    }
+
+    /// Eight-bit floats (E4M3), a scale per output or one for all.
+    ///
+    /// @param dynamicActivations whether activations are rounded to the same floats, per token
+    record Float8(boolean perTensor, boolean dynamicActivations, DType scaleType)
+            implements LinearForm {
+        @Override
+        public long bytes(long n, long k) {
+            return n * k + (perTensor ? 1 : n) * scaleType.bytes();
+        }
+
+        @Override
+        public String label() {
+            return "float8 per "
+                    + (perTensor ? "tensor, " : "channel, ")
+                    + activations(dynamicActivations);
+        }
+
+        @Override
+        public Scheme scheme() {
+            return Scheme.float8(perTensor, dynamicActivations);
+        }
+    }
+
+    private static String activations(boolean dynamic) {
+        return dynamic ? "dynamic activations" : "weights only";
+    }
+
+    /// An index of `bits` per weight into a table of floats, times a scale per group; weights only.
+    ///
+    /// @param groupSize weights of a row that share a scale, or 0 for no scales
+    /// @param rowTables whether each output has a table of its own; else the tensor has one
+    /// @param scaleType of the scales; int8 where they are quantized themselves, in blocks
+    record Codebook(int bits, int groupSize, boolean rowTables, DType tableType, DType scaleType)
+            implements LinearForm {
+        /// Scales, row by row, that share a scale when they are quantized.
+        public static final int SCALE_BLOCK = 256;
+
+        private static final long WORD_BITS = 32;
+        private static final long SHAPE_BYTES = 16;
+
+        public Codebook {
+            if (groupSize == 0) {
+                scaleType = tableType; // one spelling of a form without scales
+            }
+        }
+
+        @Override
+        public long bytes(long n, long k) {
+            long tables = (rowTables ? n : 1) * entries() * tableType.bytes();
+            long scales = n * groups(k) * scaleType.bytes();
+            long blocks = quantizedScales() ? (scaleBlocks(n, k) + 1) * Float.BYTES : 0;
+            return n * words(k) * 4 + tables + scales + blocks + SHAPE_BYTES;
+        }
+
+        /// Numbers in a table.
+        public long entries() {
+            return 1L << bits;
+        }
+
+        /// Scales in a row of K weights.
+        public long groups(long k) {
+            return groupSize == 0 ? 0 : k / groupSize;
+        }
+
+        /// Whether the scales are 8-bit integers with scales of their own.
+        public boolean quantizedScales() {
+            return groupSize != 0 && scaleType == DType.I8;
+        }
+
+        /// Blocks of scales that share a scale.
+        long scaleBlocks(long n, long k) {
+            return (n * groups(k) + SCALE_BLOCK - 1) / SCALE_BLOCK;
+        }
+
+        /// 32-bit words that hold `count` indices.
+        long words(long count) {
+            return (count * bits + WORD_BITS - 1) / WORD_BITS;
+        }
+
+        @Override
+        public String label() {
+            return "codebook "
+                    + entries()
+                    + (rowTables ? " per channel" : " per tensor")
+                    + (groupSize == 0 ? "" : ", scale group " + groupSize)
+                    + (quantizedScales() ? ", 8-bit scales" : "");
+        }
+
+        @Override
+        public Scheme scheme() {
+            return Scheme.codebook(bits, groupSize);
         }
     }
 

@@ -34,6 +34,7 @@ final class Kernels {
                     "quantize",
                     "gptq",
                     "hqq",
+                    "codebook",
                     "evaluate",
                     "calibrate");
 
