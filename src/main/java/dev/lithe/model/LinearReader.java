@@ -56,17 +56,23 @@ public final class LinearReader {
 
     /// Eight-bit weights, one per byte.
     private LinearForm scaled(LinearName name, DType type, long n) {
-        Scheme scheme = scheme(name, type.torchName());
         expectNoZeroPoint(name.module());
         String scale = name.module() + ".weight_scale";
-        if (type == DType.I8) {
-            return new LinearForm.Int8(
-                    expectFloat(scale, n, 1).dtype(), scheme.dynamicActivations());
+        DType scaleType = checkpoint.entry(scale).dtype();
+        Scheme scheme = scheme(name, type.torchName());
+        boolean floats = type == DType.F8_E4M3;
+        if (floats != (scheme.format() == Format.FLOAT_QUANTIZED)) {
+            requireFormat(name, scheme, floats ? Format.FLOAT_QUANTIZED : Format.INT_QUANTIZED);
         }
-        requireFormat(name, scheme, Format.FLOAT_QUANTIZED);
         boolean perTensor = scheme.groupSize() == Scheme.TENSOR;
-        TensorEntry entry = perTensor ? expectFloat(scale, 1) : expectFloat(scale, n, 1);
-        return new LinearForm.Float8(perTensor, scheme.dynamicActivations(), entry.dtype());
+        if (perTensor) {
+            expectFloat(scale, 1);
+        } else {
+            expectFloat(scale, n, 1);
+        }
+        return type == DType.I8
+                ? new LinearForm.Int8(scaleType, scheme.dynamicActivations())
+                : new LinearForm.Float8(perTensor, scheme.dynamicActivations(), scaleType);
     }
 
     private Scheme scheme(LinearName name, String stored) {

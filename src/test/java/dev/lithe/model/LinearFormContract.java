@@ -175,7 +175,7 @@ abstract class LinearFormContract {
             case LinearForm.Dense _ -> 0.004;
             case LinearForm.Int8 _ -> 0.01;
             case LinearForm.Float8 _ -> 0.03;
-            case LinearForm.Codebook codebook -> 2.0 / (1 << codebook.bits());
+            case LinearForm.Codebook codebook -> 2.4 / (1 << codebook.bits());
             case LinearForm.Grouped grouped -> 1.8 / (1 << grouped.bits());
         };
     }

@@ -29,7 +29,11 @@ class HqqTest extends LinearTechniqueContract<Hqq.Config> {
     private final Hqq hqq = new Hqq();
 
     private static Hqq.Config config(int bits, int group, double p) {
-        return new Hqq.Config(bits, group, p, 10, 1.01, 20, Indivisible.INT8, List.of(), List.of());
+        return config(bits, group, p, 20);
+    }
+
+    private static Hqq.Config config(int bits, int group, double p, int iterations) {
+        return new Hqq.Config(bits, group, p, 10, 1.01, iterations, Indivisible.INT8, List.of(), List.of());
     }
 
     @Override
@@ -39,7 +43,7 @@ class HqqTest extends LinearTechniqueContract<Hqq.Config> {
 
     @Override
     protected List<Hqq.Config> configurations() {
-        return List.of(config(4, 64, 0.7), config(3, 32, 0.7), config(2, 0, 0.5), config(8, 0, 1));
+        return List.of(config(4, 64, 0.7, 1), config(3, 32, 0.7), config(2, 0, 0.5), config(8, 0, 1));
     }
 
     @Override
