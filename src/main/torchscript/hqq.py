@@ -27,7 +27,9 @@ def nearest_code(self, x: Tensor, s: Tensor, z: Tensor, bits: int) -> Tensor:
 
 
 def shrink(self, x: Tensor, beta: float, p: float) -> Tensor:
-  # argmin over e of |e|^p + β/2 (e - x)², the generalized soft threshold
+  # argmin over e of |e|^p + β/2 (e - x)², the generalized soft threshold; up to β^(-1/(2-p)) it gives 0
+  if float(torch.amax(torch.abs(x))) <= beta ** (-1. / (2. - p)):
+    return torch.zeros_like(x[:1, :1, :1])
   size = torch.clamp_min(torch.abs(x), 1e-8)
   return torch.sign(x) * torch.relu(torch.abs(x) - torch.pow(size, p - 1.) / beta)
 
@@ -41,11 +43,11 @@ def half_quadratic(self, x: Tensor, bits: int, p: float, beta: float, kappa: flo
   high = torch.clamp_min(torch.amax(x, [2], True), 0.)
   widest = torch.clamp_min(high / levels - low / levels, 1e-10)  # high - low alone may overflow
   scale = self.stored_scale(widest, scale_dtype)
-  zero = self.zero_byte(-low / scale, bits)
-  best = self.grid_error(x, scale, zero, bits)
+  zero = self.zero_byte(-low / widest, bits)
+  best = torch.full_like(scale, 1e38)
   for clip in [1., 0.85]:
-    scale, zero, best = self.fit_grid(x, clip * widest, -low / widest, scale, zero, best, bits, p, beta, kappa, iterations,
-                                      scale_dtype)
+    scale, zero, best = self.fit_grid(x, self.stored_scale(clip * widest, scale_dtype), self.zero_byte(-low / widest, bits),
+                                      scale, zero, best, bits, p, beta, kappa, iterations, scale_dtype)
   return (scale, zero)
 
 
@@ -53,34 +55,38 @@ def zero_byte(self, z: Tensor, bits: int) -> Tensor:
   return torch.clamp(torch.round(z * 2. ** (8 - bits)), 0., 255.)
 
 
-def grid_error(self, x: Tensor, s: Tensor, byte: Tensor, bits: int) -> Tensor:
-  z = byte * 2. ** (bits - 8)
-  return torch.sum(torch.square((self.nearest_code(x, s, z, bits) - z) * s - x), [2], True)
-
-
-def fit_grid(self, x: Tensor, s: Tensor, z: Tensor, scale: Tensor, zero: Tensor, best: Tensor, bits: int, p: float,
+def fit_grid(self, x: Tensor, s: Tensor, byte: Tensor, scale: Tensor, zero: Tensor, best: Tensor, bits: int, p: float,
              beta: float, kappa: float, iterations: int, scale_dtype: int) -> Tuple[Tensor, Tensor, Tensor]:
-  # from s and z onwards; scale, zero and best are the best grids so far and their errors, (n, G, 1) each
-  for i in range(iterations):
+  # from s and byte onwards; scale, zero and best are the best grids so far and their errors, (n, G, 1) each
+  half = float(2 ** (bits - 1))
+  g = float(x.size(2))
+  loss = 1e38
+  for i in range(iterations + 1):
+    z = byte * 2. ** (bits - 8)
     Q = self.nearest_code(x, s, z, bits)
-    t = x - self.shrink(x - (Q - z) * s, beta, p)  # W - W_e
-    mean_q = torch.mean(Q, [2], True)
-    mean_t = torch.mean(t, [2], True)
-    d = Q - mean_q
-    slope = torch.sum(d * (t - mean_t), [2], True) / torch.clamp_min(torch.sum(d * d, [2], True), 1e-30)
-    s = torch.where(torch.abs(slope) < 1e-10, s, slope)
-    z = mean_q - mean_t / s
-    # what can be stored of it: z first, then the best scale for that z
-    byte = self.zero_byte(z, bits)
-    c = Q - byte * 2. ** (bits - 8)
-    refit = torch.sum(c * t, [2], True) / torch.clamp_min(torch.sum(c * c, [2], True), 1e-30)
-    stored = self.stored_scale(torch.where(torch.abs(refit) < 1e-10, s, refit), scale_dtype)
-    error = self.grid_error(x, stored, byte, bits)
+    residual = x - (Q - z) * s
+    error = torch.sum(residual * residual, [2], True)
     better = error < best
-    if not bool(torch.any(better)):
-      break
-    scale = torch.where(better, stored, scale)
+    scale = torch.where(better, s, scale)
     zero = torch.where(better, byte, zero)
-    best = torch.minimum(error, best)
+    best = torch.where(better, error, best)
+    now = float(torch.sum(best))
+    if i == iterations or (i > 3 and now > 0.9999 * loss):
+      break
+    loss = now
+    # least squares of t = W - W_e by s (c - o), with c and o counted from the middle of the codes
+    t = x - self.shrink(residual, beta, p)
+    c = Q - half
+    sum_c = torch.sum(c, [2], True)
+    sum_t = torch.sum(t, [2], True)
+    sum_cc = torch.sum(c * c, [2], True)
+    sum_ct = torch.sum(c * t, [2], True)
+    slope = (sum_ct - sum_c * sum_t / g) / torch.clamp_min(sum_cc - sum_c * sum_c / g, 1e-30)
+    slope = torch.where(torch.abs(slope) < 1e-10, s, slope)
+    # the nearest pair that can be stored: z first, then the best scale for that z
+    byte = self.zero_byte((sum_c - sum_t / slope) / g + half, bits)
+    o = byte * 2. ** (bits - 8) - half
+    refit = (sum_ct - o * sum_t) / torch.clamp_min(sum_cc - 2. * o * sum_c + g * o * o, 1e-30)
+    s = self.stored_scale(torch.where(torch.abs(refit) < 1e-10, slope, refit), scale_dtype)
     beta = beta * kappa
   return (scale, zero, best)

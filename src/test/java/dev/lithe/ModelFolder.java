@@ -32,8 +32,8 @@ record ModelFolder(Path path) {
         PACKED,
         /// One file; the first query projection in 8 bits per channel.
         INT8,
-        /// One file; the first query projection as indices into a table of 16, with double-quantized
-        /// scales per 16 inputs.
+        /// One file; the first query projection as indices into a table of 16, with
+        /// double-quantized scales per 16 inputs.
         CODEBOOK,
         /// One file; the first query projection in 8-bit floats per channel.
         FLOAT8

@@ -33,7 +33,8 @@ class HqqTest extends LinearTechniqueContract<Hqq.Config> {
     }
 
     private static Hqq.Config config(int bits, int group, double p, int iterations) {
-        return new Hqq.Config(bits, group, p, 10, 1.01, iterations, Indivisible.INT8, List.of(), List.of());
+        return new Hqq.Config(
+                bits, group, p, 10, 1.01, iterations, Indivisible.INT8, List.of(), List.of());
     }
 
     @Override
@@ -43,7 +44,8 @@ class HqqTest extends LinearTechniqueContract<Hqq.Config> {
 
     @Override
     protected List<Hqq.Config> configurations() {
-        return List.of(config(4, 64, 0.7, 1), config(3, 32, 0.7), config(2, 0, 0.5), config(8, 0, 1));
+        return List.of(
+                config(4, 64, 0.7, 1), config(3, 32, 0.7), config(2, 0, 0.5), config(8, 0, 1));
     }
 
     @Override
