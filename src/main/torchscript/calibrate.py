@@ -2,8 +2,13 @@
 # x (B, T, d): B windows of T tokens. The block is layer 0 of its own lists; slots that are not needed yet may be missing.
 
 
-def embed(self, embedding: Tensor, ids: Tensor) -> Tensor:
-  return torch.embedding(embedding, ids).to(6)
+def empty_states(self, samples: int, context: int, width: int) -> Tensor:
+  return torch.empty([samples, context, width])
+
+
+def mapped_states(self, path: str, samples: int, context: int, width: int) -> Tensor:
+  # a shared mapping: the system writes pages out where memory is short
+  return torch.reshape(torch.from_file(path, True, samples * context * width, dtype=6), [samples, context, width])
 
 
 def zeros(self, n: int, k: int) -> Tensor:
@@ -14,10 +19,29 @@ def overwrite(self, x: Tensor, y: Tensor) -> Tensor:
   return torch.copy_(x, y)
 
 
+def identity(self, k: int) -> Tensor:
+  return torch.eye(k)
+
+
 def add_outer(self, sum: Tensor, x: Tensor, factor: float) -> Tensor:
-  # sum (K, K) += factor xᵀ x, with x (..., K)
+  # sum (K, K) += factor xᵀ x on and above the diagonal blocks, with x (..., K); what lies below is left to mirror
   rows = torch.reshape(x, [-1, x.size(-1)])
-  return torch.addmm_(sum, torch.t(rows), rows, beta=1, alpha=factor)
+  K = rows.size(1)
+  block = max(256, K // 8)
+  for first in range(0, K, block):
+    last = min(first + block, K)
+    torch.addmm_(sum[first:last, first:], torch.t(rows[:, first:last]), rows[:, first:], beta=1, alpha=factor)
+  return sum
+
+
+def mirror(self, sum: Tensor) -> Tensor:
+  # what lies above the diagonal, below it too
+  K = sum.size(0)
+  block = max(256, K // 8)
+  for first in range(0, K, block):
+    last = min(first + block, K)
+    torch.copy_(sum[last:, first:last], torch.t(sum[first:last, last:]))
+  return sum
 
 
 def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
@@ -43,3 +67,18 @@ def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],
                    packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
                    slots: List[int]) -> Tensor:
   return x + self.project(y, slot, w, packed, parts, slots)
+
+
+def head_logits(self, x: Tensor, norm: Tensor, epsilon: float, W: Tensor) -> Tensor:
+  # the stream x (B, T, d) behind the last block -> logits (B, T, V)
+  return torch.linear(torch.rms_norm(x, [x.size(-1)], norm, epsilon), W)
+
+
+def mean_divergence(self, original: Tensor, changed: Tensor) -> float:
+  return float(torch.mean(self.divergence(original, changed)[0]))
+
+
+def spread_rows(self, W: Tensor, count: int) -> Tensor:
+  # up to `count` rows at even distances
+  step = max(1, W.size(0) // count)
+  return W[::step][:count]

@@ -11,6 +11,33 @@ def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: i
   return [torch.zeros([batch, heads, capacity, width]) for i in range(blocks)]
 
 
+def embed(self, table: List[Tensor], ids: Tensor) -> Tensor:
+  # ids (B, T) -> (B, T, d); the table is floats (V, d), or codes (V, d) with scale and shift (V, G) of d / G weights each
+  if len(table) == 1:
+    return torch.embedding(table[0], ids).to(6)
+  B = ids.size(0)
+  T = ids.size(1)
+  row = torch.reshape(ids, [-1])
+  code = torch.reshape(torch.index_select(table[0], 0, row).to(6), [B * T, table[1].size(1), -1])
+  scale = torch.unsqueeze(torch.index_select(table[1], 0, row), 2)
+  shift = torch.unsqueeze(torch.index_select(table[2], 0, row), 2)
+  return torch.reshape(torch.addcmul(shift, code, scale), [B, T, -1])
+
+
+def embedding_of_int8(self, weight: Tensor, scale: Tensor) -> List[Tensor]:
+  s = torch.contiguous(scale.to(6))
+  return [weight, s, torch.zeros_like(s)]
+
+
+def embedding_of_grouped(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], bits: int, k: int) -> List[Tensor]:
+  # w = (u - 2^(b-1) - z) s
+  s = torch.contiguous(scale.to(6))
+  offset = torch.full_like(s, float(2 ** (bits - 1)))
+  if zero is not None:
+    offset = offset + zero.to(6)
+  return [self.unpack(packed, bits, k).to(0), s, -offset * s]
+
+
 def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
   # x (B, h, T, hd); the two halves of hd are the two coordinates
   half = x.size(3) // 2
@@ -78,13 +105,13 @@ def block(self, x: Tensor, layer: int, position: int, w: List[Tensor],
   return x + self.project(y, 4 * layer + 3, w, packed, parts, slots)
 
 
-def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: Tensor, w: List[Tensor],
+def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: List[Tensor], w: List[Tensor],
             packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
             k: List[Tensor], v: List[Tensor]) -> Tensor:
   # ids (B, T) -> logits (B, T, V), or (B, 1, V) of the last position
   T = ids.size(1)
   blocks = len(k)
-  x = torch.embedding(embedding, ids).to(6)  # (B, T, d)
+  x = self.embed(embedding, ids)  # (B, T, d)
   c = cos[position:position + T]
   s = sin[position:position + T]
   for layer in range(blocks):

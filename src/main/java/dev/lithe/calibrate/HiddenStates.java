@@ -1,20 +1,24 @@
 package dev.lithe.calibrate;
 
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.EmbeddingTable;
 import dev.lithe.model.LinearName;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
-/// The residual stream of all windows, (samples, context, d) float32 in pieces of a few windows,
-/// changed in place as the pass moves through the model.
+/// The residual stream of all windows at one place of the model, (samples, context, d) float32 in
+/// pieces of a few windows: in memory, or in a mapped file where they would not fit.
 final class HiddenStates {
     /// Beyond this many tokens at once a step outgrows the processor's caches and gets slower.
     private static final int STEP_TOKENS = 1024;
 
+    private final CalibrationSet set;
+    private final int windowsPerPiece;
     private final List<Value> pieces = new ArrayList<>();
-    private final long tokens;
 
     /// From a piece of the stream to what a kernel makes of it.
     @FunctionalInterface
@@ -22,28 +26,53 @@ final class HiddenStates {
         Value run(Value x, TensorScope into);
     }
 
-    /// Embeds the windows; the states belong to `scope`.
-    HiddenStates(CalibrationSet set, Value embedding, TensorScope scope) {
-        int windows = Math.max(1, STEP_TOKENS / set.context());
-        for (int from = 0; from < set.samples(); from += windows) {
-            int to = Math.min(set.samples(), from + windows);
-            try (var step = TensorScope.open()) {
-                Value ids = step.tensor(set.ids(from, to), to - from, set.context());
-                pieces.add(scope.call("embed", embedding, ids));
-            }
+    /// Room for the windows of `set`, d wide; it belongs to `scope`.
+    ///
+    /// @param file where they lie, or null for memory; it is made, and left for the caller to
+    ///   delete
+    HiddenStates(CalibrationSet set, int width, @Nullable Path file, TensorScope scope) {
+        this.set = set;
+        this.windowsPerPiece = Math.max(1, STEP_TOKENS / set.context());
+        long samples = set.samples();
+        Value all =
+                file == null
+                        ? scope.call("empty_states", samples, set.context(), width)
+                        : scope.call(
+                                "mapped_states", file.toString(), samples, set.context(), width);
+        for (int from = 0; from < set.samples(); from += windowsPerPiece) {
+            pieces.add(scope.call("rows", all, from, end(from)));
         }
-        this.tokens = (long) set.samples() * set.context();
+    }
+
+    /// Bytes that the stream of `samples` windows takes.
+    static long bytes(long samples, long context, long width) {
+        return samples * context * width * Float.BYTES;
+    }
+
+    private int end(int from) {
+        return Math.min(set.samples(), from + windowsPerPiece);
     }
 
     List<Value> pieces() {
         return pieces;
     }
 
-    /// Replaces every piece by what `change` makes of it.
-    void replace(Step change) {
-        for (Value piece : pieces) {
+    /// Becomes the stream before the first block.
+    void embed(EmbeddingTable table) {
+        for (int i = 0; i < pieces.size(); i++) {
+            int from = i * windowsPerPiece;
             try (var step = TensorScope.open()) {
-                step.call("overwrite", piece, change.run(piece, step));
+                Value ids = step.tensor(set.ids(from, end(from)), end(from) - from, set.context());
+                step.call("overwrite", pieces.get(i), table.lookup(ids, step));
+            }
+        }
+    }
+
+    /// Becomes what `change` makes of `from`, which may be this stream itself.
+    void become(HiddenStates from, Step change) {
+        for (int i = 0; i < pieces.size(); i++) {
+            try (var step = TensorScope.open()) {
+                step.call("overwrite", pieces.get(i), change.run(from.pieces.get(i), step));
             }
         }
     }
@@ -53,11 +82,15 @@ final class HiddenStates {
     /// @throws LitheException where it is not finite
     InputStatistics gather(List<LinearName> slot, Step input, TensorScope scope) {
         int k = slot.getFirst().inFeatures();
+        long tokens = (long) set.samples() * set.context();
         Value hessian = scope.call("zeros", k, k);
         for (Value piece : pieces) {
             try (var step = TensorScope.open()) {
                 step.call("add_outer", hessian, input.run(piece, step), 2.0 / tokens);
             }
+        }
+        try (var step = TensorScope.open()) {
+            step.call("mirror", hessian);
         }
         if (scope.call("count_not_finite", hessian).integer() > 0) {
             throw LitheException.badInput(
@@ -65,6 +98,6 @@ final class HiddenStates {
                             + " text; the checkpoint is broken, or an earlier stage broke it",
                     slot.getFirst().module());
         }
-        return new InputStatistics(hessian, tokens);
+        return new InputStatistics(hessian, tokens, scope);
     }
 }

@@ -1,130 +1,140 @@
 package dev.lithe.calibrate;
 
-import dev.lithe.model.Architecture;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
 import dev.lithe.model.DecoderBlock;
-import dev.lithe.model.Linear;
+import dev.lithe.model.EmbeddingTable;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Part.Kind;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
-import java.util.ArrayList;
-import java.util.EnumMap;
+import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /// Carries the calibration windows through a model while it is compressed, as GPTQ's authors do:
-/// block by block, and inside a block slot by slot (q, k, v; then o; then gate, up; then down). The
+/// part by part, and inside a block slot by slot (q, k, v; then o; then gate, up; then down). The
 /// input of each slot is what the slots before it produce in their compressed form, so later
 /// linears make up for the errors of earlier ones. The output layer comes last.
 ///
-/// Memory: the hidden states of all windows, one block, and the statistics of one slot.
+/// Memory: the stream of all windows at two places (three where a stage wants the original's too),
+/// one block, and the statistics of one slot.
 public final class SequentialPass implements AutoCloseable {
-    /// What happens to the linears of a slot.
-    @FunctionalInterface
-    public interface SlotWork {
-        /// Compresses `slot`.
-        ///
-        /// @param seen gathers the statistics of the slot's input on the first call
-        /// @param scope owns the result
-        /// @return the linears as they run from now on, in the order of `slot`
-        List<Linear> compress(
-                List<LinearName> slot, Supplier<InputStatistics> seen, TensorScope scope);
-    }
-
-    /// Reads tensors that are no linear's: embedding and norms, as they will be written.
-    @FunctionalInterface
-    public interface Source {
-        /// The tensor called `name`, owned by `into`.
-        Value load(String name, TensorScope into);
-    }
-
-    private final ModelSpec spec;
-    private final Source source;
     private final TensorScope scope = TensorScope.open();
-    private final HiddenStates states;
+    private final HiddenStates stream;
+    private final HiddenStates afterAttention;
+    private final @Nullable HiddenStates original;
+    private @Nullable SlotWalk walk;
 
-    /// A pass over `set` that stands before the first block.
-    public SequentialPass(CalibrationSet set, ModelSpec spec, Source source) {
-        this.spec = spec;
-        this.source = source;
-        try (var step = TensorScope.open()) {
-            this.states = new HiddenStates(set, source.load(Architecture.EMBEDDING, step), scope);
+    /// A pass over `set` that stands before the first part.
+    ///
+    /// @param targets whether a stage asks for the original's stream
+    /// @param spill a folder for the streams, or null to keep them in memory
+    public SequentialPass(
+            CalibrationSet set, ModelSpec spec, boolean targets, @Nullable Path spill) {
+        try {
+            this.stream = states(set, spec, spill, "stream");
+            this.afterAttention = states(set, spec, spill, "after-attention");
+            this.original = targets ? states(set, spec, spill, "original") : null;
         } catch (RuntimeException e) {
             scope.close();
             throw e;
         }
     }
 
-    HiddenStates states() {
-        return states;
+    private HiddenStates states(
+            CalibrationSet set, ModelSpec spec, @Nullable Path spill, String name) {
+        Path file = spill == null ? null : spill.resolve(name + ".spill");
+        return new HiddenStates(set, spec.hiddenSize(), file, scope);
     }
 
-    /// Goes through the whole model.
-    public void run(SlotWork work) {
-        for (int block = 0; block < spec.layers(); block++) {
-            block(block, work);
-        }
-        if (!spec.tiedEmbeddings()) {
-            output(work);
-        }
+    /// Bytes of its streams.
+    public static long bytes(long samples, long context, ModelSpec spec, boolean targets) {
+        return (targets ? 3 : 2) * HiddenStates.bytes(samples, context, spec.hiddenSize());
     }
 
-    private void block(int number, SlotWork work) {
-        Map<Slot, List<LinearName>> slots = new EnumMap<>(Slot.class);
-        for (LinearName name : Architecture.block(spec, number)) {
-            slots.computeIfAbsent(name.slot(), _ -> new ArrayList<>()).add(name);
+    /// Takes `part`, as it is by now, for what later stages have to reproduce.
+    public void reference(LoadedPart part) {
+        if (original == null) {
+            return;
         }
-        try (var blockScope = TensorScope.open()) {
-            var block =
-                    new DecoderBlock(
-                            spec,
-                            source.load(Architecture.inputNorm(number), blockScope),
-                            source.load(Architecture.postAttentionNorm(number), blockScope),
-                            blockScope);
-            for (Map.Entry<Slot, List<LinearName>> slot : slots.entrySet()) {
-                try (var step = TensorScope.open()) {
-                    HiddenStates.Step input = (x, into) -> block.input(slot.getKey(), x, into);
-                    block.add(
-                            work.compress(
-                                    slot.getValue(), seen(slot.getValue(), input, step), step));
-                }
-                if (slot.getKey() == Slot.O) {
-                    states.replace(block::afterAttention);
-                }
-            }
-            states.replace(block::output);
-        }
-    }
-
-    private void output(SlotWork work) {
-        List<LinearName> slot = List.of(Architecture.linears(spec).getLast());
         try (var step = TensorScope.open()) {
-            Value norm = step.call("to_float", source.load(Architecture.FINAL_NORM, step));
-            HiddenStates.Step input = (x, into) -> into.call("norm", x, norm, spec.normEpsilon());
-            List<Linear> _ = work.compress(slot, seen(slot, input, step), step);
+            switch (part.part().kind()) {
+                case EMBEDDING -> original.embed(table(part, step));
+                case BLOCK -> {
+                    DecoderBlock block = part.runnable(step);
+                    original.become(
+                            original,
+                            (x, into) -> block.output(block.afterAttention(x, into), into));
+                }
+                case OUTPUT -> {}
+            }
         }
     }
 
-    private Supplier<InputStatistics> seen(
-            List<LinearName> slot, HiddenStates.Step input, TensorScope step) {
-        return new Supplier<>() {
-            private @Nullable InputStatistics gathered;
-
-            @Override
-            public InputStatistics get() {
-                if (gathered == null) {
-                    gathered = states.gather(slot, input, step);
-                }
-                return gathered;
+    /// Goes on behind `part`, which is compressed.
+    public void advance(LoadedPart part) {
+        try (var step = TensorScope.open()) {
+            switch (part.part().kind()) {
+                case EMBEDDING -> stream.embed(table(part, step));
+                case BLOCK -> walk(part, Slot.LM_HEAD).finish(stream);
+                case OUTPUT -> {}
             }
-        };
+        }
+        leave();
+    }
+
+    private static EmbeddingTable table(LoadedPart part, TensorScope step) {
+        return new EmbeddingTable(part.linear(part.part().linears().getFirst()), step);
+    }
+
+    List<Value> inputs() {
+        return stream.pieces();
+    }
+
+    List<Value> targets() {
+        if (original == null) {
+            throw LitheException.of(Fault.INTERNAL, "no stage said that it wants targets");
+        }
+        return original.pieces();
+    }
+
+    InputStatistics statistics(LoadedPart part, Slot slot, TensorScope into) {
+        if (part.part().kind() == Kind.BLOCK) {
+            return walk(part, slot).statistics(slot, into);
+        }
+        List<LinearName> linears = part.part().linears(slot);
+        if (slot == Slot.EMBEDDING) {
+            int k = linears.getFirst().inFeatures();
+            return new InputStatistics(into.call("identity", k), part.spec().vocabSize(), into);
+        }
+        return stream.gather(
+                linears,
+                (x, step) -> step.call("norm", x, part.norm(slot), part.spec().normEpsilon()),
+                into);
+    }
+
+    /// The last walk where it leads to `slot`, else a new one.
+    private SlotWalk walk(LoadedPart part, Slot slot) {
+        if (walk == null || !walk.leadsTo(part, slot)) {
+            leave();
+            walk = new SlotWalk(part, stream, afterAttention);
+        }
+        return walk;
+    }
+
+    private void leave() {
+        if (walk != null) {
+            walk.close();
+            walk = null;
+        }
     }
 
     @Override
     public void close() {
+        leave();
         scope.close();
     }
 }

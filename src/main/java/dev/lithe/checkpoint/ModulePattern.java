@@ -7,14 +7,15 @@ import java.util.regex.PatternSyntaxException;
 /// A pattern that names modules: a module's name, its last part, or `re:` and a regular expression
 /// that matches from the start. Expressions come from files, so the work that one may cause is
 /// bounded.
-final class ModulePattern {
+public final class ModulePattern {
     private static final String REGEX = "re:";
     private static final int MAX_LENGTH = 1000;
     private static final int MAX_STEPS = 100_000;
 
     private ModulePattern() {}
 
-    static boolean matches(String pattern, String module) {
+    /// Whether `pattern` names `module`.
+    public static boolean matches(String pattern, String module) {
         if (!pattern.startsWith(REGEX)) {
             return pattern.equals(module) || module.endsWith("." + pattern);
         }

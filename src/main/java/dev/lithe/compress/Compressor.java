@@ -1,23 +1,20 @@
 package dev.lithe.compress;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.InputStatistics;
+import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.SequentialPass;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.CheckpointWriter;
-import dev.lithe.checkpoint.QuantizationMetadata;
-import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.compress.Plan.PlannedLinear;
-import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.LinearReader;
+import dev.lithe.model.Part;
 import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
@@ -25,17 +22,15 @@ import dev.lithe.tensor.Value;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
-/// The driver: carries out a plan and writes the finished model folder. Without calibrated stages
-/// it goes linear by linear and holds one at a time; with them, block by block in a
-/// [SequentialPass].
+/// The driver: carries out a plan and writes the finished model folder. It goes part by part
+/// (embedding, blocks, output layer) and holds one at a time; where stages look at data, a
+/// [SequentialPass] carries calibration windows along.
 public final class Compressor {
     /// Files of a model folder that the compressed copy takes over as they are.
     private static final String KEPT_FILES =
@@ -84,11 +79,10 @@ public final class Compressor {
         checkOutput(source.folder(), output, replace);
         requireSpace(output);
         try (var writer = CheckpointWriter.open(output, replace)) {
-            writeOthers(writer);
-            writeLinears(writer);
-            writer.json("config.json", config());
+            writeParts(writer);
+            writer.json("config.json", FolderDescription.config(plan, source));
             keptFiles().forEach(writer::copy);
-            return writer.finish(lithe());
+            return writer.finish(FolderDescription.lithe(plan, source, calibration, troubles));
         }
     }
 
@@ -133,59 +127,120 @@ public final class Compressor {
         }
     }
 
-    private void writeLinears(CheckpointWriter writer) {
-        if (!plan.recipe().calibrated()) {
-            for (PlannedLinear linear : plan.linears()) {
-                try (var scope = TensorScope.open()) {
-                    writeLinear(linear, Compressor::nothingSeen, writer, scope);
+    private void writeParts(CheckpointWriter writer) {
+        try (SequentialPass pass = pass()) {
+            for (Part part : Architecture.parts(plan.spec())) {
+                try (LoadedPart loaded = load(part, pass)) {
+                    compress(loaded, pass);
+                    write(loaded, writer);
+                    if (pass != null) {
+                        pass.advance(loaded);
+                    }
                 }
             }
-            return;
+        }
+    }
+
+    private @Nullable SequentialPass pass() {
+        if (!plan.recipe().calibrated()) {
+            return null;
         }
         if (calibration == null) {
             throw LitheException.badInput(
                     "recipe '%s' looks at data; give a calibration text", plan.recipe().name());
         }
-        try (var pass = new SequentialPass(calibration, plan.spec(), this::loadOther)) {
-            pass.run((slot, seen, scope) -> {
-                List<Linear> results = new ArrayList<>();
-                for (LinearName name : slot) {
-                    results.add(writeLinear(plan.linear(name), seen, writer, scope));
-                }
-                return results;
-            });
+        return new SequentialPass(calibration, plan.spec(), plan.recipe().needsTargets(), null);
+    }
+
+    private LoadedPart load(Part part, @Nullable SequentialPass pass) {
+        var loaded = new LoadedPart(plan.spec(), part, pass);
+        try (var step = TensorScope.open()) {
+            for (LinearName name : part.linears()) {
+                Linear stored = reader.read(name, step);
+                stored.tensors()
+                        .forEach((suffix, tensor) ->
+                                requireFinite(name.module() + "." + suffix, tensor, step));
+                loaded.set(name, stored);
+            }
+            part.norms()
+                    .forEach((slot, name) -> {
+                        Value norm = source.load(name, step);
+                        requireFinite(name, norm, step);
+                        loaded.setNorm(slot, inPlannedType(name, norm, step));
+                    });
+            return loaded;
+        } catch (RuntimeException e) {
+            loaded.close();
+            throw e;
         }
     }
 
-    private static InputStatistics nothingSeen() {
-        throw LitheException.of(Fault.INTERNAL, "a stage without calibration asks for statistics");
+    /// Applies all stages: those of linear scope that follow each other slot by slot, so that a
+    /// slot sees what the ones before it became.
+    private void compress(LoadedPart part, @Nullable SequentialPass pass) {
+        List<Stage<?>> stages = plan.recipe().stages();
+        for (int first = 0; first < stages.size(); ) {
+            if (pass != null && first == plan.recipe().reference()) {
+                pass.reference(part);
+            }
+            int last = first + 1;
+            if (stages.get(first).takesParts()) {
+                stages.get(first).applyTo(part);
+            } else {
+                while (last < stages.size() && !stages.get(last).takesParts()) {
+                    last++;
+                }
+                compressLinears(part, first, last);
+            }
+            first = last;
+        }
     }
 
-    private Linear writeLinear(
-            PlannedLinear linear,
-            Supplier<InputStatistics> seen,
-            CheckpointWriter writer,
-            TensorScope scope) {
-        String module = linear.name().module();
-        Linear result = compress(linear, reader.read(linear.name(), scope), seen, scope);
-        result.tensors()
-                .forEach((suffix, tensor) -> write(writer, module + "." + suffix, tensor, scope));
-        done += linear.name().weights();
-        listener.progress(done, plan.weights(), module);
-        return result;
+    private void compressLinears(LoadedPart part, int first, int last) {
+        for (Slot slot : part.part().slots()) {
+            try (var step = TensorScope.open()) {
+                var seen = new Seen(part, slot, step);
+                for (LinearName name : part.part().linears(slot)) {
+                    PlannedLinear planned = plan.linear(name);
+                    part.set(name, compress(planned, part.linear(name), first, last, seen, step));
+                }
+            }
+        }
+    }
+
+    /// Statistics of a slot's input, gathered when they are first asked for.
+    private static final class Seen implements Supplier<InputStatistics> {
+        private final LoadedPart part;
+        private final Slot slot;
+        private final TensorScope scope;
+        private @Nullable InputStatistics gathered;
+
+        Seen(LoadedPart part, Slot slot, TensorScope scope) {
+            this.part = part;
+            this.slot = slot;
+            this.scope = scope;
+        }
+
+        @Override
+        public InputStatistics get() {
+            if (gathered == null) {
+                gathered = part.statistics(slot, scope);
+            }
+            return gathered;
+        }
     }
 
     private Linear compress(
             PlannedLinear linear,
-            Linear stored,
+            Linear before,
+            int first,
+            int last,
             Supplier<InputStatistics> seen,
             TensorScope scope) {
-        requireFinite(linear, stored, scope);
         String module = linear.name().module();
-        Linear current = stored;
-        List<Stage<?>> stages = plan.recipe().stages();
-        for (int i = 0; i < stages.size(); i++) {
-            Stage<?> stage = stages.get(i);
+        Linear current = before;
+        for (int i = first; i < last; i++) {
+            Stage<?> stage = plan.recipe().stages().get(i);
             LinearForm after = linear.forms().get(i + 1);
             try {
                 Fitted fitted = stage.apply(linear.name(), current, after, seen, scope);
@@ -203,12 +258,6 @@ public final class Compressor {
         return current;
     }
 
-    private void requireFinite(PlannedLinear linear, Linear stored, TensorScope scope) {
-        stored.tensors()
-                .forEach((suffix, tensor) ->
-                        requireFinite(linear.name().module() + "." + suffix, tensor, scope));
-    }
-
     private void requireFinite(String name, Value tensor, TensorScope scope) {
         if (tensor.dtype().isFloat() && scope.call("count_not_finite", tensor).integer() > 0) {
             throw LitheException.badInput(
@@ -217,27 +266,33 @@ public final class Compressor {
         }
     }
 
-    private void writeOthers(CheckpointWriter writer) {
-        plan.otherTypes().keySet().stream()
-                .filter(name -> !name.endsWith(".bias"))
-                .sorted()
-                .forEach(name -> {
-                    try (var scope = TensorScope.open()) {
-                        Value tensor = source.load(name, scope);
-                        requireFinite(name, tensor, scope);
-                        write(writer, name, tensor, scope);
-                    }
-                });
+    private void write(LoadedPart part, CheckpointWriter writer) {
+        try (var step = TensorScope.open()) {
+            for (LinearName name : part.part().linears()) {
+                Linear linear = inPlannedForm(part.linear(name), plan.linear(name).last(), step);
+                linear.tensors()
+                        .forEach((suffix, tensor) -> {
+                            String tensorName = name.module() + "." + suffix;
+                            writer.write(tensorName, inPlannedType(tensorName, tensor, step));
+                        });
+                done += name.weights();
+                listener.progress(done, plan.weights(), name.module());
+            }
+            part.part()
+                    .norms()
+                    .forEach((slot, name) ->
+                            writer.write(name, inPlannedType(name, part.norm(slot), step)));
+        }
     }
 
-    /// Writes a tensor, in its planned type where it is no linear's own.
-    private void write(CheckpointWriter writer, String name, Value tensor, TensorScope scope) {
-        writer.write(name, inPlannedType(name, tensor, scope));
-    }
-
-    /// A tensor that is no linear's, as it will be written.
-    private Value loadOther(String name, TensorScope into) {
-        return inPlannedType(name, source.load(name, into), into);
+    /// Dense weights may be in hand more exactly than they are stored.
+    private static Linear inPlannedForm(Linear linear, LinearForm form, TensorScope scope) {
+        return linear instanceof Linear.Dense dense && form instanceof LinearForm.Dense floats
+                ? new Linear.Dense(
+                        scope.call("cast", dense.weight(), floats.dtype().code()),
+                        dense.bias(),
+                        floats)
+                : linear;
     }
 
     private Value inPlannedType(String name, Value tensor, TensorScope scope) {
@@ -253,27 +308,6 @@ public final class Compressor {
         return scope.call("cast", tensor, type.code());
     }
 
-    private JsonNode config() {
-        ObjectNode config = source.config().deepCopy();
-        DType type = plan.otherTypes().getOrDefault(Architecture.EMBEDDING, plan.spec().dtype());
-        config.remove("quantization_config");
-        config.put(config.has("dtype") ? "dtype" : "torch_dtype", type.torchName());
-        Map<String, @Nullable Scheme> schemes = new LinkedHashMap<>();
-        plan.linears()
-                .forEach(linear -> schemes.put(linear.name().module(), scheme(linear.last())));
-        schemes.putIfAbsent(
-                Architecture.LM_HEAD,
-                null); // a tied one must be named too, or readers expect its scales
-        if (schemes.values().stream().anyMatch(Objects::nonNull)) {
-            config.set("quantization_config", QuantizationMetadata.describe(schemes));
-        }
-        return config;
-    }
-
-    private static @Nullable Scheme scheme(LinearForm form) {
-        return form.scheme();
-    }
-
     private List<Path> keptFiles() {
         try (var files = Files.list(source.folder())) {
             return files.filter(Files::isRegularFile)
@@ -285,31 +319,5 @@ public final class Compressor {
                             "%s cannot be listed: %s", source.folder(), e.getMessage())
                     .causedBy(e);
         }
-    }
-
-    private ObjectNode lithe() {
-        ObjectNode lithe = JsonNodeFactory.instance.objectNode();
-        lithe.put("schema", "lithe.model/v1");
-        lithe.set("recipe", plan.recipe().toJson());
-        ObjectNode origin = lithe.putObject("source");
-        origin.put("name", source.folder().toAbsolutePath().normalize().getFileName().toString());
-        ObjectNode weights = origin.putObject("sha256");
-        source.sha256().forEach(weights::put);
-        if (calibration != null) {
-            lithe.putObject("calibration")
-                    .put("text", calibration.text().name())
-                    .put("sha256", calibration.text().sha256())
-                    .put("samples", calibration.samples())
-                    .put("context", calibration.context())
-                    .put("seed", calibration.seed());
-        }
-        if (!troubles.isEmpty()) {
-            ObjectNode trouble = lithe.putObject("trouble");
-            troubles.forEach(trouble::put);
-        }
-        ObjectNode linears = lithe.putObject("linears");
-        plan.linears()
-                .forEach(linear -> linears.put(linear.name().module(), linear.last().label()));
-        return lithe;
     }
 }

@@ -1,11 +1,13 @@
 package dev.lithe.compress;
 
+import dev.lithe.calibrate.SequentialPass;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
@@ -19,8 +21,8 @@ import java.util.TreeMap;
 /// What a recipe will do to a model, linear by linear, known before any work: forms, bytes, and
 /// every problem at once.
 ///
-/// @param linears in the order in which they are written
-/// @param otherTypes the stored type of embedding, norms and biases afterwards, by tensor name
+/// @param linears in the order in which they are written, the embedding first
+/// @param otherTypes the stored type of norms and biases afterwards, by tensor name
 public record Plan(
         Recipe recipe, ModelSpec spec, List<PlannedLinear> linears, Map<String, DType> otherTypes) {
     /// Bytes of working memory per weight of the linear in hand: a float32 copy, codes, and the
@@ -30,8 +32,8 @@ public record Plan(
     private static final long FIXED_WORKING_BYTES = 64L << 20;
     private static final int NAMES_SHOWN = 3;
 
-    /// A Hessian, its permuted copy, its reverse, its factor, and that factor's inverse.
-    private static final long HESSIANS = 6;
+    /// A Hessian, its permuted copy, its factor, and that factor in reverse.
+    private static final long HESSIANS = 4;
 
     /// One linear and the form it has before the first stage and after each.
     public record PlannedLinear(LinearName name, List<LinearForm> forms) {
@@ -58,7 +60,9 @@ public record Plan(
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
         var problems = new Problems();
-        List<LinearName> names = Architecture.linears(spec);
+        List<LinearName> names = new ArrayList<>();
+        Architecture.parts(spec).forEach(part -> names.addAll(part.linears()));
+        checkModel(recipe, spec, problems);
         checkTargets(recipe, names, problems);
         checkCalibration(recipe, spec, problems);
         List<PlannedLinear> linears = new ArrayList<>();
@@ -72,12 +76,22 @@ public record Plan(
         return new Plan(recipe, spec, linears, otherTypes(recipe, spec, checkpoint));
     }
 
+    private static void checkModel(Recipe recipe, ModelSpec spec, Problems problems) {
+        for (Stage<?> stage : recipe.stages()) {
+            try {
+                stage.checkModel(spec);
+            } catch (LitheException e) {
+                problems.add(stage.name() + ": " + e.getMessage());
+            }
+        }
+    }
+
     private static void checkTargets(Recipe recipe, List<LinearName> names, Problems problems) {
         List<String> modules = new ArrayList<>(names.stream().map(LinearName::module).toList());
         modules.add(Architecture.LM_HEAD); // may be named even where it is tied to the embedding
         for (Stage<?> stage : recipe.stages()) {
             try {
-                for (String pattern : stage.targets().unmatched(modules)) {
+                for (String pattern : stage.unmatched(modules)) {
                     problems.add(
                             stage.name()
                                     + ": pattern '"
@@ -115,8 +129,7 @@ public record Plan(
     private static Map<String, DType> otherTypes(
             Recipe recipe, ModelSpec spec, Checkpoint checkpoint) {
         Map<String, DType> types = new LinkedHashMap<>();
-        List<String> names = new ArrayList<>(List.of(Architecture.EMBEDDING));
-        names.addAll(Architecture.norms(spec));
+        List<String> names = new ArrayList<>(Architecture.norms(spec));
         Architecture.linears(spec).stream()
                 .filter(LinearName::hasBias)
                 .forEach(linear -> names.add(linear.module() + ".bias"));
@@ -165,10 +178,9 @@ public record Plan(
                 + (recipe.calibrated() ? calibrationBytes() : 0);
     }
 
-    /// Hidden states, one block as it runs, and the largest Hessian with what is made of it.
+    /// The windows' streams, one block as it runs, and the largest Hessian with what is made of it.
     private long calibrationBytes() {
         var options = recipe.calibration();
-        long tokens = (long) options.samples() * options.contextFor(spec.maxPositions());
         long block =
                 linears.stream()
                         .filter(linear -> linear.name().block() == 0)
@@ -176,13 +188,26 @@ public record Plan(
                         .sum();
         long inputs =
                 linears.stream().mapToLong(linear -> linear.name().inFeatures()).max().orElse(0);
-        return Float.BYTES * (tokens * spec.hiddenSize() + block + HESSIANS * inputs * inputs);
+        return SequentialPass.bytes(
+                        options.samples(),
+                        options.contextFor(spec.maxPositions()),
+                        spec,
+                        recipe.needsTargets())
+                + Float.BYTES * (block + HESSIANS * inputs * inputs);
     }
 
-    /// How many linears end in each form, by its label.
+    private static boolean worthNaming(PlannedLinear linear) {
+        return linear.name().slot() != Slot.EMBEDDING
+                || !(linear.last() instanceof LinearForm.Dense);
+    }
+
+    /// How many linears end in each form, by its label; an embedding that stays dense is not
+    /// counted.
     public Map<String, Integer> formCounts() {
         Map<String, Integer> counts = new TreeMap<>();
-        linears.forEach(linear -> counts.merge(linear.last().label(), 1, Integer::sum));
+        linears.stream()
+                .filter(Plan::worthNaming)
+                .forEach(linear -> counts.merge(linear.last().label(), 1, Integer::sum));
         return counts;
     }
 

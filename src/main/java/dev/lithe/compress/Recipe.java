@@ -18,9 +18,29 @@ public record Recipe(String name, List<Stage<?>> stages, CalibrationOptions cali
         return new Recipe(name, stages, calibration.withText(file));
     }
 
-    /// Whether a stage looks at data.
+    /// Whether a stage looks at data, or an allocation does.
     public boolean calibrated() {
-        return stages.stream().anyMatch(Stage::calibrated);
+        return stages.stream().anyMatch(stage -> stage.calibrated() || stage.allocation() != null);
+    }
+
+    /// Whether [Allocator] has to find bits before the recipe can be carried out.
+    public boolean needsAllocation() {
+        return stages.stream().anyMatch(stage -> stage.allocation() != null);
+    }
+
+    /// Whether a stage looks at the original's stream too.
+    boolean needsTargets() {
+        return stages.stream().anyMatch(Stage::needsTargets);
+    }
+
+    /// The place of the first stage after which later ones have to reproduce the model as it is
+    /// then: behind the last exact one.
+    int reference() {
+        int reference = 0;
+        for (int i = 0; i < stages.size(); i++) {
+            reference = stages.get(i).exact() ? i + 1 : reference;
+        }
+        return reference;
     }
 
     /// The recipe with every default spelled out, as `lithe.json` records it.

@@ -1,54 +1,39 @@
 package dev.lithe.compress;
 
-import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.MapperFeature;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import dev.lithe.calibrate.CalibrationOptions;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
-import dev.lithe.technique.LinearScope;
+import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Settings;
+import dev.lithe.technique.Settings.Override;
 import dev.lithe.technique.Technique;
+import dev.lithe.technique.WeightTechnique;
+import dev.lithe.technique.quantize.BitAllocation;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collection;
-import java.util.Comparator;
 import java.util.List;
-import java.util.Locale;
-import org.apache.commons.text.similarity.LevenshteinDistance;
+import org.jspecify.annotations.Nullable;
 
-/// Reads recipes: the built-in ones, YAML files, and stages written on the command line. A key that
-/// is not known is refused with the nearest one that is, and so is a value of another type than its
-/// key's: `bits: 4.5` does not become 4, nor `bits: "4"`.
+/// Reads recipes: the built-in ones, YAML files, and stages written on the command line.
 public final class RecipeParser {
     /// Recipes inside the program.
     public static final List<String> BUILT_IN = List.of("int8", "int4", "gptq4");
 
     private static final long MAX_BYTES = 1 << 20;
     private static final List<String> KEYS = List.of("stages", "name", "calibration");
+    private static final String OVERRIDES = "overrides";
 
-    private static final ObjectMapper YAML =
-            YAMLMapper.builder()
-                    .enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION)
-                    .enable(MapperFeature.ACCEPT_CASE_INSENSITIVE_ENUMS)
-                    .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
-                    .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
-                    .enable(DeserializationFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
-                    .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
-                    .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
-                    .build();
+    /// Keys of a stage that say where it applies.
+    private static final List<String> UNCHANGEABLE = List.of("targets", "ignore", OVERRIDES);
 
     private RecipeParser() {}
 
@@ -57,7 +42,7 @@ public final class RecipeParser {
         if (BUILT_IN.contains(nameOrFile)) {
             try (InputStream in =
                     RecipeParser.class.getResourceAsStream("/recipes/" + nameOrFile + ".yaml")) {
-                return parse(nameOrFile, YAML.readTree(in));
+                return parse(nameOrFile, RecordBinder.YAML.readTree(in));
             } catch (IOException e) {
                 throw LitheException.internal(
                         "built-in recipe " + nameOrFile + " cannot be read", e);
@@ -79,7 +64,7 @@ public final class RecipeParser {
                         "%s: %d bytes, a recipe has at most %d", file, Files.size(file), MAX_BYTES);
             }
             String name = file.getFileName().toString().replaceFirst("\\.ya?ml$", "");
-            Recipe recipe = parse(name, YAML.readTree(Files.readString(file)));
+            Recipe recipe = parse(name, RecordBinder.YAML.readTree(Files.readString(file)));
             String text = recipe.calibration().text(); // beside the recipe, unless absolute
             return text == null
                     ? recipe
@@ -104,7 +89,7 @@ public final class RecipeParser {
     /// A recipe of stages such as `gptq:bits=4,group_size=64`; a list in a value is written
     /// `[a;b]`.
     public static Recipe inline(List<String> stages) {
-        ObjectNode root = YAML.createObjectNode();
+        ObjectNode root = RecordBinder.YAML.createObjectNode();
         ArrayNode list = root.putArray("stages");
         for (String stage : stages) {
             String[] parts = stage.split(":", 2);
@@ -129,7 +114,7 @@ public final class RecipeParser {
                 throw LitheException.badInput("stage '%s': '%s' is given twice", stage, key);
             }
             try {
-                keys.set(key, YAML.readTree(keyValue[1].replace(';', ',')));
+                keys.set(key, RecordBinder.YAML.readTree(keyValue[1].replace(';', ',')));
             } catch (JsonProcessingException e) {
                 throw LitheException.badInput("stage '%s': '%s' is no value", stage, keyValue[1])
                         .causedBy(e);
@@ -142,12 +127,15 @@ public final class RecipeParser {
             throw LitheException.badInput(
                     "recipe '%s': must be an object with the key 'stages'", name);
         }
-        root.fieldNames().forEachRemaining(key -> requireKnown("recipe '" + name + "'", key, KEYS));
+        root.fieldNames()
+                .forEachRemaining(
+                        key -> RecordBinder.requireKnown("recipe '" + name + "'", key, KEYS));
         if (root.has("stages") && !root.path("stages").isArray()) {
             throw LitheException.badInput(
                     "recipe '%s': stages is no list; start each stage with '- '", name);
         }
         List<Stage<?>> stages = new ArrayList<>();
+        BitAllocation.@Nullable Config allocation = null;
         for (JsonNode entry : root.path("stages")) {
             if (!entry.isObject() || entry.size() != 1) {
                 throw LitheException.badInput(
@@ -163,8 +151,18 @@ public final class RecipeParser {
                             + " ("
                             + field.getKey()
                             + ")";
-            stages.add(stage(where, field.getKey(), field.getValue()));
+            switch (technique(where, field.getKey())) {
+                case WeightTechnique<?> weights -> {
+                    stages.add(stage(where, weights, field.getValue(), allocation));
+                    allocation = null;
+                }
+                case ModelTechnique<?> model -> {
+                    requireNone(name, allocation);
+                    allocation = allocation(where, model, field.getValue());
+                }
+            }
         }
+        requireNone(name, allocation);
         if (stages.isEmpty()) {
             throw LitheException.badInput("recipe '%s': has no stages", name);
         }
@@ -176,7 +174,7 @@ public final class RecipeParser {
 
     private static CalibrationOptions calibration(String name, JsonNode root) {
         return root.has("calibration")
-                ? configured(
+                ? RecordBinder.bind(
                         "recipe '" + name + "', calibration",
                         CalibrationOptions.DEFAULTS,
                         root.path("calibration"))
@@ -196,133 +194,82 @@ public final class RecipeParser {
         return text;
     }
 
-    private static Stage<?> stage(String where, String name, JsonNode keys) {
+    private static Technique technique(String where, String name) {
         List<Technique> known = Technique.all();
-        requireKnown(where, name, known.stream().map(Technique::name).toList());
-        Technique technique =
-                known.stream()
-                        .filter(member -> member.name().equals(name))
-                        .findFirst()
-                        .orElseThrow();
-        return switch (technique) {
-            case LinearScope<?> linear -> configuredStage(where, linear, keys);
-        };
+        RecordBinder.requireKnown(where, name, known.stream().map(Technique::name).toList());
+        return known.stream()
+                .filter(member -> member.name().equals(name))
+                .findFirst()
+                .orElseThrow();
     }
 
-    private static <C extends Record> Stage<C> configuredStage(
-            String where, LinearScope<C> technique, JsonNode keys) {
-        return new Stage<>(technique, configured(where, technique.defaults(), keys));
+    private static BitAllocation.Config allocation(
+            String where, ModelTechnique<?> technique, JsonNode keys) {
+        if (RecordBinder.bind(where, technique.defaults(), keys)
+                instanceof BitAllocation.Config allocation) {
+            if ((allocation.averageBits() > 0) == (allocation.maxBytes() > 0)) {
+                throw LitheException.badInput(
+                        "%s: give average_bits or max_bytes, one of them", where);
+            }
+            return allocation;
+        }
+        throw LitheException.of(Fault.INTERNAL, "%s: is no allocation", where);
     }
 
-    /// The defaults, overlaid with the keys that the user wrote.
-    private static <C extends Record> C configured(String where, C defaults, JsonNode keys) {
-        ObjectNode merged = YAML.valueToTree(defaults);
-        if (!keys.isObject() && !keys.isNull()) {
-            throw LitheException.badInput("%s: %s is not {key: value, ...}", where, keys);
-        }
-        List<String> known = new ArrayList<>();
-        merged.fieldNames().forEachRemaining(known::add);
-        for (var field : keys.properties()) {
-            requireKnown(where, field.getKey(), known);
-            requireValue(where, field.getKey(), field.getValue());
-            merged.set(field.getKey(), field.getValue());
-        }
-        @SuppressWarnings("unchecked") // the defaults' class is the configuration's class
-        Class<C> type = (Class<C>) defaults.getClass();
-        try {
-            return YAML.treeToValue(merged, type);
-        } catch (JsonMappingException e) {
-            throw badValue(where, type, keys, e);
-        } catch (JsonProcessingException e) {
-            throw LitheException.badInput("%s: %s", where, e.getOriginalMessage()).causedBy(e);
-        }
-    }
-
-    private static void requireValue(String where, String key, JsonNode value) {
-        if (value.isNull()
-                || value.isMissingNode()
-                || value.isTextual() && value.asText().isBlank()) {
+    private static void requireNone(String recipe, BitAllocation.@Nullable Config allocation) {
+        if (allocation != null) {
             throw LitheException.badInput(
-                    "%s: %s has no value; leave it out for the default", where, key);
-        }
-        if (value.isArray()) {
-            value.forEach(item -> requireValue(where, key, item));
+                    "recipe '%s': bit_allocation stands right before the stage whose bits it chooses",
+                    recipe);
         }
     }
 
-    private static LitheException badValue(
-            String where, Class<?> config, JsonNode keys, JsonMappingException e) {
-        for (Throwable cause = e; cause != null; cause = cause.getCause()) {
-            if (cause instanceof LitheException known) {
-                return LitheException.badInput("%s: %s", where, known.getMessage()).causedBy(e);
+    private static <C extends Record> Stage<C> stage(
+            String where,
+            WeightTechnique<C> technique,
+            JsonNode keys,
+            BitAllocation.@Nullable Config allocation) {
+        JsonNode own = keys.deepCopy();
+        JsonNode overrides =
+                own instanceof ObjectNode object && object.has(OVERRIDES)
+                        ? object.remove(OVERRIDES)
+                        : RecordBinder.YAML.createObjectNode();
+        C common = RecordBinder.bind(where, technique.defaults(), own);
+        var settings = new Settings<>(common, overrides(where, common, overrides));
+        return new Stage<>(technique, settings, allocation);
+    }
+
+    private static <C extends Record> List<Override<C>> overrides(
+            String where, C common, JsonNode written) {
+        if (!written.isObject()) {
+            throw LitheException.badInput(
+                    "%s: overrides: %s is not {pattern: {key: value, ...}, ...}", where, written);
+        }
+        List<Override<C>> overrides = new ArrayList<>();
+        for (var field : written.properties()) {
+            String place = where + ", overrides, " + field.getKey();
+            for (String key : UNCHANGEABLE) {
+                if (field.getValue().has(key)) {
+                    throw LitheException.badInput(
+                            "%s: %s belongs to the stage, not to an override", place, key);
+                }
             }
+            overrides.add(
+                    new Override<>(
+                            field.getKey(), RecordBinder.bind(place, common, field.getValue())));
         }
-        for (var component : config.getRecordComponents()) {
-            String key = snake(component.getName());
-            if (!e.getPath().isEmpty() && key.equals(e.getPath().getFirst().getFieldName())) {
-                return LitheException.badInput(
-                                "%s: %s: %s is no %s",
-                                where, key, keys.path(key), expected(component.getType()))
-                        .causedBy(e);
-            }
-        }
-        return LitheException.badInput("%s: %s", where, e.getOriginalMessage()).causedBy(e);
-    }
-
-    /// What a key of type `type` takes, for people.
-    private static String expected(Class<?> type) {
-        if (type.isEnum()) {
-            List<String> names =
-                    Arrays.stream(type.getEnumConstants())
-                            .map(constant -> YAML.valueToTree(constant).asText())
-                            .map(name -> name.toLowerCase(Locale.ROOT))
-                            .toList();
-            return "member of " + String.join(", ", names);
-        }
-        return switch (type.getSimpleName()) {
-            case "int", "long", "Integer" -> "whole number, or too large";
-            case "float", "double" -> "number";
-            case "boolean" -> "truth value; write true or false";
-            case "List" -> "list of names; write for example [lm_head]";
-            default -> "text";
-        };
-    }
-
-    private static void requireKnown(String where, String key, Collection<String> known) {
-        if (known.contains(key)) {
-            return;
-        }
-        var distance = LevenshteinDistance.getDefaultInstance();
-        String nearest =
-                known.stream()
-                        .min(Comparator.comparingInt(candidate -> distance.apply(candidate, key)))
-                        .orElse("none");
-        throw LitheException.badInput(
-                "%s: '%s' is unknown; did you mean '%s'? Known: %s",
-                where, key, nearest, String.join(", ", known));
+        return overrides;
     }
 
     static ObjectNode toJson(Recipe recipe) {
-        ObjectNode root = YAML.createObjectNode();
+        ObjectNode root = RecordBinder.YAML.createObjectNode();
         ArrayNode stages = root.put("name", recipe.name()).putArray("stages");
-        recipe.stages()
-                .forEach(stage -> stages.addObject().set(stage.name(), lowerEnums(stage.config())));
-        return root;
-    }
-
-    private static JsonNode lowerEnums(Record config) {
-        ObjectNode node = YAML.valueToTree(config);
-        for (var component : config.getClass().getRecordComponents()) {
-            if (component.getType().isEnum() && node.path(snake(component.getName())).isTextual()) {
-                node.put(
-                        snake(component.getName()),
-                        node.path(snake(component.getName())).asText().toLowerCase(Locale.ROOT));
+        for (Stage<?> stage : recipe.stages()) {
+            if (stage.allocation() != null) {
+                stages.addObject().set("bit_allocation", RecordBinder.toJson(stage.allocation()));
             }
+            stages.addObject().set(stage.name(), stage.toJson());
         }
-        return node;
-    }
-
-    private static String snake(String name) {
-        return name.replaceAll("([A-Z])", "_$1").toLowerCase(Locale.ROOT);
+        return root;
     }
 }

@@ -1,38 +1,127 @@
 package dev.lithe.compress;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.InputStatistics;
+import dev.lithe.calibrate.LoadedPart;
+import dev.lithe.fault.LitheException;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.BlockTechnique;
 import dev.lithe.technique.CalibratedLinearTechnique;
 import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
-import dev.lithe.technique.LinearScope;
 import dev.lithe.technique.LinearTechnique;
+import dev.lithe.technique.Settings;
 import dev.lithe.technique.Targets;
+import dev.lithe.technique.WeightTechnique;
+import dev.lithe.technique.quantize.BitAllocation;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /// One step of a recipe: a technique with its configuration.
 ///
 /// @param <C> the technique's configuration
-record Stage<C extends Record>(LinearScope<C> technique, C config) {
+/// @param allocation how bits and group size of each linear are to be found; null where they are
+///   settled
+record Stage<C extends Record>(
+        WeightTechnique<C> technique,
+        Settings<C> settings,
+        BitAllocation.@Nullable Config allocation) {
+    /// Keys that an allocation sets.
+    private static final List<String> ALLOCATED = List.of("bits", "group_size");
+
+    /// The same technique with `bits` and `groupSize` for all linears.
+    ///
+    /// @throws LitheException where the technique does not take them
+    Stage<C> with(int bits, int groupSize) {
+        return new Stage<>(technique, Settings.of(changed(bits, groupSize)), null);
+    }
+
+    private C changed(int bits, int groupSize) {
+        ObjectNode keys = RecordBinder.YAML.createObjectNode();
+        keys.put(ALLOCATED.get(0), bits).put(ALLOCATED.get(1), groupSize);
+        return RecordBinder.bind(name(), settings.common(), keys);
+    }
+
+    /// Settled: linears named in `choices` have the bits and group size found for them.
+    Stage<C> allocated(Map<LinearName, Choice> choices) {
+        List<Settings.Override<C>> overrides = new ArrayList<>();
+        choices.forEach((name, choice) ->
+                overrides.add(
+                        new Settings.Override<>(
+                                name.module(), changed(choice.bits(), choice.groupSize()))));
+        overrides.addAll(settings.overrides());
+        return new Stage<>(technique, new Settings<>(settings.common(), overrides), null);
+    }
+
     String name() {
         return technique.name();
     }
 
     Targets targets() {
-        return technique.targets(config);
+        return technique.targets(settings.common());
+    }
+
+    /// Patterns that name no module of `modules`.
+    List<String> unmatched(List<String> modules) {
+        List<String> unmatched = new ArrayList<>(targets().unmatched(modules));
+        List<String> patterns =
+                settings.overrides().stream().map(Settings.Override::pattern).toList();
+        unmatched.addAll(new Targets(patterns, List.of()).unmatched(modules));
+        return unmatched;
+    }
+
+    /// Whether an override configures `linear`.
+    boolean overrides(LinearName linear) {
+        return settings.overrides().stream()
+                .anyMatch(other -> Targets.matches(other.pattern(), linear.module()));
+    }
+
+    void checkModel(ModelSpec spec) {
+        technique.checkModel(spec, settings.common());
     }
 
     LinearForm outcome(LinearName linear, LinearForm before) {
-        return targets().include(linear.module())
-                ? technique.outcome(linear, before, config)
+        return targets().include(linear)
+                ? technique.outcome(linear, before, settings.of(linear))
                 : before;
     }
 
+    /// Whether it looks at data.
     boolean calibrated() {
-        return technique instanceof CalibratedLinearTechnique;
+        return switch (technique) {
+            case LinearTechnique<C> _ -> false;
+            case CalibratedLinearTechnique<C> _ -> true;
+            case BlockTechnique<C> block -> block.calibrated(settings.common());
+        };
+    }
+
+    /// Whether it looks at the original's stream too.
+    boolean needsTargets() {
+        return technique instanceof BlockTechnique<C> block
+                && block.needsTargets(settings.common());
+    }
+
+    /// Whether the model computes the same afterwards.
+    boolean exact() {
+        return technique instanceof BlockTechnique<C> block && block.exact(settings.common());
+    }
+
+    /// Whether it takes a part as a whole: then [#applyTo], else [#apply].
+    boolean takesParts() {
+        return technique instanceof BlockTechnique;
+    }
+
+    void applyTo(LoadedPart part) {
+        if (technique instanceof BlockTechnique<C> block) {
+            block.apply(part, settings);
+        }
     }
 
     /// Applies the stage to `linear`, if it is one of its targets.
@@ -44,18 +133,42 @@ record Stage<C extends Record>(LinearScope<C> technique, C config) {
             LinearForm after,
             Supplier<InputStatistics> seen,
             TensorScope scope) {
-        if (!targets().include(linear.module())) {
+        if (!targets().include(linear)) {
             return new Fitted(before, null);
         }
+        C config = settings.of(linear);
         return switch (technique) {
             case LinearTechnique<C> free ->
                     new Fitted(free.apply(before, after, config, scope), null);
             case CalibratedLinearTechnique<C> calibrated ->
                     calibrated.apply(before, after, seen.get(), config, scope);
+            case BlockTechnique<C> _ -> new Fitted(before, null);
         };
     }
 
     DType otherTensors(DType before) {
-        return technique.otherTensors(before, config);
+        return technique.otherTensors(before, settings.common());
+    }
+
+    /// Its configuration as a user would write it.
+    ObjectNode toJson() {
+        ObjectNode node = RecordBinder.toJson(settings.common());
+        if (!settings.overrides().isEmpty()) {
+            ObjectNode overrides = node.putObject("overrides");
+            settings.overrides()
+                    .forEach(other -> overrides.set(other.pattern(), changes(node, other)));
+        }
+        return node;
+    }
+
+    private static ObjectNode changes(ObjectNode common, Settings.Override<?> override) {
+        ObjectNode changes = RecordBinder.toJson(override.config());
+        common.properties()
+                .forEach(same -> {
+                    if (same.getValue().equals(changes.get(same.getKey()))) {
+                        changes.remove(same.getKey());
+                    }
+                });
+        return changes;
     }
 }

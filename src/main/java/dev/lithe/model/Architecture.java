@@ -3,18 +3,20 @@ package dev.lithe.model;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.Part.Kind;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /// The tensor names and shapes of a Llama-like decoder.
 public final class Architecture {
     private static final List<String> KNOWN = List.of("LlamaForCausalLM");
 
-    /// Token embedding, (V, d).
-    public static final String EMBEDDING = "model.embed_tokens.weight";
+    /// The token embedding, (V, d).
+    public static final String EMBEDDING = "model.embed_tokens";
 
     /// Scale of the last norm, (d).
-    public static final String FINAL_NORM = "model.norm.weight";
+    static final String FINAL_NORM = "model.norm.weight";
 
     /// The output layer.
     public static final String LM_HEAD = "lm_head";
@@ -38,23 +40,53 @@ public final class Architecture {
         return declared;
     }
 
-    /// All linear layers, block by block, the output layer last (absent when tied to the
-    /// embedding).
-    public static List<LinearName> linears(ModelSpec spec) {
-        List<LinearName> linears = new ArrayList<>();
+    /// The parts of the model in the order in which data passes them: embedding, blocks, output
+    /// layer.
+    public static List<Part> parts(ModelSpec spec) {
+        List<Part> parts = new ArrayList<>(List.of(embedding(spec)));
         for (int block = 0; block < spec.layers(); block++) {
-            linears.addAll(block(spec, block));
+            parts.add(block(spec, block));
         }
-        if (!spec.tiedEmbeddings()) {
-            linears.add(
-                    new LinearName(
-                            LM_HEAD, -1, Slot.LM_HEAD, spec.vocabSize(), spec.hiddenSize(), false));
-        }
-        return linears;
+        parts.add(output(spec));
+        return parts;
     }
 
-    /// The linear layers of one block, in the order in which data passes them.
-    public static List<LinearName> block(ModelSpec spec, int block) {
+    /// All linear layers, block by block, the output layer last (absent when tied to the
+    /// embedding); the embedding is not among them.
+    public static List<LinearName> linears(ModelSpec spec) {
+        return parts(spec).stream()
+                .filter(part -> part.kind() != Kind.EMBEDDING)
+                .flatMap(part -> part.linears().stream())
+                .toList();
+    }
+
+    private static Part embedding(ModelSpec spec) {
+        var table =
+                new LinearName(
+                        EMBEDDING, -1, Slot.EMBEDDING, spec.vocabSize(), spec.hiddenSize(), false);
+        return new Part(Kind.EMBEDDING, -1, List.of(table), Map.of());
+    }
+
+    private static Part output(ModelSpec spec) {
+        var head =
+                new LinearName(
+                        LM_HEAD, -1, Slot.LM_HEAD, spec.vocabSize(), spec.hiddenSize(), false);
+        return new Part(
+                Kind.OUTPUT,
+                -1,
+                spec.tiedEmbeddings() ? List.of() : List.of(head),
+                Map.of(Slot.LM_HEAD, FINAL_NORM));
+    }
+
+    private static Part block(ModelSpec spec, int block) {
+        return new Part(
+                Kind.BLOCK,
+                block,
+                blockLinears(spec, block),
+                Map.of(Slot.QKV, inputNorm(block), Slot.GATE_UP, postAttentionNorm(block)));
+    }
+
+    private static List<LinearName> blockLinears(ModelSpec spec, int block) {
         String attention = "model.layers." + block + ".self_attn.";
         String mlp = "model.layers." + block + ".mlp.";
         int d = spec.hiddenSize();
@@ -73,13 +105,11 @@ public final class Architecture {
                 new LinearName(mlp + "down_proj", block, Slot.DOWN, d, f, mb));
     }
 
-    /// Scale of the norm before attention, (d).
-    public static String inputNorm(int block) {
+    private static String inputNorm(int block) {
         return "model.layers." + block + ".input_layernorm.weight";
     }
 
-    /// Scale of the norm before the feed-forward part, (d).
-    public static String postAttentionNorm(int block) {
+    private static String postAttentionNorm(int block) {
         return "model.layers." + block + ".post_attention_layernorm.weight";
     }
 

@@ -7,7 +7,6 @@ import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 
@@ -17,7 +16,8 @@ public final class Decoder implements AutoCloseable {
     private final ModelSpec spec;
     private final TensorScope scope;
     private final RunnableLinears linears;
-    private final Value embedding;
+    private final EmbeddingTable embedding;
+    private final boolean embeddingIsShared;
     private final Value norms;
     private final Value heads;
     private final RotaryTables rotary;
@@ -29,12 +29,18 @@ public final class Decoder implements AutoCloseable {
         this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
-        this.embedding = checkpoint.load(Architecture.EMBEDDING, scope);
         this.norms = loadNorms();
-        for (int block = 0; block < spec.layers(); block++) {
-            addBlock(reader, Architecture.block(spec, block));
+        List<Part> parts = Architecture.parts(spec);
+        Linear stored = reader.read(parts.getFirst().linears().getFirst(), scope);
+        this.embedding = new EmbeddingTable(stored, scope);
+        parts.subList(1, parts.size()).forEach(part -> add(reader, part));
+        if (spec.tiedEmbeddings()) {
+            linears.addSlot(List.of(stored));
         }
-        addOutput(reader);
+        this.embeddingIsShared =
+                spec.tiedEmbeddings()
+                        && stored instanceof Linear.Dense
+                        && stored.floatType() == DType.F32;
         this.heads = scope.list(spec.heads(), spec.kvHeads(), spec.headDim());
         this.rotary = new RotaryTables(spec, scope);
     }
@@ -61,27 +67,12 @@ public final class Decoder implements AutoCloseable {
         return scope.list(scales);
     }
 
-    private void addBlock(LinearReader reader, List<LinearName> block) {
-        Map<Slot, List<Linear>> slots = new EnumMap<>(Slot.class);
+    private void add(LinearReader reader, Part part) {
         try (var step = TensorScope.open()) {
-            for (LinearName name : block) {
-                slots.computeIfAbsent(name.slot(), _ -> new ArrayList<>())
-                        .add(reader.read(name, step));
+            for (Slot slot : part.slots()) {
+                linears.addSlot(
+                        part.linears(slot).stream().map(name -> reader.read(name, step)).toList());
             }
-            slots.values().forEach(linears::addSlot);
-        }
-    }
-
-    private void addOutput(LinearReader reader) {
-        try (var step = TensorScope.open()) {
-            linears.addSlot(
-                    List.of(
-                            spec.tiedEmbeddings()
-                                    ? new Linear.Dense(
-                                            embedding,
-                                            null,
-                                            new LinearForm.Dense(embedding.dtype()))
-                                    : reader.read(Architecture.linears(spec).getLast(), step)));
         }
     }
 
@@ -97,8 +88,7 @@ public final class Decoder implements AutoCloseable {
 
     /// Bytes of memory that its weights occupy while it runs.
     public long memoryBytes() {
-        boolean shared = spec.tiedEmbeddings() && embedding.dtype() == DType.F32;
-        return linears.bytes() + (shared ? 0 : embedding.bytes()) + norms.bytes();
+        return linears.bytes() + (embeddingIsShared ? 0 : embedding.bytes()) + norms.bytes();
     }
 
     /// How its linears run, by label, with the number of each.
@@ -131,7 +121,7 @@ public final class Decoder implements AutoCloseable {
                 ids,
                 position,
                 allPositions,
-                embedding,
+                embedding.tables(),
                 linears.weights(),
                 linears.packed(),
                 linears.parts(),

@@ -45,8 +45,9 @@ public final class DecoderBlock {
             case O -> attention(x, into);
             case GATE_UP -> into.call("norm", x, postAttentionNorm, spec.normEpsilon());
             case DOWN -> gated(x, into);
-            case LM_HEAD ->
-                    throw LitheException.of(Fault.INTERNAL, "the output layer is in no block");
+            case LM_HEAD, EMBEDDING ->
+                    throw LitheException.of(
+                            Fault.INTERNAL, "embedding and output layer are in no block");
         };
     }
 

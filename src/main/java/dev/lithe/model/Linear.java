@@ -1,6 +1,7 @@
 package dev.lithe.model;
 
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -79,7 +80,26 @@ public sealed interface Linear {
         /// @param block (ceil(N K / g / 256)) float32, one per 256 values row by row; null for
         ///   floats
         /// @param mean (1) float32; null for floats
-        public record Scales(Value values, @Nullable Value block, @Nullable Value mean) {}
+        public record Scales(Value values, @Nullable Value block, @Nullable Value mean) {
+            /// The same scales, owned by `scope` too.
+            Scales kept(TensorScope scope) {
+                return new Scales(
+                        scope.keep(values),
+                        block == null ? null : scope.keep(block),
+                        mean == null ? null : scope.keep(mean));
+            }
+
+            /// As floats, (N, K / g).
+            public Value read(TensorScope into) {
+                try (var step = TensorScope.open()) {
+                    return into.call(
+                            "group_scales",
+                            values,
+                            block == null ? step.none() : block,
+                            mean == null ? step.none() : mean);
+                }
+            }
+        }
 
         @Override
         public Map<String, Value> tensors() {
@@ -131,6 +151,39 @@ public sealed interface Linear {
                     "weight_shape",
                     shape);
         }
+    }
+
+    /// The same linear with its tensors owned by `scope` too.
+    default Linear kept(TensorScope scope) {
+        @Nullable Value bias = bias() == null ? null : scope.keep(bias());
+        return switch (this) {
+            case Dense dense -> new Dense(scope.keep(dense.weight()), bias, dense.form());
+            case Int8 int8 ->
+                    new Int8(
+                            scope.keep(int8.weight()), scope.keep(int8.scale()), bias, int8.form());
+            case Float8 float8 ->
+                    new Float8(
+                            scope.keep(float8.weight()),
+                            scope.keep(float8.scale()),
+                            bias,
+                            float8.form());
+            case Codebook codebook ->
+                    new Codebook(
+                            scope.keep(codebook.indices()),
+                            scope.keep(codebook.table()),
+                            codebook.scales() == null ? null : codebook.scales().kept(scope),
+                            scope.keep(codebook.shape()),
+                            bias,
+                            codebook.form());
+            case Grouped grouped ->
+                    new Grouped(
+                            scope.keep(grouped.packed()),
+                            scope.keep(grouped.scale()),
+                            grouped.zero() == null ? null : scope.keep(grouped.zero()),
+                            scope.keep(grouped.shape()),
+                            bias,
+                            grouped.form());
+        };
     }
 
     /// The stored type of floats in this form: weights when dense, scales otherwise.

@@ -3,20 +3,22 @@ package dev.lithe.model;
 /// One linear layer of an architecture: its name and the shape that the configuration gives it.
 ///
 /// @param module as in the checkpoint, without `.weight`: `model.layers.0.self_attn.q_proj`
-/// @param block the block it belongs to, or -1 for the output layer
+/// @param block the block it belongs to, or -1 for embedding and output layer
 /// @param slot which input it reads
-/// @param outFeatures N
-/// @param inFeatures K
+/// @param outFeatures N; of the embedding the vocabulary
+/// @param inFeatures K; of the embedding d
 /// @param hasBias whether `module.bias` exists
 public record LinearName(
         String module, int block, Slot slot, int outFeatures, int inFeatures, boolean hasBias) {
-    /// Linears of one slot read the same input, so they can run as one.
+    /// Linears of one slot read the same input, so they can run as one. The embedding is a linear
+    /// of one-hot inputs.
     public enum Slot {
         QKV,
         O,
         GATE_UP,
         DOWN,
-        LM_HEAD
+        LM_HEAD,
+        EMBEDDING
     }
 
     /// Weights, biases aside.

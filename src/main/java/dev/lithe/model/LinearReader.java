@@ -242,8 +242,9 @@ public final class LinearReader {
 
     /// Checks every tensor that `spec` needs, embedding and norms included.
     public void checkAll(ModelSpec spec) {
-        expectFloat(Architecture.EMBEDDING, spec.vocabSize(), spec.hiddenSize());
-        Architecture.norms(spec).forEach(norm -> expectFloat(norm, spec.hiddenSize()));
-        Architecture.linears(spec).forEach(this::form);
+        for (Part part : Architecture.parts(spec)) {
+            part.norms().values().forEach(norm -> expectFloat(norm, spec.hiddenSize()));
+            part.linears().forEach(this::form);
+        }
     }
 }

@@ -179,35 +179,10 @@ final class RunnableLinears {
 
     private void addCodebook(LinearForm.Codebook form, List<Linear> alike) {
         try (var step = TensorScope.open()) {
-            List<Value> rows = new ArrayList<>();
-            for (Linear linear : alike) {
-                var codebook = (Linear.Codebook) linear;
-                Linear.Codebook.Scales scales = codebook.scales();
-                Value scale =
-                        scales == null
-                                ? step.none()
-                                : step.call(
-                                        "group_scales",
-                                        scales.values(),
-                                        optional(scales.block(), step),
-                                        optional(scales.mean(), step));
-                int k = Math.toIntExact(codebook.shape().longs()[1]);
-                rows.add(
-                        step.call(
-                                "expand_codebook",
-                                codebook.indices(),
-                                codebook.table(),
-                                scale,
-                                form.bits(),
-                                k));
-            }
+            List<Value> rows = alike.stream().map(linear -> DenseWeights.of(linear, step)).toList();
             addFloats(
                     concat(rows, step), true, ", expanded from " + form.label(), bias(alike, step));
         }
-    }
-
-    private static Value optional(@Nullable Value tensor, TensorScope step) {
-        return tensor == null ? step.none() : tensor;
     }
 
     private void addGrouped(LinearForm.Grouped form, List<Linear> alike) {
@@ -225,7 +200,16 @@ final class RunnableLinears {
                                     .map(linear -> ((Linear.Grouped) linear).scale())
                                     .toList(),
                             step);
-            Value zero = form.symmetric() ? step.none() : concat(zeros(form, alike, step), step);
+            Value zero =
+                    form.symmetric()
+                            ? step.none()
+                            : concat(
+                                    alike.stream()
+                                            .map(linear ->
+                                                    DenseWeights.zero(
+                                                            (Linear.Grouped) linear, step))
+                                            .toList(),
+                                    step);
             Value bias = bias(alike, step);
             int groupSize = form.groupSize() == 0 ? k : form.groupSize();
             if (form.bits() == 4
@@ -239,21 +223,6 @@ final class RunnableLinears {
                 addFloats(weight, true, ", expanded from " + form.label(), bias);
             }
         }
-    }
-
-    private static List<Value> zeros(
-            LinearForm.Grouped form, List<Linear> alike, TensorScope step) {
-        List<Value> zeros = new ArrayList<>();
-        for (Linear linear : alike) {
-            var grouped = (Linear.Grouped) linear;
-            Value zero = grouped.zero() == null ? step.none() : grouped.zero();
-            zeros.add(
-                    form.zero() == LinearForm.ZeroPoint.FRACTIONAL
-                            ? step.call("fractional_zero", zero, form.bits())
-                            : step.call(
-                                    "unpack_zero", zero, form.bits(), grouped.packed().size(0)));
-        }
-        return zeros;
     }
 
     private static int inFeatures(Linear.Grouped linear) {

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /// A technique that needs one linear layer at a time, and what its inputs look like.
 ///
 /// @param <C> its configuration
-public non-sealed interface CalibratedLinearTechnique<C extends Record> extends LinearScope<C> {
+public non-sealed interface CalibratedLinearTechnique<C extends Record> extends WeightTechnique<C> {
     /// A compressed linear.
     ///
     /// @param trouble what went other than configured, for the user; null when nothing did

@@ -8,7 +8,7 @@ import dev.lithe.tensor.TensorScope;
 /// A technique that needs one linear layer at a time, and no data.
 ///
 /// @param <C> its configuration
-public non-sealed interface LinearTechnique<C extends Record> extends LinearScope<C> {
+public non-sealed interface LinearTechnique<C extends Record> extends WeightTechnique<C> {
     /// Does it. Pure: `before` is left as it is.
     ///
     /// @param after what [#outcome] promised

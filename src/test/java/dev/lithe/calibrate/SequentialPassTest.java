@@ -14,8 +14,10 @@ import dev.lithe.model.Decoder;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Part;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -67,17 +69,21 @@ class SequentialPassTest {
         model.write(folder);
         CalibrationSet set = windows();
         try (Checkpoint checkpoint = Checkpoint.open(folder);
-                var pass = new SequentialPass(set, spec(checkpoint), checkpoint::load);
+                var pass = pass(set, checkpoint);
                 Decoder decoder = Decoder.open(folder);
                 var scope = TensorScope.open()) {
-            var reader = new LinearReader(checkpoint);
             List<String> seen = new ArrayList<>();
-            pass.run((slot, _, step) -> read(reader, slot, seen, step));
-            assertThat(seen)
-                    .isEqualTo(
-                            Architecture.linears(spec(checkpoint)).stream()
-                                    .map(LinearName::module)
-                                    .toList());
+            run(
+                    pass,
+                    checkpoint,
+                    (name, _, stored, _) -> {
+                        seen.add(name.module());
+                        return stored;
+                    });
+            List<String> expectedNames = new ArrayList<>(List.of(Architecture.EMBEDDING));
+            Architecture.linears(spec(checkpoint))
+                    .forEach(name -> expectedNames.add(name.module()));
+            assertThat(seen).isEqualTo(expectedNames);
             float[] expected =
                     decoder.forward(
                                     scope.tensor(set.ids(0, SAMPLES), SAMPLES, CONTEXT),
@@ -100,13 +106,13 @@ class SequentialPassTest {
     /// The output layer in plain Java over the pass's last states.
     private static float[] logits(SequentialPass pass, Checkpoint checkpoint, TensorScope scope) {
         boolean tied = spec(checkpoint).tiedEmbeddings();
-        String head = tied ? Architecture.EMBEDDING : Architecture.LM_HEAD + ".weight";
-        Value w = checkpoint.load(head, scope);
-        Value norm = scope.call("to_float", checkpoint.load(Architecture.FINAL_NORM, scope));
+        String head = tied ? Architecture.EMBEDDING : Architecture.LM_HEAD;
+        Value w = checkpoint.load(head + ".weight", scope);
+        Value norm = scope.call("to_float", checkpoint.load("model.norm.weight", scope));
         float[] weight = w.floats();
         int d = w.size(1);
         List<Float> logits = new ArrayList<>();
-        for (Value piece : pass.states().pieces()) {
+        for (Value piece : pass.inputs()) {
             float[] x = scope.call("norm", piece, norm, spec(checkpoint).normEpsilon()).floats();
             for (int row = 0; row < x.length / d; row++) {
                 for (int v = 0; v < weight.length / d; v++) {
@@ -153,20 +159,18 @@ class SequentialPassTest {
     private Map<String, float[]> hessians(String zeroed) {
         Map<String, float[]> hessians = new HashMap<>();
         try (Checkpoint checkpoint = Checkpoint.open(folder);
-                var pass = new SequentialPass(windows(), spec(checkpoint), checkpoint::load)) {
-            var reader = new LinearReader(checkpoint);
-            pass.run((slot, seen, step) -> {
-                List<Linear> linears = new ArrayList<>();
-                for (LinearName name : slot) {
-                    hessians.put(name.module(), seen.get().hessian().floats());
-                    linears.add(
-                            name.module().equals(zeroed)
-                                    ? zeros(name, step)
-                                    : reader.read(name, step));
-                }
-                assertThat(seen.get().tokens()).isEqualTo(SAMPLES * CONTEXT);
-                return linears;
-            });
+                var pass = pass(windows(), checkpoint)) {
+            run(
+                    pass,
+                    checkpoint,
+                    (name, part, stored, step) -> {
+                        InputStatistics seen = part.statistics(name.slot(), step);
+                        hessians.put(name.module(), seen.hessian().floats());
+                        if (name.slot() != Slot.EMBEDDING) {
+                            assertThat(seen.tokens()).isEqualTo(SAMPLES * CONTEXT);
+                        }
+                        return name.module().equals(zeroed) ? zeros(name, step) : stored;
+                    });
         }
         return hessians;
     }
@@ -187,27 +191,67 @@ class SequentialPassTest {
                 RawTensor.of(DType.F32, scales, 32));
         model.write(folder, model.config(), tensors);
         try (Checkpoint checkpoint = Checkpoint.open(folder);
-                var pass = new SequentialPass(windows(), spec(checkpoint), checkpoint::load)) {
-            var reader = new LinearReader(checkpoint);
+                var pass = pass(windows(), checkpoint)) {
             assertThatThrownBy(() ->
-                            pass.run((slot, seen, step) -> {
-                                var _ = seen.get();
-                                return read(reader, slot, new ArrayList<>(), step);
-                            }))
+                            run(
+                                    pass,
+                                    checkpoint,
+                                    (name, part, stored, step) -> {
+                                        var _ = part.statistics(name.slot(), step);
+                                        return stored;
+                                    }))
                     .isInstanceOf(LitheException.class)
                     .hasMessageContaining("model.layers.1.mlp.gate_proj")
                     .hasMessageContaining("NaN");
         }
     }
 
-    private static List<Linear> read(
-            LinearReader reader, List<LinearName> slot, List<String> seen, TensorScope step) {
-        List<Linear> linears = new ArrayList<>();
-        for (LinearName name : slot) {
-            seen.add(name.module());
-            linears.add(reader.read(name, step));
+    /// Streams in files, and the original's beside the compressed one's.
+    @Test
+    void spilledStreamsAndTargetsAreTheSame() throws IOException {
+        TinyModel.small().write(folder);
+        try (Checkpoint checkpoint = Checkpoint.open(folder);
+                var inMemory = pass(windows(), checkpoint);
+                var spilled = new SequentialPass(windows(), spec(checkpoint), true, folder)) {
+            run(inMemory, checkpoint, (_, _, stored, _) -> stored);
+            run(
+                    spilled,
+                    checkpoint,
+                    (name, _, stored, step) ->
+                            name.module().endsWith("v_proj") ? zeros(name, step) : stored);
+            assertThat(spilled.targets().getFirst().floats())
+                    .isEqualTo(inMemory.inputs().getFirst().floats());
+            assertThat(spilled.inputs().getFirst().floats())
+                    .isNotEqualTo(inMemory.inputs().getFirst().floats());
+            assertThat(folder.resolve("original.spill")).hasSize(SAMPLES * CONTEXT * 32L * 4);
         }
-        return linears;
+    }
+
+    /// What becomes of a linear.
+    private interface Change {
+        Linear of(LinearName name, LoadedPart part, Linear stored, TensorScope step);
+    }
+
+    private static SequentialPass pass(CalibrationSet set, Checkpoint checkpoint) {
+        return new SequentialPass(set, spec(checkpoint), false, null);
+    }
+
+    private static void run(SequentialPass pass, Checkpoint checkpoint, Change change) {
+        var reader = new LinearReader(checkpoint);
+        ModelSpec spec = spec(checkpoint);
+        for (Part part : Architecture.parts(spec)) {
+            try (var loaded = new LoadedPart(spec, part, pass);
+                    var step = TensorScope.open()) {
+                part.norms()
+                        .forEach((slot, norm) -> loaded.setNorm(slot, checkpoint.load(norm, step)));
+                part.linears().forEach(name -> loaded.set(name, reader.read(name, step)));
+                pass.reference(loaded);
+                for (LinearName name : part.linears()) {
+                    loaded.set(name, change.of(name, loaded, loaded.linear(name), step));
+                }
+                pass.advance(loaded);
+            }
+        }
     }
 
     private static ModelSpec spec(Path folder) {

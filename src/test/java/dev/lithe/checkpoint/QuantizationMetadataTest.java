@@ -65,12 +65,12 @@ class QuantizationMetadataTest {
 
     @Test
     void patternsNameWholePartsOfANameOrMatchFromItsStart() {
-        assertThat(QuantizationMetadata.matches("lm_head", "lm_head")).isTrue();
-        assertThat(QuantizationMetadata.matches("q_proj", "layers.0.q_proj")).isTrue();
-        assertThat(QuantizationMetadata.matches("proj", "layers.0.q_proj")).isFalse();
-        assertThat(QuantizationMetadata.matches("re:.*q_proj", "layers.0.q_proj")).isTrue();
-        assertThat(QuantizationMetadata.matches("re:q_proj", "layers.0.q_proj")).isFalse();
-        assertThat(QuantizationMetadata.matches("re:layers", "layers.0.q_proj")).isTrue();
+        assertThat(ModulePattern.matches("lm_head", "lm_head")).isTrue();
+        assertThat(ModulePattern.matches("q_proj", "layers.0.q_proj")).isTrue();
+        assertThat(ModulePattern.matches("proj", "layers.0.q_proj")).isFalse();
+        assertThat(ModulePattern.matches("re:.*q_proj", "layers.0.q_proj")).isTrue();
+        assertThat(ModulePattern.matches("re:q_proj", "layers.0.q_proj")).isFalse();
+        assertThat(ModulePattern.matches("re:layers", "layers.0.q_proj")).isTrue();
     }
 
     @Test

@@ -37,7 +37,7 @@ class QuantizerQualityTest {
         for (Report.Variant rounded : made.subList(1, made.size())) {
             assertThat(fitted.klDivergence().mean())
                     .as("against %s", rounded.name())
-                    .isLessThan(0.9 * rounded.klDivergence().mean());
+                    .isLessThan(0.93 * rounded.klDivergence().mean());
             // at 4 bits all three lie within this short text's noise, 0.4 %
             assertThat(fitted.perplexity().value())
                     .as("against %s", rounded.name())

@@ -61,7 +61,7 @@ public abstract class LinearTechniqueContract<C extends Record> {
     }
 
     /// The technique under test.
-    protected abstract LinearScope<C> technique();
+    protected abstract WeightTechnique<C> technique();
 
     /// Configurations that take every shape; the first, a quick one, is the one that looks for
     /// leaks.
@@ -232,6 +232,8 @@ public abstract class LinearTechniqueContract<C extends Record> {
                     calibrated
                             .apply(before, promise(a), seen(a.k(), scope), a.config(), scope)
                             .linear();
+            case BlockTechnique<C> block ->
+                    throw new AssertionError(block.name() + " has another contract");
         };
     }
 
@@ -241,7 +243,7 @@ public abstract class LinearTechniqueContract<C extends Record> {
         for (int i = 0; i < k; i++) {
             hessian[i * k + i] = 2;
         }
-        return new InputStatistics(scope.tensor(hessian, k, k), k);
+        return new InputStatistics(scope.tensor(hessian, k, k), k, scope);
     }
 
     private static Linear dense(Case<?> a, float[] weights, TensorScope scope) {

@@ -129,15 +129,9 @@ public final class Nf4 implements LinearTechnique<Nf4.Config> {
         } else {
             scales = new Scales(scope.call("cast", largest, floats.code()), null, null);
         }
-        Value read =
-                step.call(
-                        "group_scales",
-                        scales.values(),
-                        scales.block() == null ? step.none() : scales.block(),
-                        scales.mean() == null ? step.none() : scales.mean());
         Value table = scope.tensor(TABLE, TABLE.length);
         return new Linear.Codebook(
-                scope.call("nearest_entries", dense.weight(), table, read, BITS),
+                scope.call("nearest_entries", dense.weight(), table, scales.read(step), BITS),
                 scope.tensor(TABLE, 1, TABLE.length),
                 scales,
                 scope.tensor(dense.weight().shape(), 2),

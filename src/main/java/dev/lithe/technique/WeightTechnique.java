@@ -3,13 +3,14 @@ package dev.lithe.technique;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
 
-/// A technique that changes one linear layer at a time.
+/// A technique that gives linear layers other weights and leaves the model's shapes as they are.
 ///
 /// @param <C> its configuration
-public sealed interface LinearScope<C extends Record> extends Technique
-        permits LinearTechnique, CalibratedLinearTechnique {
+public sealed interface WeightTechnique<C extends Record> extends Technique
+        permits LinearTechnique, CalibratedLinearTechnique, BlockTechnique {
     @Override
     C defaults();
 
@@ -27,9 +28,14 @@ public sealed interface LinearScope<C extends Record> extends Technique
     ///   out, not the linear's name
     LinearForm outcome(LinearName linear, LinearForm before, C config);
 
-    /// The type in which the stage leaves tensors that are no linear's (embedding, norms), given
-    /// the one they have.
+    /// The type in which the stage leaves tensors that are no linear's (norms, biases), given the
+    /// one they have.
     default DType otherTensors(DType before, C config) {
         return before;
     }
+
+    /// Refuses a model that the technique cannot work on as a whole.
+    ///
+    /// @throws LitheException with the reason and the way out
+    default void checkModel(ModelSpec spec, C config) {}
 }

@@ -1,0 +1,134 @@
+package dev.lithe.calibrate;
+
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.DecoderBlock;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Part;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// A part of a model in hand while it is compressed: its linears and norms as they are by now, and
+/// what the calibration windows show at its inputs.
+///
+/// Norms are float32 (d), by the slot whose input they scale. Streams come in pieces (B, T, d)
+/// float32 of a few windows; they must not be written to.
+public final class LoadedPart implements AutoCloseable {
+    private final ModelSpec spec;
+    private final Part part;
+    private final @Nullable SequentialPass pass;
+    private final TensorScope scope = TensorScope.open();
+    private final Map<LinearName, Linear> linears = new HashMap<>();
+    private final Map<Slot, Value> norms = new EnumMap<>(Slot.class);
+
+    /// `part` without values yet.
+    ///
+    /// @param pass carries calibration windows; null where no stage looks at data
+    public LoadedPart(ModelSpec spec, Part part, @Nullable SequentialPass pass) {
+        this.spec = spec;
+        this.part = part;
+        this.pass = pass;
+    }
+
+    /// Shapes of the whole model.
+    public ModelSpec spec() {
+        return spec;
+    }
+
+    /// Names.
+    public Part part() {
+        return part;
+    }
+
+    /// The linear called `name`, as it is by now.
+    public Linear linear(LinearName name) {
+        Linear linear = linears.get(name);
+        if (linear == null) {
+            throw LitheException.of(Fault.INTERNAL, "'%s' is not loaded", name.module());
+        }
+        return linear;
+    }
+
+    /// The linears of `slot`, as they are by now.
+    public List<Linear> linears(Slot slot) {
+        return part.linears(slot).stream().map(this::linear).toList();
+    }
+
+    /// Replaces a linear; its tensors are kept as long as the part.
+    public void set(LinearName name, Linear linear) {
+        linears.put(name, linear.kept(scope));
+    }
+
+    /// The norm that scales the input of `slot`.
+    public Value norm(Slot slot) {
+        Value norm = norms.get(slot);
+        if (norm == null) {
+            throw LitheException.of(Fault.INTERNAL, "no norm before %s is loaded", slot);
+        }
+        return norm;
+    }
+
+    /// Replaces a norm; kept as long as the part.
+    public void setNorm(Slot slot, Value norm) {
+        norms.put(slot, scope.call("to_float", norm));
+    }
+
+    /// The block as it is by now, ready to run; it lives in `into`.
+    public DecoderBlock runnable(TensorScope into) {
+        var block = new DecoderBlock(spec, norm(Slot.QKV), norm(Slot.GATE_UP), into);
+        part.slots().forEach(slot -> block.add(linears(slot)));
+        return block;
+    }
+
+    /// The same with `by` in the place of `changed`.
+    DecoderBlock runnable(LinearName changed, Linear by, TensorScope into) {
+        var block = new DecoderBlock(spec, norm(Slot.QKV), norm(Slot.GATE_UP), into);
+        for (Slot slot : part.slots()) {
+            block.add(
+                    part.linears(slot).stream()
+                            .map(name -> name.equals(changed) ? by : linear(name))
+                            .toList());
+        }
+        return block;
+    }
+
+    /// What the windows show at the input of `slot` when the slots before it are as they are by
+    /// now.
+    ///
+    /// @param into owns the result
+    public InputStatistics statistics(Slot slot, TensorScope into) {
+        return pass().statistics(this, slot, into);
+    }
+
+    /// The stream before this block, in the model as compressed so far.
+    public List<Value> inputs() {
+        return pass().inputs();
+    }
+
+    /// The stream after this block in the original model: what the block should make of [#inputs],
+    /// whatever the blocks before it lost.
+    public List<Value> targets() {
+        return pass().targets();
+    }
+
+    private SequentialPass pass() {
+        if (pass == null) {
+            throw LitheException.of(
+                    Fault.INTERNAL, "a stage without calibration asks for what windows show");
+        }
+        return pass;
+    }
+
+    @Override
+    public void close() {
+        scope.close();
+    }
+}

@@ -1,0 +1,78 @@
+package dev.lithe.calibrate;
+
+import dev.lithe.model.DecoderBlock;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearName.Slot;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.ArrayList;
+import java.util.List;
+
+/// The windows on their way through one block, slot by slot.
+final class SlotWalk implements AutoCloseable {
+    private final LoadedPart part;
+    private final HiddenStates before;
+    private final HiddenStates afterAttention;
+    private final TensorScope scope = TensorScope.open();
+    private final DecoderBlock block;
+    private final List<Value> norms;
+    private final List<Slot> slots = new ArrayList<>();
+    private final List<Linear> passed = new ArrayList<>();
+
+    /// A walk that stands before the first slot of `part`.
+    ///
+    /// @param before the stream before the block
+    /// @param afterAttention room for the stream between attention and the feed-forward part
+    SlotWalk(LoadedPart part, HiddenStates before, HiddenStates afterAttention) {
+        this.part = part;
+        this.before = before;
+        this.afterAttention = afterAttention;
+        this.norms = norms(part);
+        this.block = new DecoderBlock(part.spec(), norms.getFirst(), norms.getLast(), scope);
+    }
+
+    private static List<Value> norms(LoadedPart part) {
+        return List.of(part.norm(Slot.QKV), part.norm(Slot.GATE_UP));
+    }
+
+    /// Whether what it passed is still what `now` consists of, and lies before `slot`.
+    boolean leadsTo(LoadedPart now, Slot slot) {
+        return part == now
+                && norms.equals(norms(now))
+                && passed.equals(
+                        slots.stream().flatMap(done -> now.linears(done).stream()).toList())
+                && slots.stream().allMatch(done -> done.compareTo(slot) < 0);
+    }
+
+    /// What the linears of `slot` read, on the way through what is before it by now.
+    InputStatistics statistics(Slot slot, TensorScope into) {
+        part.part().slots().stream().filter(other -> other.compareTo(slot) < 0).forEach(this::pass);
+        HiddenStates stream = slot.compareTo(Slot.O) <= 0 ? before : afterAttention;
+        return stream.gather(
+                part.part().linears(slot), (x, step) -> block.input(slot, x, step), into);
+    }
+
+    /// Makes `after`, which may be the stream before the block, the stream after it.
+    void finish(HiddenStates after) {
+        part.part().slots().forEach(this::pass);
+        after.become(afterAttention, block::output);
+    }
+
+    private void pass(Slot slot) {
+        if (slots.contains(slot)) {
+            return;
+        }
+        List<Linear> linears = part.linears(slot);
+        block.add(linears);
+        slots.add(slot);
+        passed.addAll(linears);
+        if (slot == Slot.O) {
+            afterAttention.become(before, block::afterAttention);
+        }
+    }
+
+    @Override
+    public void close() {
+        scope.close();
+    }
+}

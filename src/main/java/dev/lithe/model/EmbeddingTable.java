@@ -1,0 +1,54 @@
+package dev.lithe.model;
+
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.List;
+
+/// The token embedding ready to look up rows in, whatever its stored form: floats as they are, or
+/// one byte per weight with the scale and shift of its group; float8 and codebooks expand to
+/// floats.
+public final class EmbeddingTable {
+    private final Value tables;
+
+    /// The table that `stored` (V, d) holds; it lives in `scope`.
+    public EmbeddingTable(Linear stored, TensorScope scope) {
+        this.tables =
+                switch (stored) {
+                    case Linear.Dense dense -> scope.list(List.of(scope.keep(dense.weight())));
+                    case Linear.Int8 int8 ->
+                            scope.call("embedding_of_int8", int8.weight(), int8.scale());
+                    case Linear.Float8 _, Linear.Codebook _ ->
+                            scope.list(List.of(DenseWeights.of(stored, scope)));
+                    case Linear.Grouped grouped -> grouped(grouped, scope);
+                };
+    }
+
+    private static Value grouped(Linear.Grouped stored, TensorScope scope) {
+        try (var step = TensorScope.open()) {
+            int bits = stored.form().bits();
+            Value zero = DenseWeights.zero(stored, step);
+            return scope.call(
+                    "embedding_of_grouped",
+                    stored.packed(),
+                    stored.scale(),
+                    zero,
+                    bits,
+                    stored.shape().longs()[1]);
+        }
+    }
+
+    /// Rows of `ids` (B, T) int64: (B, T, d) float32.
+    public Value lookup(Value ids, TensorScope into) {
+        return into.call("embed", tables, ids);
+    }
+
+    /// The tensors, as kernels take them.
+    Value tables() {
+        return tables;
+    }
+
+    /// Bytes of memory it occupies.
+    long bytes() {
+        return tables.bytes();
+    }
+}
