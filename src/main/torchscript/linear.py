@@ -2,7 +2,8 @@
 #
 # A model keeps its weights in one flat list of tensors `w`, and those that libtorch packs itself in another, `packed`. Each
 # part (a whole linear, or several fused by rows) is four integers in `parts`: kind, index of its first tensor in `w` (in
-# `packed` for kinds 1 and 2), group size, index of its bias in `w` or -1.
+# `packed` for kinds 1, 2, 5 and 6), group size (for kinds 5 and 6 the index of its scale in `w`), index of its bias in `w`
+# or -1.
 #
 #   kind 0  float32            W (N, K)
 #   kind 1  float16            W packed; computes and accumulates in float32
@@ -10,6 +11,9 @@
 #   kind 3  the same where the processor has no 8-bit dot product: Wᵀ (K, N) int8, scale (N,)
 #   kind 4  int4 grouped       W in _weight_int4pack_mm's layout, [scale, zero] (K/g, N, 2), and for many rows W as bytes
 #                              (K/2, N), scale and shift (K/g, 1, N)
+#   kind 5  scaled rows        W packed in float16, which holds int8 and float8 exactly; scale (N,)
+#   kind 6  the same, float8 x is rounded to float8 per token
+#   kind 7  the same where libtorch has no packed float16: W (N, K) float32
 
 
 def linear(self, x: Tensor, part: int, w: List[Tensor],
@@ -22,6 +26,14 @@ def linear(self, x: Tensor, part: int, w: List[Tensor],
     y = torch.linear(x, w[i])
   elif kind == 1:
     y = ops.quantized.linear_dynamic_fp16(x, packed[i])
+  elif kind == 5:
+    y = ops.quantized.linear_dynamic_fp16(x, packed[i]) * w[group]
+  elif kind == 6:
+    q, s = self.round_float8(x)
+    y = ops.quantized.linear_dynamic_fp16(q, packed[i]) * s * w[group]
+  elif kind == 7:
+    q, s = self.round_float8(x)
+    y = torch.linear(q, w[i]) * s
   else:
     rows = torch.reshape(x, [-1, x.size(-1)])
     if kind == 2:
@@ -53,6 +65,12 @@ def int8_dynamic_matmul(self, x: Tensor, wt: Tensor, scale: Tensor) -> Tensor:
   s = torch.clamp_min(torch.amax(torch.abs(x), [1], True) / 127.5, 1e-12)  # (M, 1)
   q = torch.clamp(torch.round(x / s), -128., 127.).to(1)  # (M, K)
   return torch._int_mm(q, wt).to(6) * s * scale  # (M, N)
+
+
+def round_float8(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+  # E4M3 numbers and their scale per token (..., 1): x ≈ q s, and the largest magnitude becomes E4M3's, 448
+  s = torch.clamp_min(torch.amax(torch.abs(x), [-1], True) / 448., 1e-12)
+  return ((x / s).to(24).to(6), s)
 
 
 def int4_grouped(self, x: Tensor, w: List[Tensor], group: int) -> Tensor:
@@ -171,6 +189,11 @@ def dequantize(self, codes: Tensor, scale: Tensor, zero: Optional[Tensor], bits:
   return torch.reshape(q * torch.unsqueeze(scale.to(6), 2), [n, k])
 
 
+def fractional_zero(self, zero: Tensor, bits: int) -> Tensor:
+  # bytes (N, K / g), 256 steps of the codes' range -> zero points among the signed codes
+  return zero.to(6) * 2. ** (bits - 8) - float(2 ** (bits - 1))
+
+
 def expand_grouped(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], bits: int, k: int) -> Tensor:
   return self.dequantize(self.unpack(packed, bits, k), scale, zero, bits)
 
@@ -190,6 +213,34 @@ def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k:
   bytes = torch.reshape(self.as_bytes(packed), [packed.size(0), -1])[:, :k // 2]  # (N, K / 2)
   return [torch._convert_weight_to_int4pack_for_cpu(codes, 2), pair, torch.contiguous(torch.transpose(bytes, 0, 1)),
           torch.unsqueeze(s, 1).to(15), torch.unsqueeze(z - 8. * s, 1).to(15)]
+
+
+def scale_of_rows(self, scale: Tensor, n: int) -> Tensor:
+  # (N, 1), or (1) for all rows -> (N,)
+  return torch.contiguous(torch.expand(torch.reshape(scale.to(6), [-1]), [n]))
+
+
+def scale_rows(self, w: Tensor, scale: Tensor) -> Tensor:
+  return w * torch.unsqueeze(scale, 1)
+
+
+def group_scales(self, values: Tensor, block: Optional[Tensor], mean: Optional[Tensor]) -> Tensor:
+  # (N, G) floats, or int8 that share a scale per block of 256, row by row
+  s = values.to(6)
+  if block is None or mean is None:
+    return s
+  each = torch.repeat_interleave(block, 256)[:s.numel()]
+  return torch.reshape(torch.reshape(s, [-1]) * each, s.size()) + mean
+
+
+def expand_codebook(self, indices: Tensor, table: Tensor, scale: Optional[Tensor], bits: int, k: int) -> Tensor:
+  # table (1, 2^b) or (N, 2^b), scale (N, K / g) or none -> (N, K) float32
+  n = indices.size(0)
+  index = self.unpack(indices, bits, k).to(4)
+  w = torch.gather(torch.expand(table.to(6), [n, table.size(1)]), 1, index)
+  if scale is None:
+    return w
+  return torch.reshape(torch.reshape(w, [n, scale.size(1), -1]) * torch.unsqueeze(scale, 2), [n, k])
 
 
 def prepare_int8(self, weight: Tensor, scale: Tensor) -> List[Tensor]:

@@ -121,6 +121,31 @@ def rounding_error(self, w: Tensor, H: Tensor, bits: int, group: int, symmetric:
   return float(torch.sum(torch.matmul(H, D) * D)) / 2.
 
 
+def float8(self, w: Tensor, whole: bool, steps: int, scale_dtype: int) -> List[Tensor]:
+  # w (N, K) -> E4M3 (N, K), scale (N, 1) or of the whole tensor (1). Each scale is amax / 448, or the best of `steps` below
+  # it: a smaller one clips the largest weights, and shifts where the others fall between the floats.
+  x = w.to(6)
+  peak = torch.clamp_min(torch.amax(torch.abs(x), [0, 1] if whole else [1], True), 1e-10)  # (1, 1) or (N, 1)
+  scale = self.stored_scale(peak / 448., scale_dtype)
+  best = self.float8_error(x, scale, whole)
+  for i in range(steps):
+    s = self.stored_scale(peak / 448. * (1. - 0.5 * float(i + 1) / float(steps)), scale_dtype)
+    error = self.float8_error(x, s, whole)
+    scale = torch.where(error < best, s, scale)
+    best = torch.minimum(error, best)
+  shape = [1] if whole else [scale.size(0), 1]
+  return [self.to_float8(x / scale), torch.reshape(scale, shape).to(scale_dtype)]
+
+
+def to_float8(self, x: Tensor) -> Tensor:
+  return torch.clamp(x, -448., 448.).to(24)  # what lies above would become NaN
+
+
+def float8_error(self, x: Tensor, scale: Tensor, whole: bool) -> Tensor:
+  loss = torch.square(self.to_float8(x / scale).to(6) * scale - x)
+  return torch.sum(loss, [0, 1] if whole else [1], True)
+
+
 def pack_codes(self, q: Tensor, bits: int) -> Tensor:
   # signed q -> packed u = q + 2^(b-1), as compressed-tensors' pack-quantized stores it
   return self.pack(q.to(0) + int(2 ** (bits - 1)), bits)

@@ -71,11 +71,81 @@ final class HostileQuantization {
                         "8 bits per tensor",
                         Kind.INT8,
                         folder -> folder.reshape(Q_PROJ + ".weight_scale", 1),
-                        "weight_scale' has shape [1]"));
+                        "weight_scale' has shape [1]"),
+                row(
+                        "8 bits unexplained",
+                        Kind.INT8,
+                        config(node -> node.remove("quantization_config")),
+                        "says nothing"),
+                row(
+                        "float8 unexplained",
+                        Kind.FLOAT8,
+                        config(node -> node.remove("quantization_config")),
+                        "says nothing"),
+                row(
+                        "float8 called integers",
+                        Kind.FLOAT8,
+                        folder -> folder.scheme(node -> node.put("type", "int")),
+                        "stored as float-quantized"),
+                row(
+                        "float8 per group",
+                        Kind.FLOAT8,
+                        folder ->
+                                folder.scheme(node ->
+                                        node.put("strategy", "group").put("group_size", 16)),
+                        "strategy 'group'"),
+                row(
+                        "float8 per tensor with a scale per row",
+                        Kind.FLOAT8,
+                        folder -> folder.scheme(node -> node.put("strategy", "tensor")),
+                        "weight_scale' has shape [32, 1]"),
+                codebook("a table per nothing", ".weight_table", "F32", 4, 2, 16),
+                codebook("a table of 15", ".weight_table", "F32", 4, 1, 15),
+                codebook("a table of integers", ".weight_table", "I32", 4, 1, 16),
+                codebook("indices of another width", ".weight_indices", "I32", 4, 32, 5),
+                codebook("scales of another width", ".weight_scale", "I8", 1, 32, 1),
+                codebook("scales in bytes", ".weight_scale", "U8", 1, 32, 2),
+                codebook("blocks too many", ".weight_scale_block", "F32", 4, 2),
+                codebook("two means", ".weight_scale_mean", "F32", 4, 2),
+                row(
+                        "a codebook without a mean",
+                        Kind.CODEBOOK,
+                        remove(Q_PROJ + ".weight_scale_mean"),
+                        "weight_scale_mean' is missing"),
+                row(
+                        "a codebook in a format of others",
+                        Kind.CODEBOOK,
+                        folder -> folder.quantization(node -> node.put("format", "nf4")),
+                        "in format 'nf4'"),
+                row(
+                        "a codebook called integers",
+                        Kind.CODEBOOK,
+                        folder -> folder.scheme(node -> node.put("type", "int")),
+                        "stored as lithe-codebook"),
+                row(
+                        "a codebook of 2^40",
+                        Kind.CODEBOOK,
+                        folder -> folder.scheme(node -> node.put("num_bits", 40)),
+                        "40 bits"),
+                packed(
+                        "packed zero points called fractional",
+                        node -> node.put("format", "lithe-fractional-zeros"),
+                        "weight_zero_point"));
     }
 
     private static Arguments packed(String name, Consumer<ObjectNode> change, String fragment) {
         return row(name, Kind.PACKED, folder -> folder.quantization(change), fragment);
+    }
+
+    private static Arguments codebook(
+            String name, String suffix, String dtype, int width, long... shape) {
+        return row(
+                name,
+                Kind.CODEBOOK,
+                folder ->
+                        folder.tensors(all ->
+                                all.put(Q_PROJ + suffix, ModelFolder.zeros(dtype, width, shape))),
+                Q_PROJ + suffix);
     }
 
     private static Arguments scheme(String name, Consumer<ObjectNode> change, String fragment) {

@@ -67,7 +67,7 @@ final class HostileWeights {
     static Stream<Arguments> entries() {
         return Stream.of(
                 embedding("no dtype", node -> node.remove("dtype"), "dtype ''"),
-                embedding("unknown dtype", node -> node.put("dtype", "F8_E4M3"), "'F8_E4M3'"),
+                embedding("unknown dtype", node -> node.put("dtype", "F8_E5M2"), "'F8_E5M2'"),
                 embedding("dtype is a number", node -> node.put("dtype", 5), "dtype '5'"),
                 embedding("no shape", node -> node.remove("shape"), "has no shape"),
                 embedding("shape is text", node -> node.put("shape", "300x32"), "has no shape"),

@@ -31,7 +31,12 @@ record ModelFolder(Path path) {
         /// One file; the first query projection in 4 bits, groups of 32, with zero points.
         PACKED,
         /// One file; the first query projection in 8 bits per channel.
-        INT8
+        INT8,
+        /// One file; the first query projection as indices into a table of 16, with
+        /// double-quantized scales per 16 inputs.
+        CODEBOOK,
+        /// One file; the first query projection in 8-bit floats per channel.
+        FLOAT8
     }
 
     static ModelFolder write(Path path, Kind kind) throws IOException {
@@ -41,6 +46,8 @@ record ModelFolder(Path path) {
             case SHARDED -> model.shards(2).write(path);
             case PACKED -> model.write(path, packedConfig(model), packedTensors(model));
             case INT8 -> model.write(path, int8Config(model), int8Tensors(model));
+            case CODEBOOK -> model.write(path, codebookConfig(model), codebookTensors(model));
+            case FLOAT8 -> model.write(path, float8Config(model), float8Tensors(model));
         }
         return new ModelFolder(path);
     }
@@ -86,6 +93,43 @@ record ModelFolder(Path path) {
                 model,
                 Map.of(
                         ".weight", zeros("I8", 1, 32, 32),
+                        ".weight_scale", zeros("F32", 4, 32, 1)));
+    }
+
+    private static ObjectNode codebookConfig(TinyModel model) {
+        ObjectNode config = packedConfig(model);
+        ((ObjectNode) config.at("/quantization_config")).put("format", "lithe-codebook");
+        ((ObjectNode) config.at("/quantization_config/config_groups/group_0/weights"))
+                .put("type", "codebook")
+                .put("symmetric", true)
+                .put("group_size", 16);
+        return config;
+    }
+
+    private static Map<String, RawTensor> codebookTensors(TinyModel model) {
+        return replaceQuery(
+                model,
+                Map.of(
+                        ".weight_indices", zeros("I32", 4, 32, 4),
+                        ".weight_table", zeros("F32", 4, 1, 16),
+                        ".weight_scale", zeros("I8", 1, 32, 2),
+                        ".weight_scale_block", zeros("F32", 4, 1),
+                        ".weight_scale_mean", zeros("F32", 4, 1),
+                        ".weight_shape", zeros("I64", 8, 2)));
+    }
+
+    private static ObjectNode float8Config(TinyModel model) {
+        ObjectNode config = int8Config(model);
+        ((ObjectNode) config.at("/quantization_config/config_groups/group_0/weights"))
+                .put("type", "float");
+        return config;
+    }
+
+    private static Map<String, RawTensor> float8Tensors(TinyModel model) {
+        return replaceQuery(
+                model,
+                Map.of(
+                        ".weight", zeros("F8_E4M3", 1, 32, 32),
                         ".weight_scale", zeros("F32", 4, 32, 1)));
     }
 

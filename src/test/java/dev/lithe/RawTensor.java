@@ -23,7 +23,7 @@ public record RawTensor(String dtype, List<Long> shape, byte[] bytes) {
                 case F64 -> bytes.putDouble(value);
                 case F16 -> bytes.putShort(Float.floatToFloat16(value));
                 case BF16 -> bytes.putShort(toBfloat16(value));
-                case U8, I8, I16, I32, I64, BOOL ->
+                case U8, I8, I16, I32, I64, BOOL, F8_E4M3 ->
                         throw new AssertionError(dtype + " is no float type");
             }
         }
@@ -42,7 +42,7 @@ public record RawTensor(String dtype, List<Long> shape, byte[] bytes) {
                         case F64 -> (float) in.getDouble();
                         case F16 -> Float.float16ToFloat(in.getShort());
                         case BF16 -> Float.intBitsToFloat(in.getShort() << 16);
-                        case U8, I8, I16, I32, I64, BOOL ->
+                        case U8, I8, I16, I32, I64, BOOL, F8_E4M3 ->
                                 throw new AssertionError(dtype + " is no float type");
                     };
         }

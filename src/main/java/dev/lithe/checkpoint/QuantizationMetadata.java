@@ -17,13 +17,70 @@ import org.jspecify.annotations.Nullable;
 /// quantized, and how. Targets are module names, `re:` patterns, or the class name `Linear`;
 /// source: vllm-project/compressed-tensors.
 public final class QuantizationMetadata {
+    /// How numbers are laid out on disk. Formats of our own have names that compressed-tensors does
+    /// not know, so that other readers refuse them instead of misreading them.
+    public enum Format {
+        PACK_QUANTIZED("pack-quantized", "int"),
+        INT_QUANTIZED("int-quantized", "int"),
+        FLOAT_QUANTIZED("float-quantized", "float"),
+        /// pack-quantized, but zero points are bytes: 256 steps of the codes' range.
+        FRACTIONAL_ZEROS("lithe-fractional-zeros", "int"),
+        /// Indices into a table of numbers.
+        CODEBOOK("lithe-codebook", "codebook");
+
+        private final String label;
+        private final String type;
+
+        Format(String label, String type) {
+            this.label = label;
+            this.type = type;
+        }
+
+        /// The name in `config.json`.
+        public String label() {
+            return label;
+        }
+    }
+
     /// How one group of modules is quantized.
     ///
-    /// @param groupSize inputs that share a scale, 0 for a whole row
+    /// @param groupSize inputs that share a scale, 0 for a whole row, [#TENSOR] for all rows
     /// @param dynamicActivations whether the input is quantized too, per token, while running
-    public record Scheme(int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
-        String format() {
-            return dynamicActivations ? "int-quantized" : "pack-quantized";
+    public record Scheme(
+            Format format, int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
+        /// The group size of a scale for the whole tensor.
+        public static final int TENSOR = -1;
+
+        /// Integers in compressed-tensors' formats: `int-quantized` where activations are
+        /// quantized, `pack-quantized` where not.
+        public Scheme(int bits, boolean symmetric, int groupSize, boolean dynamicActivations) {
+            this(
+                    dynamicActivations ? Format.INT_QUANTIZED : Format.PACK_QUANTIZED,
+                    bits,
+                    symmetric,
+                    groupSize,
+                    dynamicActivations);
+        }
+
+        /// Unpacked 8-bit integers with a scale per row.
+        public static Scheme int8(boolean dynamicActivations) {
+            return new Scheme(Format.INT_QUANTIZED, 8, true, 0, dynamicActivations);
+        }
+
+        /// E4M3 floats with a scale per row, or one for all.
+        public static Scheme float8(boolean perTensor, boolean dynamicActivations) {
+            int groupSize = perTensor ? TENSOR : 0;
+            return new Scheme(Format.FLOAT_QUANTIZED, 8, true, groupSize, dynamicActivations);
+        }
+
+        /// Indices of `bits` into a table; `groupSize` 0 for no scales.
+        public static Scheme codebook(int bits, int groupSize) {
+            return new Scheme(Format.CODEBOOK, bits, true, groupSize, false);
+        }
+
+        /// Packed integers whose zero points lie between codes.
+        public static Scheme fractionalZeros(int bits, int groupSize) {
+            return new Scheme(Format.FRACTIONAL_ZEROS, bits, false, groupSize, false);
         }
     }
 
@@ -55,45 +112,82 @@ public final class QuantizationMetadata {
             throw LitheException.badInput("%s: quantization_config has no config_groups", where);
         }
         for (var field : node.path("config_groups").properties()) {
-            JsonNode weights = field.getValue().path("weights");
-            groups.add(
-                    new Group(
-                            texts(field.getValue().path("targets")),
-                            scheme(field.getValue(), weights, where)));
+            JsonNode group = field.getValue();
+            String format = group.path("format").asText(node.path("format").asText());
+            groups.add(new Group(texts(group.path("targets")), scheme(group, format, where)));
         }
         return new QuantizationMetadata(groups, texts(node.path("ignore")));
     }
 
-    private static Scheme scheme(JsonNode group, JsonNode weights, String where) {
+    private static Scheme scheme(JsonNode group, String label, String where) {
+        JsonNode weights = group.path("weights");
         int bits = integer(weights, "num_bits", where);
         String type = weights.path("type").asText("int");
-        String strategy = weights.path("strategy").asText("");
-        if (!type.equals("int") || bits < 2 || bits > 8) {
-            throw LitheException.badInput(
-                    "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8",
-                    where, type, bits);
-        }
-        int groupSize =
-                switch (strategy) {
-                    case "channel" -> 0;
-                    case "group" -> integer(weights, "group_size", where);
-                    default ->
-                            throw LitheException.badInput(
-                                    "%s: strategy '%s' is unknown; Lithe reads channel and group",
-                                    where, strategy);
-                };
-        if (strategy.equals("group") && groupSize < 1) {
-            throw LitheException.badInput(
-                    "%s: group_size %d; it must be at least 1", where, groupSize);
-        }
+        boolean dynamic = group.path("input_activations").isObject();
+        Format format = format(type, bits, label, dynamic, where);
+        int groupSize = groupSize(weights, format, where);
         String order = weights.path("actorder").asText("null");
         if (order.equals("group") || order.equals("dynamic")) {
             throw LitheException.badInput(
                     "%s: actorder '%s' stores a column order, which Lithe does not read",
                     where, order);
         }
-        boolean dynamic = flag(group.path("input_activations"), "dynamic", false, where);
-        return new Scheme(bits, flag(weights, "symmetric", true, where), groupSize, dynamic);
+        boolean symmetric = flag(weights, "symmetric", true, where);
+        return new Scheme(format, bits, symmetric, groupSize, dynamic);
+    }
+
+    private static Format format(
+            String type, int bits, String label, boolean dynamic, String where) {
+        boolean readable =
+                switch (type) {
+                    case "int" -> bits >= 2 && bits <= 8;
+                    case "float" -> bits == 8;
+                    case "codebook" -> bits >= 1 && bits <= 8;
+                    default -> false;
+                };
+        if (!readable) {
+            throw LitheException.badInput(
+                    "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8, and float with 8",
+                    where, type, bits);
+        }
+        for (Format own : List.of(Format.FRACTIONAL_ZEROS, Format.CODEBOOK)) {
+            if (label.equals(own.label) && type.equals(own.type)) {
+                return own;
+            }
+        }
+        return switch (type) {
+            case "float" -> Format.FLOAT_QUANTIZED;
+            case "int" ->
+                    dynamic || label.equals(Format.INT_QUANTIZED.label)
+                            ? Format.INT_QUANTIZED
+                            : Format.PACK_QUANTIZED;
+            default ->
+                    throw LitheException.badInput(
+                            "%s: weights of type %s in format '%s'; it must be %s",
+                            where, type, label, Format.CODEBOOK.label);
+        };
+    }
+
+    private static int groupSize(JsonNode weights, Format format, String where) {
+        String strategy = weights.path("strategy").asText("");
+        boolean floats = format == Format.FLOAT_QUANTIZED;
+        if (strategy.equals("channel")) {
+            return 0;
+        }
+        if (strategy.equals("tensor") && floats) {
+            return Scheme.TENSOR;
+        }
+        if (!strategy.equals("group") || floats) {
+            throw LitheException.badInput(
+                    "%s: strategy '%s' is unknown; Lithe reads channel and %s",
+                    where, strategy, floats ? "tensor" : "group");
+        }
+        int groupSize = integer(weights, "group_size", where);
+        if (groupSize < 1) {
+            throw LitheException.badInput(
+                    "%s: group_size %d; it must be at least 1", where, groupSize);
+        }
+        return groupSize;
     }
 
     private static int integer(JsonNode node, String key, String where) {
@@ -165,7 +259,7 @@ public final class QuantizationMetadata {
             }
         });
         Collection<String> formats =
-                groups.keySet().stream().map(Scheme::format).distinct().toList();
+                groups.keySet().stream().map(scheme -> scheme.format().label).distinct().toList();
         ObjectNode root = JsonNodeFactory.instance.objectNode();
         root.put("quant_method", "compressed-tensors");
         root.put("format", formats.size() == 1 ? formats.iterator().next() : "mixed-precision");
@@ -178,32 +272,28 @@ public final class QuantizationMetadata {
         groups.forEach((scheme, modules) -> {
             ObjectNode group = list.putObject("group_" + list.size());
             (single ? List.of("Linear") : modules).forEach(group.putArray("targets")::add);
-            group.put("format", scheme.format());
+            group.put("format", scheme.format().label);
             describe(scheme, group);
         });
         return root;
     }
 
     private static void describe(Scheme scheme, ObjectNode group) {
-        ObjectNode weights =
-                quantization(group.putObject("weights"), scheme.bits(), scheme.symmetric());
-        weights.put("strategy", scheme.groupSize() == 0 ? "channel" : "group");
-        if (scheme.groupSize() == 0) {
-            weights.putNull("group_size");
+        ObjectNode weights = group.putObject("weights").put("type", scheme.format().type);
+        weights.put("num_bits", scheme.bits()).put("symmetric", scheme.symmetric());
+        weights.putNull("group_size");
+        if (scheme.groupSize() > 0) {
+            weights.put("strategy", "group").put("group_size", scheme.groupSize());
         } else {
-            weights.put("group_size", scheme.groupSize());
+            weights.put("strategy", scheme.groupSize() == 0 ? "channel" : "tensor");
         }
         weights.put("dynamic", false);
         group.putNull("output_activations");
+        group.putNull("input_activations");
         if (scheme.dynamicActivations()) {
-            ObjectNode input = quantization(group.putObject("input_activations"), 8, true);
+            ObjectNode input = group.putObject("input_activations");
+            input.put("type", scheme.format().type).put("num_bits", 8).put("symmetric", true);
             input.put("strategy", "token").put("dynamic", true);
-        } else {
-            group.putNull("input_activations");
         }
-    }
-
-    private static ObjectNode quantization(ObjectNode node, int bits, boolean symmetric) {
-        return node.put("num_bits", bits).put("type", "int").put("symmetric", symmetric);
     }
 }

@@ -8,7 +8,6 @@ import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.QuantizationMetadata;
 import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.model.Architecture;
-import dev.lithe.model.LinearForm;
 import dev.lithe.tensor.DType;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -29,7 +28,7 @@ final class FolderDescription {
         config.put(config.has("dtype") ? "dtype" : "torch_dtype", type.torchName());
         Map<String, @Nullable Scheme> schemes = new LinkedHashMap<>();
         plan.linears()
-                .forEach(linear -> schemes.put(linear.name().module(), scheme(linear.last())));
+                .forEach(linear -> schemes.put(linear.name().module(), linear.last().scheme()));
         if (schemes.get(Architecture.EMBEDDING) == null) {
             schemes.remove(Architecture.EMBEDDING); // dense, which readers take for granted
             // a tied output layer must be named, or readers expect its scales
@@ -41,15 +40,6 @@ final class FolderDescription {
                     QuantizationMetadata.describe(schemes, Set.of(Architecture.EMBEDDING)));
         }
         return config;
-    }
-
-    private static @Nullable Scheme scheme(LinearForm form) {
-        return switch (form) {
-            case LinearForm.Dense _ -> null;
-            case LinearForm.Int8 _ -> new Scheme(8, true, 0, true);
-            case LinearForm.Grouped grouped ->
-                    new Scheme(grouped.bits(), grouped.symmetric(), grouped.groupSize(), false);
-        };
     }
 
     private static DType floatType(Plan plan) {

@@ -12,20 +12,38 @@ public final class DenseWeights {
         return switch (linear) {
             case Linear.Dense dense -> into.call("to_float", dense.weight());
             case Linear.Int8 int8 -> into.call("expand_int8", int8.weight(), int8.scale());
+            case Linear.Float8 float8 -> into.call("expand_int8", float8.weight(), float8.scale());
+            case Linear.Codebook codebook -> codebook(codebook, into);
             case Linear.Grouped grouped -> grouped(grouped, into);
         };
+    }
+
+    private static Value codebook(Linear.Codebook linear, TensorScope into) {
+        try (var step = TensorScope.open()) {
+            Value scale = linear.scales() == null ? step.none() : linear.scales().read(step);
+            int bits = linear.form().bits();
+            long k = linear.shape().longs()[1];
+            return into.call("expand_codebook", linear.indices(), linear.table(), scale, bits, k);
+        }
     }
 
     private static Value grouped(Linear.Grouped linear, TensorScope into) {
         try (var step = TensorScope.open()) {
             int bits = linear.form().bits();
-            Value zero =
-                    linear.zero() == null
-                            ? step.none()
-                            : step.call(
-                                    "unpack_zero", linear.zero(), bits, linear.packed().size(0));
+            Value zero = zero(linear, step);
             long k = linear.shape().longs()[1];
             return into.call("expand_grouped", linear.packed(), linear.scale(), zero, bits, k);
         }
+    }
+
+    /// The zero points among the signed codes, (N, K / g) int32 or float32; absent when symmetric.
+    static Value zero(Linear.Grouped linear, TensorScope into) {
+        int bits = linear.form().bits();
+        if (linear.zero() == null) {
+            return into.none();
+        }
+        return linear.form().zero() == LinearForm.ZeroPoint.FRACTIONAL
+                ? into.call("fractional_zero", linear.zero(), bits)
+                : into.call("unpack_zero", linear.zero(), bits, linear.packed().size(0));
     }
 }

@@ -5,7 +5,8 @@ import dev.lithe.tensor.Value;
 import java.util.List;
 
 /// The token embedding ready to look up rows in, whatever its stored form: floats as they are, or
-/// one byte per weight with the scale and shift of its group.
+/// one byte per weight with the scale and shift of its group; float8 and codebooks expand to
+/// floats.
 public final class EmbeddingTable {
     private final Value tables;
 
@@ -16,6 +17,8 @@ public final class EmbeddingTable {
                     case Linear.Dense dense -> scope.list(List.of(scope.keep(dense.weight())));
                     case Linear.Int8 int8 ->
                             scope.call("embedding_of_int8", int8.weight(), int8.scale());
+                    case Linear.Float8 _, Linear.Codebook _ ->
+                            scope.list(List.of(DenseWeights.of(stored, scope)));
                     case Linear.Grouped grouped -> grouped(grouped, scope);
                 };
     }
@@ -23,11 +26,7 @@ public final class EmbeddingTable {
     private static Value grouped(Linear.Grouped stored, TensorScope scope) {
         try (var step = TensorScope.open()) {
             int bits = stored.form().bits();
-            Value zero =
-                    stored.zero() == null
-                            ? step.none()
-                            : step.call(
-                                    "unpack_zero", stored.zero(), bits, stored.packed().size(0));
+            Value zero = DenseWeights.zero(stored, step);
             return scope.call(
                     "embedding_of_grouped",
                     stored.packed(),

@@ -32,8 +32,8 @@ public sealed interface Linear {
         }
     }
 
-    /// Eight-bit weights, one scale per output; the input is quantized per token when it runs
-    /// (W8A8). On disk: compressed-tensors `int-quantized`.
+    /// Eight-bit weights, one scale per output; where the form says so, the input is quantized per
+    /// token when it runs (W8A8). On disk: compressed-tensors `int-quantized`.
     ///
     /// @param weight (N, K) int8
     /// @param scale (N, 1)
@@ -45,14 +45,90 @@ public sealed interface Linear {
         }
     }
 
+    /// E4M3 floats, `w = weight · scale`; where the form says so, the input is rounded to such
+    /// floats per token when it runs. On disk: compressed-tensors `float-quantized`.
+    ///
+    /// @param weight (N, K) float8
+    /// @param scale (N, 1), or (1) for the whole tensor
+    record Float8(Value weight, Value scale, @Nullable Value bias, LinearForm.Float8 form)
+            implements Linear {
+        @Override
+        public Map<String, Value> tensors() {
+            return withBias(bias, "weight", weight, "weight_scale", scale);
+        }
+    }
+
+    /// Indices into a table of 2^b numbers: `w = table[index] s`, with a scale per group of inputs
+    /// or none. On disk: a format of our own.
+    ///
+    /// @param indices (N, ceil(K b / 32)) int32, a little-endian bit stream per row
+    /// @param table (1, 2^b), or (N, 2^b) with one per output
+    /// @param scales null without groups
+    /// @param shape (2) int64, holding N and K
+    record Codebook(
+            Value indices,
+            Value table,
+            @Nullable Scales scales,
+            Value shape,
+            @Nullable Value bias,
+            LinearForm.Codebook form)
+            implements Linear {
+        /// The scales of a codebook's groups: `s = values`, or where they are quantized `s = mean +
+        /// values · block`.
+        ///
+        /// @param values (N, K / g), floats or int8
+        /// @param block (ceil(N K / g / 256)) float32, one per 256 values row by row; null for
+        ///   floats
+        /// @param mean (1) float32; null for floats
+        public record Scales(Value values, @Nullable Value block, @Nullable Value mean) {
+            /// The same scales, owned by `scope` too.
+            Scales kept(TensorScope scope) {
+                return new Scales(
+                        scope.keep(values),
+                        block == null ? null : scope.keep(block),
+                        mean == null ? null : scope.keep(mean));
+            }
+
+            /// As floats, (N, K / g).
+            public Value read(TensorScope into) {
+                try (var step = TensorScope.open()) {
+                    return into.call(
+                            "group_scales",
+                            values,
+                            block == null ? step.none() : block,
+                            mean == null ? step.none() : mean);
+                }
+            }
+        }
+
+        @Override
+        public Map<String, Value> tensors() {
+            return withBias(
+                    bias,
+                    "weight_indices",
+                    indices,
+                    "weight_table",
+                    table,
+                    "weight_scale",
+                    scales == null ? null : scales.values(),
+                    "weight_scale_block",
+                    scales == null ? null : scales.block(),
+                    "weight_scale_mean",
+                    scales == null ? null : scales.mean(),
+                    "weight_shape",
+                    shape);
+        }
+    }
+
     /// Integers of 2 to 8 bits with one scale per group of inputs: `w = (q - z) s`. On disk:
-    /// compressed-tensors `pack-quantized`.
+    /// compressed-tensors `pack-quantized`; with fractional zero points, which it does not have, a
+    /// format of our own that differs in `zero` alone.
     ///
     /// @param packed (N, ceil(K b / 32)) int32, the unsigned codes q + 2^(b-1) as a little-endian
     ///   bit stream per row
     /// @param scale (N, K / g)
     /// @param zero (ceil(N b / 32), K / g) int32, packed along the rows with the same offset; null
-    ///   when symmetric
+    ///   when symmetric; when fractional (N, K / g) uint8, (z + 2^(b-1)) 2^(8-b)
     /// @param shape (2) int64, holding N and K
     record Grouped(
             Value packed,
@@ -85,6 +161,20 @@ public sealed interface Linear {
             case Int8 int8 ->
                     new Int8(
                             scope.keep(int8.weight()), scope.keep(int8.scale()), bias, int8.form());
+            case Float8 float8 ->
+                    new Float8(
+                            scope.keep(float8.weight()),
+                            scope.keep(float8.scale()),
+                            bias,
+                            float8.form());
+            case Codebook codebook ->
+                    new Codebook(
+                            scope.keep(codebook.indices()),
+                            scope.keep(codebook.table()),
+                            codebook.scales() == null ? null : codebook.scales().kept(scope),
+                            scope.keep(codebook.shape()),
+                            bias,
+                            codebook.form());
             case Grouped grouped ->
                     new Grouped(
                             scope.keep(grouped.packed()),
@@ -101,6 +191,8 @@ public sealed interface Linear {
         return switch (form()) {
             case LinearForm.Dense form -> form.dtype();
             case LinearForm.Int8 form -> form.scaleType();
+            case LinearForm.Float8 form -> form.scaleType();
+            case LinearForm.Codebook form -> form.tableType();
             case LinearForm.Grouped form -> form.scaleType();
         };
     }

@@ -2,6 +2,8 @@ package dev.lithe.model;
 
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.QuantizationMetadata;
+import dev.lithe.checkpoint.QuantizationMetadata.Format;
+import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
@@ -37,43 +39,117 @@ public final class LinearReader {
         if (checkpoint.has(name.module() + ".weight_packed")) {
             return grouped(name, n, k);
         }
+        if (checkpoint.has(name.module() + ".weight_indices")) {
+            return codebook(name, n, k);
+        }
         TensorEntry weight = expect(name.module() + ".weight", null, n, k);
-        if (weight.dtype() == DType.I8) {
-            expectNoZeroPoint(name.module());
-            return new LinearForm.Int8(expectFloat(name.module() + ".weight_scale", n, 1).dtype());
+        if (weight.dtype() == DType.I8 || weight.dtype() == DType.F8_E4M3) {
+            return scaled(name, weight.dtype(), n);
         }
         if (!weight.dtype().isFloat()) {
             throw LitheException.badInput(
-                    "%s: tensor '%s' is %s; weights are float, or int8 with a scale",
+                    "%s: tensor '%s' is %s; weights are float, or int8 or float8 with a scale",
                     checkpoint.folder(), weight.name(), weight.dtype());
         }
         return new LinearForm.Dense(weight.dtype());
     }
 
-    private LinearForm grouped(LinearName name, long n, long k) {
-        QuantizationMetadata.Scheme scheme = quantization.schemeOf(name.module());
+    /// Eight-bit weights, one per byte.
+    private LinearForm scaled(LinearName name, DType type, long n) {
+        expectNoZeroPoint(name.module());
+        String scale = name.module() + ".weight_scale";
+        DType scaleType = checkpoint.entry(scale).dtype();
+        Scheme scheme = scheme(name, type.torchName());
+        boolean floats = type == DType.F8_E4M3;
+        if (floats != (scheme.format() == Format.FLOAT_QUANTIZED)) {
+            requireFormat(name, scheme, floats ? Format.FLOAT_QUANTIZED : Format.INT_QUANTIZED);
+        }
+        boolean perTensor = scheme.groupSize() == Scheme.TENSOR;
+        if (perTensor) {
+            expectFloat(scale, 1);
+        } else {
+            expectFloat(scale, n, 1);
+        }
+        return type == DType.I8
+                ? new LinearForm.Int8(scaleType, scheme.dynamicActivations())
+                : new LinearForm.Float8(perTensor, scheme.dynamicActivations(), scaleType);
+    }
+
+    private Scheme scheme(LinearName name, String stored) {
+        Scheme scheme = quantization.schemeOf(name.module());
         if (scheme == null) {
             throw LitheException.badInput(
-                    "%s: '%s' is packed, but config.json's quantization_config says nothing about it",
-                    checkpoint.folder(), name.module());
+                    "%s: '%s' is %s, but config.json's quantization_config says nothing about it",
+                    checkpoint.folder(), name.module(), stored);
         }
-        if (scheme.groupSize() != 0 && k % scheme.groupSize() != 0) {
-            throw LitheException.badInput(
-                    "%s: '%s' has %d inputs, no multiple of its group size %d",
-                    checkpoint.folder(), name.module(), k, scheme.groupSize());
-        }
-        DType scaleType = checkpoint.entry(name.module() + ".weight_scale").dtype();
+        return scheme;
+    }
+
+    private LinearForm codebook(LinearName name, long n, long k) {
+        Scheme scheme = scheme(name, "a codebook");
+        requireFormat(name, scheme, Format.CODEBOOK);
+        requireDividing(name, scheme);
+        String module = name.module();
+        TensorEntry table = checkpoint.entry(module + ".weight_table");
+        boolean rowTables = table.shape().equals(List.of(n, 1L << scheme.bits())) && n > 1;
+        String scale = module + ".weight_scale";
+        DType scaleType = scheme.groupSize() == 0 ? table.dtype() : checkpoint.entry(scale).dtype();
         var form =
-                new LinearForm.Grouped(
-                        scheme.bits(), scheme.groupSize(), scheme.symmetric(), scaleType);
-        expect(name.module() + ".weight_packed", DType.I32, n, form.words(k));
-        expectFloat(name.module() + ".weight_scale", n, form.groups(k));
-        if (scheme.symmetric()) {
-            expectNoZeroPoint(name.module());
-        } else {
-            expect(name.module() + ".weight_zero_point", DType.I32, form.words(n), form.groups(k));
+                new LinearForm.Codebook(
+                        scheme.bits(), scheme.groupSize(), rowTables, table.dtype(), scaleType);
+        expect(module + ".weight_indices", DType.I32, n, form.words(k));
+        expectFloat(table.name(), rowTables ? n : 1, form.entries());
+        if (form.quantizedScales()) {
+            expect(scale, DType.I8, n, form.groups(k));
+            expect(scale + "_block", DType.F32, form.scaleBlocks(n, k));
+            expect(scale + "_mean", DType.F32, 1);
+        } else if (form.groupSize() != 0) {
+            expectFloat(scale, n, form.groups(k));
         }
         return form;
+    }
+
+    private void requireFormat(LinearName name, Scheme scheme, Format format) {
+        if (scheme.format() != format) {
+            throw LitheException.badInput(
+                    "%s: '%s' is stored as %s, but config.json says %s",
+                    checkpoint.folder(), name.module(), format.label(), scheme.format().label());
+        }
+    }
+
+    private void requireDividing(LinearName name, Scheme scheme) {
+        if (scheme.groupSize() > 0 && name.inFeatures() % scheme.groupSize() != 0) {
+            throw LitheException.badInput(
+                    "%s: '%s' has %d inputs, no multiple of its group size %d",
+                    checkpoint.folder(), name.module(), name.inFeatures(), scheme.groupSize());
+        }
+    }
+
+    private LinearForm grouped(LinearName name, long n, long k) {
+        Scheme scheme = scheme(name, "packed");
+        if (scheme.format() == Format.FLOAT_QUANTIZED || scheme.format() == Format.CODEBOOK) {
+            requireFormat(name, scheme, Format.PACK_QUANTIZED);
+        }
+        requireDividing(name, scheme);
+        DType scaleType = checkpoint.entry(name.module() + ".weight_scale").dtype();
+        var form =
+                new LinearForm.Grouped(scheme.bits(), scheme.groupSize(), zero(scheme), scaleType);
+        expect(name.module() + ".weight_packed", DType.I32, n, form.words(k));
+        expectFloat(name.module() + ".weight_scale", n, form.groups(k));
+        String zero = name.module() + ".weight_zero_point";
+        switch (form.zero()) {
+            case NONE -> expectNoZeroPoint(name.module());
+            case INTEGER -> expect(zero, DType.I32, form.words(n), form.groups(k));
+            case FRACTIONAL -> expect(zero, DType.U8, n, form.groups(k));
+        }
+        return form;
+    }
+
+    private static LinearForm.ZeroPoint zero(Scheme scheme) {
+        if (scheme.format() == Format.FRACTIONAL_ZEROS) {
+            return LinearForm.ZeroPoint.FRACTIONAL;
+        }
+        return scheme.symmetric() ? LinearForm.ZeroPoint.NONE : LinearForm.ZeroPoint.INTEGER;
     }
 
     private void expectNoZeroPoint(String module) {
@@ -124,6 +200,20 @@ public final class LinearReader {
                             checkpoint.load(module + ".weight_scale", scope),
                             bias,
                             int8);
+            case LinearForm.Float8 float8 ->
+                    new Linear.Float8(
+                            checkpoint.load(module + ".weight", scope),
+                            checkpoint.load(module + ".weight_scale", scope),
+                            bias,
+                            float8);
+            case LinearForm.Codebook codebook ->
+                    new Linear.Codebook(
+                            checkpoint.load(module + ".weight_indices", scope),
+                            checkpoint.load(module + ".weight_table", scope),
+                            scales(codebook, module + ".weight_scale", scope),
+                            scope.tensor(new long[] {name.outFeatures(), name.inFeatures()}, 2),
+                            bias,
+                            codebook);
             case LinearForm.Grouped grouped ->
                     new Linear.Grouped(
                             checkpoint.load(module + ".weight_packed", scope),
@@ -135,6 +225,19 @@ public final class LinearReader {
                             bias,
                             grouped);
         };
+    }
+
+    private Linear.Codebook.@Nullable Scales scales(
+            LinearForm.Codebook form, String scale, TensorScope scope) {
+        if (form.groupSize() == 0) {
+            return null;
+        }
+        return form.quantizedScales()
+                ? new Linear.Codebook.Scales(
+                        checkpoint.load(scale, scope),
+                        checkpoint.load(scale + "_block", scope),
+                        checkpoint.load(scale + "_mean", scope))
+                : new Linear.Codebook.Scales(checkpoint.load(scale, scope), null, null);
     }
 
     /// Checks every tensor that `spec` needs, embedding and norms included.

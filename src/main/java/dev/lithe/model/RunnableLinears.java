@@ -23,6 +23,9 @@ final class RunnableLinears {
     private static final int INT8_DYNAMIC = 2;
     private static final int INT8_DYNAMIC_MATMUL = 3;
     private static final int INT4_GROUPED = 4;
+    private static final int SCALED = 5;
+    private static final int SCALED_FLOAT8_INPUT = 6;
+    private static final int FLOAT32_FLOAT8_INPUT = 7;
     private static final int NO_BIAS = -1;
 
     private final TensorScope scope;
@@ -73,7 +76,16 @@ final class RunnableLinears {
     private void add(List<Linear> alike) {
         switch (alike.getFirst().form()) {
             case LinearForm.Dense _ -> addDense(alike);
-            case LinearForm.Int8 _ -> addInt8(alike);
+            case LinearForm.Int8 form -> {
+                if (form.dynamicActivations()) {
+                    addInt8(alike);
+                } else {
+                    addScaled(alike, false, form.label());
+                }
+            }
+            case LinearForm.Float8 form ->
+                    addScaled(alike, form.dynamicActivations(), form.label());
+            case LinearForm.Codebook form -> addCodebook(form, alike);
             case LinearForm.Grouped form -> addGrouped(form, alike);
         }
     }
@@ -130,6 +142,49 @@ final class RunnableLinears {
         count("int8, dynamic activations");
     }
 
+    /// Weights of at most 11 significant bits with a scale per row, which is applied to the output:
+    /// so packed float16 holds them exactly. `rounded` inputs are first rounded to float8.
+    private void addScaled(List<Linear> alike, boolean rounded, String label) {
+        try (var step = TensorScope.open()) {
+            List<Value> weights = new ArrayList<>();
+            List<Value> scales = new ArrayList<>();
+            for (Linear linear : alike) {
+                Value weight =
+                        linear instanceof Linear.Int8 int8
+                                ? int8.weight()
+                                : ((Linear.Float8) linear).weight();
+                Value scale =
+                        linear instanceof Linear.Int8 int8
+                                ? int8.scale()
+                                : ((Linear.Float8) linear).scale();
+                weights.add(step.call("to_float", weight));
+                scales.add(step.call("scale_of_rows", scale, weight.size(0)));
+            }
+            Value weight = concat(weights, step);
+            Value scale = concat(scales, step);
+            Value bias = bias(alike, step);
+            if (FastKernels.FLOAT16) {
+                int kind = rounded ? SCALED_FLOAT8_INPUT : SCALED;
+                long index = step.call("pack_float16", weight, packed).integer();
+                addPart(kind, index, tensors.size(), List.of(scale), bias);
+                packedBytes += weight.elements() * DType.F16.bytes();
+            } else {
+                int kind = rounded ? FLOAT32_FLOAT8_INPUT : FLOAT32;
+                Value scaled = step.call("scale_rows", weight, scale);
+                addPart(kind, tensors.size(), 0, List.of(scaled), bias);
+            }
+            count(label);
+        }
+    }
+
+    private void addCodebook(LinearForm.Codebook form, List<Linear> alike) {
+        try (var step = TensorScope.open()) {
+            List<Value> rows = alike.stream().map(linear -> DenseWeights.of(linear, step)).toList();
+            addFloats(
+                    concat(rows, step), true, ", expanded from " + form.label(), bias(alike, step));
+        }
+    }
+
     private void addGrouped(LinearForm.Grouped form, List<Linear> alike) {
         try (var step = TensorScope.open()) {
             int k = inFeatures((Linear.Grouped) alike.getFirst());
@@ -145,7 +200,16 @@ final class RunnableLinears {
                                     .map(linear -> ((Linear.Grouped) linear).scale())
                                     .toList(),
                             step);
-            Value zero = form.symmetric() ? step.none() : concat(zeros(form, alike, step), step);
+            Value zero =
+                    form.symmetric()
+                            ? step.none()
+                            : concat(
+                                    alike.stream()
+                                            .map(linear ->
+                                                    DenseWeights.zero(
+                                                            (Linear.Grouped) linear, step))
+                                            .toList(),
+                                    step);
             Value bias = bias(alike, step);
             int groupSize = form.groupSize() == 0 ? k : form.groupSize();
             if (form.bits() == 4
@@ -159,17 +223,6 @@ final class RunnableLinears {
                 addFloats(weight, true, ", expanded from " + form.label(), bias);
             }
         }
-    }
-
-    private static List<Value> zeros(
-            LinearForm.Grouped form, List<Linear> alike, TensorScope step) {
-        List<Value> zeros = new ArrayList<>();
-        for (Linear linear : alike) {
-            var grouped = (Linear.Grouped) linear;
-            Value zero = grouped.zero() == null ? step.none() : grouped.zero();
-            zeros.add(step.call("unpack_zero", zero, form.bits(), grouped.packed().size(0)));
-        }
-        return zeros;
     }
 
     private static int inFeatures(Linear.Grouped linear) {
@@ -194,9 +247,9 @@ final class RunnableLinears {
     }
 
     private void addPart(
-            int kind, long index, int groupSize, List<Value> weights, @Nullable Value bias) {
+            int kind, long index, int third, List<Value> weights, @Nullable Value bias) {
         weights.forEach(weight -> tensors.add(scope.keep(weight)));
-        parts.addAll(List.of((long) kind, index, (long) groupSize));
+        parts.addAll(List.of((long) kind, index, (long) third));
         parts.add(bias == null ? NO_BIAS : (long) tensors.size());
         if (bias != null) {
             tensors.add(scope.keep(bias));

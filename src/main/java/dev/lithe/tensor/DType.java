@@ -17,7 +17,9 @@ public enum DType {
     F32(4, 6),
     F64(8, 7),
     BOOL(1, 11),
-    BF16(2, 15);
+    BF16(2, 15),
+    /// Four bits of exponent, three of mantissa; largest 448, no infinity.
+    F8_E4M3(1, 24);
 
     private final int bytes;
     private final int code;
@@ -37,7 +39,7 @@ public enum DType {
         return code;
     }
 
-    /// Whether weights may be stored in this type.
+    /// Whether weights may be stored in this type as they are, without a scale.
     public boolean isFloat() {
         return this == F16 || this == BF16 || this == F32 || this == F64;
     }
@@ -56,6 +58,7 @@ public enum DType {
             case F64 -> "float64";
             case BOOL -> "bool";
             case BF16 -> "bfloat16";
+            case F8_E4M3 -> "float8_e4m3fn";
         };
     }
 

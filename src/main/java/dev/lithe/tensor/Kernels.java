@@ -34,6 +34,8 @@ final class Kernels {
                     "kvcache",
                     "quantize",
                     "gptq",
+                    "hqq",
+                    "codebook",
                     "evaluate",
                     "calibrate");
 

@@ -29,7 +29,7 @@ class DenseFormTest extends LinearFormContract {
 
     @Override
     double[] meaning(Linear linear, Case a) {
-        return activation(((Linear.Dense) linear).weight().floats());
+        return activation(((Linear.Dense) linear).weight().floats(), a.form());
     }
 
     @Override

@@ -33,11 +33,20 @@ class GroupedFormTest extends LinearFormContract {
                 a(2, 16, true, DType.F16, 16, 48),
                 a(5, 8, false, DType.F16, 7, 40),
                 a(6, 0, false, DType.F32, 5, 21),
-                a(7, 3, true, DType.BF16, 5, 21));
+                a(7, 3, true, DType.BF16, 5, 21),
+                fractional(4, 32, DType.F16, 48, 64),
+                fractional(4, 64, DType.BF16, 13, 128),
+                fractional(3, 0, DType.F16, 13, 37),
+                fractional(8, 16, DType.F32, 5, 48));
     }
 
     private static Case a(int bits, int group, boolean symmetric, DType scale, int n, int k) {
         return new Case(new LinearForm.Grouped(bits, group, symmetric, scale), n, k, k % 64 != 0);
+    }
+
+    private static Case fractional(int bits, int group, DType scale, int n, int k) {
+        var form = new LinearForm.Grouped(bits, group, LinearForm.ZeroPoint.FRACTIONAL, scale);
+        return new Case(form, n, k, k % 64 != 0);
     }
 
     @Override
@@ -45,14 +54,31 @@ class GroupedFormTest extends LinearFormContract {
         LinearForm.Grouped form = (LinearForm.Grouped) a.form();
         int group = form.groupSize() == 0 ? a.k() : form.groupSize();
         int scaleType = form.scaleType().code();
+        if (form.zero() == LinearForm.ZeroPoint.FRACTIONAL) {
+            List<Value> made =
+                    scope.call("hqq", weight, form.bits(), group, 0.7, 10.0, 1.01, 20, scaleType)
+                            .members();
+            return linear(made, made.get(2), weight, bias, form, scope);
+        }
         List<Value> made =
                 scope.call("rtn", weight, form.bits(), group, form.symmetric(), STEPS, scaleType)
                         .members();
+        Value zero = form.symmetric() ? null : scope.call("pack_zero", made.get(2), form.bits());
+        return linear(made, zero, weight, bias, form, scope);
+    }
+
+    private static Linear linear(
+            List<Value> made,
+            @Nullable Value zero,
+            Value weight,
+            @Nullable Value bias,
+            LinearForm.Grouped form,
+            TensorScope scope) {
         return new Linear.Grouped(
                 scope.call("pack_codes", made.getFirst(), form.bits()),
                 made.get(1),
-                form.symmetric() ? null : scope.call("pack_zero", made.get(2), form.bits()),
-                scope.tensor(new long[] {weight.size(0), a.k()}, 2),
+                zero,
+                scope.tensor(weight.shape(), 2),
                 bias,
                 form);
     }
@@ -72,7 +98,12 @@ class GroupedFormTest extends LinearFormContract {
             for (int i = 0; i < a.k(); i++) {
                 int group = i / (a.k() / groups);
                 int q = code(packed, n * words, 1, i, form.bits()) - half;
-                int z = zeros == null ? 0 : code(zeros, group, groups, n, form.bits()) - half;
+                double z =
+                        zeros == null
+                                ? 0
+                                : form.zero() == LinearForm.ZeroPoint.FRACTIONAL
+                                        ? zeros[n * groups + group] * 2.0 * half / 256 - half
+                                        : code(zeros, group, groups, n, form.bits()) - half;
                 w[n * a.k() + i] = (q - z) * (double) scale[n * groups + group];
             }
         }
@@ -92,6 +123,8 @@ class GroupedFormTest extends LinearFormContract {
     @Override
     Scheme scheme(LinearForm form) {
         LinearForm.Grouped grouped = (LinearForm.Grouped) form;
-        return new Scheme(grouped.bits(), grouped.symmetric(), grouped.groupSize(), false);
+        return grouped.zero() == LinearForm.ZeroPoint.FRACTIONAL
+                ? Scheme.fractionalZeros(grouped.bits(), grouped.groupSize())
+                : new Scheme(grouped.bits(), grouped.symmetric(), grouped.groupSize(), false);
     }
 }

@@ -12,7 +12,8 @@ class Int8FormTest extends LinearFormContract {
     @Override
     Stream<Case> cases() {
         return Stream.of(DType.F32, DType.F16, DType.BF16)
-                .map(LinearForm.Int8::new)
+                .flatMap(type ->
+                        Stream.of(new LinearForm.Int8(type), new LinearForm.Int8(type, false)))
                 .flatMap(form ->
                         Stream.of(
                                 new Case(form, 16, 64, false),
@@ -43,7 +44,10 @@ class Int8FormTest extends LinearFormContract {
 
     /// Rounded to 256 steps, of which 255 reach from minus to plus its largest magnitude.
     @Override
-    double[] activation(float[] x) {
+    double[] activation(float[] x, LinearForm form) {
+        if (!((LinearForm.Int8) form).dynamicActivations()) {
+            return super.activation(x, form);
+        }
         float largest = 0;
         for (float value : x) {
             largest = Math.max(largest, Math.abs(value));
@@ -58,6 +62,6 @@ class Int8FormTest extends LinearFormContract {
 
     @Override
     Scheme scheme(LinearForm form) {
-        return new Scheme(8, true, 0, true);
+        return Scheme.int8(((LinearForm.Int8) form).dynamicActivations());
     }
 }

@@ -34,6 +34,7 @@ abstract class LinearFormContract {
     private static final double FLOAT32_ROUNDING = 2e-6;
     private static final double FLOAT16_ROUNDING = 4e-4;
     private static final double BFLOAT16_ROUNDING = 8e-3;
+    private static final double FLOAT8_STEP = 2e-3;
     private static final String MODULE = "model.layers.0.mlp.down_proj";
 
     /// One size of one form.
@@ -56,7 +57,7 @@ abstract class LinearFormContract {
 
     /// What the layer makes of one row of its input before it multiplies; itself unless the form
     /// quantizes activations.
-    double[] activation(float[] x) {
+    double[] activation(float[] x, LinearForm form) {
         double[] same = new double[x.length];
         for (int i = 0; i < x.length; i++) {
             same[i] = x[i];
@@ -117,7 +118,8 @@ abstract class LinearFormContract {
             float[] x = input(a, ROWS);
             float[] y = run(List.of(linear), x, ROWS, a.k());
             for (int row = 0; row < ROWS; row++) {
-                double[] seen = activation(Arrays.copyOfRange(x, row * a.k(), (row + 1) * a.k()));
+                double[] seen =
+                        activation(Arrays.copyOfRange(x, row * a.k(), (row + 1) * a.k()), a.form());
                 for (int n = 0; n < a.n(); n++) {
                     double sum = bias[n];
                     double size = Math.abs(bias[n]);
@@ -158,7 +160,11 @@ abstract class LinearFormContract {
     private static double tolerance(LinearForm form) {
         return switch (form) {
             case LinearForm.Dense _ -> FLOAT32_ROUNDING;
-            case LinearForm.Int8 _ -> BFLOAT16_ROUNDING;
+            case LinearForm.Int8 int8 ->
+                    int8.dynamicActivations() ? BFLOAT16_ROUNDING : FLOAT32_ROUNDING;
+            case LinearForm.Float8 float8 ->
+                    float8.dynamicActivations() ? FLOAT8_STEP : FLOAT32_ROUNDING;
+            case LinearForm.Codebook _ -> FLOAT16_ROUNDING;
             case LinearForm.Grouped grouped ->
                     grouped.bits() == 4 ? BFLOAT16_ROUNDING : FLOAT16_ROUNDING;
         };
@@ -168,6 +174,8 @@ abstract class LinearFormContract {
         return switch (form) {
             case LinearForm.Dense _ -> 0.004;
             case LinearForm.Int8 _ -> 0.01;
+            case LinearForm.Float8 _ -> 0.03;
+            case LinearForm.Codebook codebook -> 2.4 / (1 << codebook.bits());
             case LinearForm.Grouped grouped -> 1.8 / (1 << grouped.bits());
         };
     }

@@ -50,8 +50,23 @@ final class IntegerCodes {
             int groupSize,
             boolean symmetric,
             Indivisible indivisible) {
+        return form(
+                linear,
+                before,
+                new LinearForm.Grouped(bits, groupSize, symmetric, before.dtype()),
+                groupSize,
+                indivisible);
+    }
+
+    /// `wanted`, or what `indivisible` says where `groupSize` does not divide the inputs.
+    static LinearForm form(
+            LinearName linear,
+            LinearForm.Dense before,
+            LinearForm wanted,
+            int groupSize,
+            Indivisible indivisible) {
         if (groupSize == 0 || linear.inFeatures() % groupSize == 0) {
-            return new LinearForm.Grouped(bits, groupSize, symmetric, before.dtype());
+            return wanted;
         }
         return switch (indivisible) {
             case INT8 -> new LinearForm.Grouped(8, 0, true, before.dtype());
@@ -83,11 +98,15 @@ final class IntegerCodes {
     }
 
     /// The stored form of `codes`: signed q (N, K) int8, scale (N, K / g), and zero (N, K / g)
-    /// unless symmetric.
+    /// unless symmetric, as bytes where fractional.
     static Linear grouped(
             List<Value> codes, Linear.Dense dense, LinearForm.Grouped form, TensorScope scope) {
         @Nullable Value zero =
-                form.symmetric() ? null : scope.call("pack_zero", codes.get(2), form.bits());
+                switch (form.zero()) {
+                    case NONE -> null;
+                    case INTEGER -> scope.call("pack_zero", codes.get(2), form.bits());
+                    case FRACTIONAL -> scope.keep(codes.get(2));
+                };
         return new Linear.Grouped(
                 scope.call("pack_codes", codes.get(0), form.bits()),
                 scope.keep(codes.get(1)),
