@@ -74,6 +74,15 @@ final class TensorFile implements AutoCloseable {
         return into.call(aligned ? "reinterpret" : "copy_of", mapped, entry.offset(), type, shape);
     }
 
+    /// The same in memory of its own.
+    Value copy(TensorEntry entry, TensorScope into) {
+        if (mapped == null) {
+            return load(entry, into);
+        }
+        long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
+        return into.call("copy_of", mapped, entry.offset(), entry.dtype().code(), shape);
+    }
+
     private Value read(TensorEntry entry, TensorScope step) {
         List<Value> pieces = new ArrayList<>();
         try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {

@@ -160,6 +160,7 @@ final class CompressionOptions {
             CalibrationSet calibration = calibrationSet(plan);
             print(plan, calibration, checkpoint, err);
             List<String> troubles = new ArrayList<>();
+            double[] before = new double[1];
             long start = System.nanoTime();
             try (Progress bar = Progress.bar("compress", plan.linears().size(), err)) {
                 var listener =
@@ -173,11 +174,26 @@ final class CompressionOptions {
                             public void trouble(String module, String what) {
                                 troubles.add(module + ": " + what);
                             }
+
+                            @Override
+                            public void resumed(int parts, int total, double seconds) {
+                                err.printf("resume     %d of %d parts done before%n", parts, total);
+                                err.flush();
+                                before[0] = seconds;
+                            }
+
+                            @Override
+                            public void startedAnew(String different) {
+                                err.printf(
+                                        "anew       an unfinished run was left here, but %s changed%n",
+                                        different);
+                                err.flush();
+                            }
                         };
                 new Compressor(plan, checkpoint, calibration, listener).run(output, replace);
             }
             troubles.forEach(trouble -> err.println("trouble    " + trouble));
-            double seconds = (System.nanoTime() - start) / NANOS_PER_SECOND;
+            double seconds = before[0] + (System.nanoTime() - start) / NANOS_PER_SECOND;
             err.printf(Locale.ROOT, "written    %s%n", output);
             err.flush();
             return seconds;

@@ -49,7 +49,7 @@ final class KilledWriter {
     static void write(Path target, byte generation, boolean hold) throws IOException {
         byte[] bytes = new byte[TENSOR_BYTES];
         Arrays.fill(bytes, generation);
-        try (var writer = CheckpointWriter.open(target, true, MAX_SHARD_BYTES)) {
+        try (var writer = CheckpointWriter.open(target, true, null, MAX_SHARD_BYTES)) {
             if (hold) {
                 announce();
                 int _ = System.in.read();
