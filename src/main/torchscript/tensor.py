@@ -48,7 +48,7 @@ def count_overflow(self, x: Tensor, dtype: int) -> int:
   if dtype == x.dtype:
     return 0
   n = 0
-  for part in torch.split(torch.reshape(x, [-1]), 4194304):
+  for part in torch.split(torch.reshape(x, [-1]), 1048576):
     n = n + int(torch.sum(torch.isfinite(part) & ~torch.isfinite(part.to(dtype))))
   return n
 
@@ -89,7 +89,7 @@ def rows(self, x: Tensor, first: int, last: int) -> Tensor:
 
 def count_not_finite(self, x: Tensor) -> int:
   n = 0
-  for part in torch.split(torch.reshape(x, [-1]), 4194304):
+  for part in torch.split(torch.reshape(x, [-1]), 1048576):
     n = n + int(torch.sum(~torch.isfinite(part)))
   return n
 

@@ -4,6 +4,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.EmbeddingTable;
 import dev.lithe.model.LinearName;
 import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Torch;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -49,6 +50,11 @@ final class HiddenStates {
         return samples * context * width * Float.BYTES;
     }
 
+    /// Tokens of a piece.
+    static long stepTokens(long context) {
+        return Math.max(1, STEP_TOKENS / context) * context;
+    }
+
     private int end(int from) {
         return Math.min(set.samples(), from + windowsPerPiece);
     }
@@ -92,6 +98,7 @@ final class HiddenStates {
         try (var step = TensorScope.open()) {
             step.call("mirror", hessian);
         }
+        Torch.releaseMemory();
         if (scope.call("count_not_finite", hessian).integer() > 0) {
             throw LitheException.badInput(
                     "the input of '%s' is NaN, infinite or too large for float32 on the calibration"

@@ -36,12 +36,24 @@ public final class Checkpoint implements AutoCloseable {
     private final Path folder;
     private final JsonNode config;
     private final Map<String, TensorEntry> entries;
+    private final boolean copies;
     private final Map<Path, TensorFile> files = new HashMap<>();
+    private @Nullable Map<String, String> hashes;
 
-    private Checkpoint(Path folder, JsonNode config, Map<String, TensorEntry> entries) {
+    private Checkpoint(
+            Path folder, JsonNode config, Map<String, TensorEntry> entries, boolean copies) {
         this.folder = folder;
         this.config = config;
-        this.entries = entries;
+        this.entries = Collections.unmodifiableMap(entries);
+        this.copies = copies;
+    }
+
+    /// What a writer has written so far. Its tensors are copies: they lie in memory as those of any
+    /// other run do, so that libtorch adds up their products in the same order.
+    static Checkpoint spooled(Path folder, JsonNode config, Collection<TensorEntry> entries) {
+        Map<String, TensorEntry> named = new LinkedHashMap<>();
+        entries.forEach(entry -> named.put(entry.name(), entry));
+        return new Checkpoint(folder, config, named, true);
     }
 
     /// Opens `folder` and checks every header.
@@ -60,7 +72,7 @@ public final class Checkpoint implements AutoCloseable {
         } else {
             throw noWeights(folder);
         }
-        return new Checkpoint(folder, config, Collections.unmodifiableMap(entries));
+        return new Checkpoint(folder, config, entries, false);
     }
 
     private static LitheException noWeights(Path folder) {
@@ -191,16 +203,20 @@ public final class Checkpoint implements AutoCloseable {
     /// valid while `into` and this checkpoint are open.
     public Value load(String name, TensorScope into) {
         TensorEntry entry = entry(name);
-        return files.computeIfAbsent(entry.file(), TensorFile::open).load(entry, into);
+        TensorFile file = files.computeIfAbsent(entry.file(), TensorFile::open);
+        return copies ? file.copy(entry, into) : file.load(entry, into);
     }
 
-    /// The sha256 of every file that holds tensors, by file name.
+    /// The sha256 of every file that holds tensors, by file name; each is read once.
     public Map<String, String> sha256() {
-        Map<String, String> hashes = new TreeMap<>();
-        entries.values().stream()
-                .map(TensorEntry::file)
-                .distinct()
-                .forEach(file -> hashes.put(file.getFileName().toString(), Sha256.of(file)));
+        if (hashes == null) {
+            Map<String, String> found = new TreeMap<>();
+            entries.values().stream()
+                    .map(TensorEntry::file)
+                    .distinct()
+                    .forEach(file -> found.put(file.getFileName().toString(), Sha256.of(file)));
+            hashes = Collections.unmodifiableMap(found);
+        }
         return hashes;
     }
 

@@ -16,21 +16,26 @@ import java.util.Collections;
 import java.util.Comparator;
 import java.util.HexFormat;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 
-/// The folder `<name>.partial` beside a target, which takes the target's place once it is whole.
+/// The folder `<name>.partial` beside a target. What will take the target's place once it is whole
+/// is made in a folder inside it; beside that lie the spool and the journal of its writer, which
+/// survive a crash.
 ///
 /// One writer at a time holds it ([FolderLock]). An old target steps aside to `<name>.replaced`
 /// first; a crash between the two renames is mended by the next writer.
 final class PartialFolder implements AutoCloseable {
     private static final String LITHE = "lithe.json";
+    private static final String CONTENT = "model";
+    private static final Set<String> SURVIVORS = Set.of(FolderLock.NAME, Spool.NAME, Journal.NAME);
 
     private final Path target;
     private final boolean replace;
     private final Path partial;
     private final FolderLock lock;
     private final Map<String, String> sha256 = new TreeMap<>();
-    private boolean published;
+    private boolean kept;
 
     private PartialFolder(Path target, boolean replace, Path partial, FolderLock lock) {
         this.target = target;
@@ -39,10 +44,10 @@ final class PartialFolder implements AutoCloseable {
         this.lock = lock;
     }
 
-    /// An empty folder that will become `target`.
+    /// The folder for `target`, with no more in it than a spool and a journal.
     static PartialFolder open(Path target, boolean replace) throws IOException {
         checkTarget(target, replace);
-        Path partial = sibling(target, ".partial");
+        Path partial = beside(target);
         checkOurs(partial, FolderLock.NAME);
         checkOurs(sibling(target, ".replaced"), LITHE);
         Files.createDirectories(partial);
@@ -51,6 +56,7 @@ final class PartialFolder implements AutoCloseable {
             folder.recover();
             checkTarget(target, replace);
             folder.clear();
+            Files.createDirectory(folder.content());
             return folder;
         } catch (IOException | LitheException e) {
             folder.close();
@@ -89,6 +95,11 @@ final class PartialFolder implements AutoCloseable {
         }
     }
 
+    /// Where it lies for `target`.
+    static Path beside(Path target) {
+        return sibling(target, ".partial");
+    }
+
     private static Path sibling(Path target, String suffix) {
         return target.resolveSibling(target.getFileName() + suffix);
     }
@@ -103,7 +114,7 @@ final class PartialFolder implements AutoCloseable {
     private void clear() throws IOException {
         try (var children = Files.list(partial)) {
             for (Path child : children.toList()) {
-                if (!child.endsWith(FolderLock.NAME)) {
+                if (!SURVIVORS.contains(child.getFileName().toString())) {
                     deleteTree(child);
                 }
             }
@@ -113,6 +124,15 @@ final class PartialFolder implements AutoCloseable {
     /// Where it is.
     Path path() {
         return partial;
+    }
+
+    private Path content() {
+        return partial.resolve(CONTENT);
+    }
+
+    /// Leaves spool and journal there when closed.
+    void keep() {
+        kept = true;
     }
 
     /// The sha256 of each file made by [#create] and closed since.
@@ -125,7 +145,7 @@ final class PartialFolder implements AutoCloseable {
     OutputStream create(String name) throws IOException {
         FileChannel channel =
                 FileChannel.open(
-                        partial.resolve(name),
+                        content().resolve(name),
                         StandardOpenOption.CREATE_NEW,
                         StandardOpenOption.WRITE);
         MessageDigest digest = Sha256.digest();
@@ -141,9 +161,9 @@ final class PartialFolder implements AutoCloseable {
         };
     }
 
-    /// Gives the folder the target's name; what was there before is deleted afterwards.
+    /// Gives the finished folder the target's name; what was there before is deleted afterwards.
     void publish() throws IOException {
-        sync(partial);
+        sync(content());
         checkTarget(target, replace);
         Path old = sibling(target, ".replaced");
         deleteTree(old);
@@ -152,13 +172,11 @@ final class PartialFolder implements AutoCloseable {
             move(target, old);
         }
         try {
-            move(partial, target);
+            move(content(), target);
         } catch (IOException e) {
             recover();
             throw e;
         }
-        published = true;
-        Files.delete(target.resolve(FolderLock.NAME));
         sync(target.toAbsolutePath().resolveSibling(""));
         deleteTree(old);
     }
@@ -171,7 +189,8 @@ final class PartialFolder implements AutoCloseable {
         }
     }
 
-    private static void sync(Path folder) throws IOException {
+    /// Makes the names in `folder` outlast a crash of the system.
+    static void sync(Path folder) throws IOException {
         try (var channel = FileChannel.open(folder, StandardOpenOption.READ)) {
             channel.force(true);
         }
@@ -188,11 +207,11 @@ final class PartialFolder implements AutoCloseable {
         }
     }
 
-    /// Deletes it unless it was published.
+    /// Deletes it unless it is to be kept.
     @Override
     public void close() throws IOException {
         try (lock) {
-            if (!published) {
+            if (!kept) {
                 deleteTree(partial);
             }
         }

@@ -1,11 +1,10 @@
 package dev.lithe.checkpoint;
 
-import com.sun.management.OperatingSystemMXBean;
 import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.Machine;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -38,18 +37,12 @@ final class TensorFile implements AutoCloseable {
     }
 
     static TensorFile open(Path file) {
-        return new TensorFile(file, size(file) < memoryBytes() / 2, READ_BYTES);
+        return new TensorFile(file, size(file) < Machine.here().memoryBytes() / 2, READ_BYTES);
     }
 
     /// One that reads, at most `readBytes` at a time, as if memory were too small to map it.
     static TensorFile unmapped(Path file, int readBytes) {
         return new TensorFile(file, false, readBytes);
-    }
-
-    private static long memoryBytes() {
-        return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
-                ? system.getTotalMemorySize()
-                : Long.MAX_VALUE;
     }
 
     private static long size(Path file) {
@@ -72,6 +65,15 @@ final class TensorFile implements AutoCloseable {
         }
         boolean aligned = entry.offset() % entry.dtype().bytes() == 0;
         return into.call(aligned ? "reinterpret" : "copy_of", mapped, entry.offset(), type, shape);
+    }
+
+    /// The same in memory of its own.
+    Value copy(TensorEntry entry, TensorScope into) {
+        if (mapped == null) {
+            return load(entry, into);
+        }
+        long[] shape = entry.shape().stream().mapToLong(Long::longValue).toArray();
+        return into.call("copy_of", mapped, entry.offset(), entry.dtype().code(), shape);
     }
 
     private Value read(TensorEntry entry, TensorScope step) {

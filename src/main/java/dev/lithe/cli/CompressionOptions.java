@@ -5,15 +5,16 @@ import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.compress.Allocator;
 import dev.lithe.compress.Compressor;
+import dev.lithe.compress.Cost;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
 import dev.lithe.model.KvCacheForm;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.report.Units;
+import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -26,7 +27,6 @@ import picocli.CommandLine.Parameters;
 /// What to compress and how: shared by `compress` and `run`.
 final class CompressionOptions {
     private static final String DEFAULT_RECIPE = "int4";
-    private static final double NANOS_PER_SECOND = 1e9;
 
     @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
     private String model = "";
@@ -58,6 +58,14 @@ final class CompressionOptions {
                     "UTF-8 text that data-aware techniques look at (default: the recipe's, or the demo's"
                             + " calibration text).")
     private @Nullable Path calibrationText;
+
+    @Option(
+            names = "--table",
+            description =
+                    "Show what became of each linear, part by part: the relative error of its outputs on the"
+                            + " calibration text (of its weights where no stage looks at data), and what"
+                            + " rounding to nearest would have given.")
+    private boolean table;
 
     @Option(names = "--force", description = "Replace a folder that Lithe wrote earlier.")
     private boolean force;
@@ -101,12 +109,31 @@ final class CompressionOptions {
         return folder().toAbsolutePath().normalize().getFileName() + "-" + recipe.name();
     }
 
-    /// Checks `recipe` against the model and prints what will happen.
-    void printPlan(Recipe recipe, PrintWriter out) {
+    /// Checks `recipe` against the model and the machine, and prints what will happen.
+    void printPlan(Recipe recipe, Path output, PrintWriter out) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Plan plan = Plan.of(settled(recipe, checkpoint, out), checkpoint);
-            print(plan, calibrationSet(plan), checkpoint, out);
+            CalibrationSet calibration = calibrationSet(plan);
+            Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
+            print(plan, calibration, cost, checkpoint, out);
+            out.printf(
+                    "needs      memory %s of %s available%s · disk %s%n",
+                    Units.bytes(cost.memoryBytes()),
+                    Units.bytes(Machine.here().availableBytes()),
+                    cost.spills() ? ", calibration windows on disk" : "",
+                    Units.bytes(cost.diskBytes()));
+            out.printf("time       %s%n", times(cost));
+            out.flush();
+            cost.requireRoom(output, Machine.here());
         }
+    }
+
+    private static String times(Cost cost) {
+        return String.join(
+                " · ",
+                cost.seconds().entrySet().stream()
+                        .map(each -> each.getKey() + " " + Units.seconds(each.getValue()))
+                        .toList());
     }
 
     /// `recipe` with the bits of every linear found, where it leaves that to a budget.
@@ -133,6 +160,7 @@ final class CompressionOptions {
     private void print(
             Plan plan,
             @Nullable CalibrationSet calibration,
+            Cost cost,
             Checkpoint checkpoint,
             PrintWriter to) {
         to.printf(
@@ -142,12 +170,13 @@ final class CompressionOptions {
                 Units.count(plan.spec().parameters()),
                 Units.bytes(checkpoint.tensorBytes()));
         to.printf(
-                "plan       %s → %s · %s%s · peak memory about %s%n",
+                "plan       %s → %s · %s%s · peak memory about %s · about %s%n",
                 plan.recipe().summary(),
-                Units.bytes(plan.bytes(checkpoint)),
+                Units.bytes(cost.resultBytes()),
                 forms(plan.formCounts()),
                 cache(plan.running(checkpoint)),
-                Units.bytes(plan.peakBytes()));
+                Units.bytes(cost.memoryBytes()),
+                Units.seconds(cost.totalSeconds()));
         if (calibration != null) {
             to.printf(
                     "calibrate  %d windows of %d tokens of %s%n",
@@ -156,6 +185,13 @@ final class CompressionOptions {
                     plan.recipe().calibration().text() == null
                             ? "the demo's calibration text; choose your own with --calibration-text"
                             : calibration.text().name());
+            long tokens = (long) calibration.samples() * calibration.context();
+            if (tokens < plan.widestInput()) {
+                to.printf(
+                        "few        %d calibration tokens for linears of %d inputs; give a longer text or"
+                                + " more samples%n",
+                        tokens, plan.widestInput());
+            }
         }
         to.flush();
     }
@@ -186,26 +222,13 @@ final class CompressionOptions {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Plan plan = Plan.of(settled(recipe, checkpoint, err), checkpoint);
             CalibrationSet calibration = calibrationSet(plan);
-            print(plan, calibration, checkpoint, err);
-            List<String> troubles = new ArrayList<>();
-            long start = System.nanoTime();
-            try (Progress bar = Progress.bar("compress", plan.linears().size(), err)) {
-                var listener =
-                        new Compressor.Listener() {
-                            @Override
-                            public void progress(long done, long total, String module) {
-                                bar.advance(1, "linears");
-                            }
-
-                            @Override
-                            public void trouble(String module, String what) {
-                                troubles.add(module + ": " + what);
-                            }
-                        };
-                new Compressor(plan, checkpoint, calibration, listener).run(output, replace);
+            Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
+            print(plan, calibration, cost, checkpoint, err);
+            double seconds;
+            try (var progress = new CompressionProgress(plan, table, err)) {
+                new Compressor(plan, checkpoint, calibration, progress).run(output, replace);
+                seconds = progress.seconds();
             }
-            troubles.forEach(trouble -> err.println("trouble    " + trouble));
-            double seconds = (System.nanoTime() - start) / NANOS_PER_SECOND;
             err.printf(Locale.ROOT, "written    %s%n", output);
             err.flush();
             return seconds;

@@ -1,41 +1,42 @@
 package dev.lithe.compress;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationSet;
-import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.SequentialPass;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.CheckpointWriter;
-import dev.lithe.compress.Plan.PlannedLinear;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
-import dev.lithe.model.Linear;
-import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
-import dev.lithe.model.LinearName.Slot;
-import dev.lithe.model.LinearReader;
 import dev.lithe.model.Part;
-import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
-import dev.lithe.tensor.DType;
-import dev.lithe.tensor.TensorScope;
-import dev.lithe.tensor.Value;
+import dev.lithe.tensor.Machine;
+import dev.lithe.tensor.Torch;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /// The driver: carries out a plan and writes the finished model folder. It goes part by part
 /// (embedding, blocks, output layer) and holds one at a time; where stages look at data, a
 /// [SequentialPass] carries calibration windows along.
+///
+/// A run that was killed is continued by the next one of the same [Origin] behind the last part
+/// that it finished. What is made is the same to the byte: either way the pass goes on through a
+/// part as it was written, loaded again.
 public final class Compressor {
     /// Files of a model folder that the compressed copy takes over as they are.
     private static final String KEPT_FILES =
             "tokenizer.*|special_tokens_map\\.json|added_tokens\\.json|generation_config\\.json|vocab\\.json|merges\\.txt"
                     + "|chat_template.*|LICENSE.*|NOTICE.*|USE_POLICY.*";
+
+    private static final double NANOS_PER_SECOND = 1e9;
 
     /// Hears of progress.
     @FunctionalInterface
@@ -43,16 +44,22 @@ public final class Compressor {
         /// `done` of `total` weights are written; `module` was the last.
         void progress(long done, long total, String module);
 
-        /// Something went other than configured for `module`, and was made good.
-        default void trouble(String module, String what) {}
+        /// The part called `label` is finished: this became of its linears, in `seconds`.
+        default void finished(String label, List<LayerResult> layers, double seconds) {}
+
+        /// An earlier run finished `parts` of the `total` parts, in `seconds`; they stay.
+        default void resumed(int parts, int total, double seconds) {}
+
+        /// What an earlier run left is of no use: `different` is not what it was.
+        default void startedAnew(String different) {}
     }
 
     private final Plan plan;
     private final Checkpoint source;
-    private final LinearReader reader;
     private final @Nullable CalibrationSet calibration;
     private final Listener listener;
-    private final Map<String, String> troubles = new LinkedHashMap<>();
+    private final Machine machine;
+    private final List<LayerResult> layers = new ArrayList<>();
     private long done;
 
     /// A driver for `plan`, which was made from `source` and has no calibrated stages.
@@ -65,24 +72,63 @@ public final class Compressor {
     /// @param calibration what calibrated stages look at; null where there are none
     public Compressor(
             Plan plan, Checkpoint source, @Nullable CalibrationSet calibration, Listener listener) {
+        this(plan, source, calibration, listener, Machine.here());
+    }
+
+    /// The same on a machine of another size.
+    Compressor(
+            Plan plan,
+            Checkpoint source,
+            @Nullable CalibrationSet calibration,
+            Listener listener,
+            Machine machine) {
         this.plan = plan;
         this.source = source;
-        this.reader = new LinearReader(source);
         this.calibration = calibration;
         this.listener = listener;
+        this.machine = machine;
     }
 
     /// Compresses into the folder `output`, which appears only when it is complete.
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
+    /// @throws LitheException where it cannot be done. Bad input leaves nothing behind; after any
+    ///   other failure the same call goes on behind the last finished part
     public Path run(Path output, boolean replace) {
         checkOutput(source.folder(), output, replace);
-        requireSpace(output);
-        try (var writer = CheckpointWriter.open(output, replace)) {
-            writeParts(writer);
-            writer.json("config.json", FolderDescription.config(plan, source));
-            keptFiles().forEach(writer::copy);
-            return writer.finish(FolderDescription.lithe(plan, source, calibration, troubles));
+        Cost cost = Cost.of(plan, source, calibration, machine);
+        cost.requireRoom(output, machine);
+        JsonNode origin = Origin.of(plan, source, calibration);
+        try (var writer = CheckpointWriter.open(output, replace, origin)) {
+            try {
+                tellOfEarlierRun(writer, origin);
+                JsonNode config = FolderDescription.config(plan, source);
+                Path spill = cost.spills() ? writer.scratch() : null;
+                writeParts(writer, new PartStore(plan, source, writer, config), spill);
+                writer.json("config.json", config);
+                keptFiles().forEach(writer::copy);
+                return writer.finish(FolderDescription.lithe(plan, source, calibration, layers));
+            } catch (RuntimeException | Error e) {
+                if (!(e instanceof LitheException known && known.fault() == Fault.BAD_INPUT)) {
+                    writer.keep();
+                }
+                throw e;
+            }
+        }
+    }
+
+    private void tellOfEarlierRun(CheckpointWriter writer, JsonNode origin) {
+        JsonNode abandoned = writer.abandoned();
+        if (abandoned != null) {
+            listener.startedAnew(Origin.difference(abandoned, origin));
+        }
+        List<CheckpointWriter.Step> steps = writer.resumed();
+        if (!steps.isEmpty()) {
+            double seconds =
+                    steps.stream()
+                            .mapToDouble(step -> step.notes().path("seconds").asDouble())
+                            .sum();
+            listener.resumed(steps.size(), Architecture.parts(plan.spec()).size(), seconds);
         }
     }
 
@@ -108,40 +154,75 @@ public final class Compressor {
         CheckpointWriter.checkTarget(output, replace);
     }
 
-    private void requireSpace(Path output) {
-        Path existing = output.toAbsolutePath();
-        while (!Files.exists(existing) && existing.getParent() != null) {
-            existing = existing.getParent();
-        }
-        try {
-            long free = Files.getFileStore(existing).getUsableSpace();
-            long needed = 2 * plan.bytes(source); // the spool and the assembled files
-            if (free < needed) {
-                throw LitheException.badInput(
-                        "%s has %d MB free, this recipe needs %d MB; choose another --output",
-                        existing, free >> 20, needed >> 20);
-            }
-        } catch (IOException e) {
-            throw LitheException.badInput("%s: cannot be written: %s", existing, e.getMessage())
-                    .causedBy(e);
-        }
-    }
-
-    private void writeParts(CheckpointWriter writer) {
-        try (SequentialPass pass = pass()) {
-            for (Part part : Architecture.parts(plan.spec())) {
-                try (LoadedPart loaded = load(part, pass)) {
-                    compress(loaded, pass);
-                    write(loaded, writer);
-                    if (pass != null) {
-                        pass.advance(loaded);
+    private void writeParts(CheckpointWriter writer, PartStore store, @Nullable Path spill) {
+        List<CheckpointWriter.Step> finished = writer.resumed();
+        try (SequentialPass pass = pass(spill)) {
+            var compressor = new PartCompressor(plan, pass);
+            List<Part> parts = Architecture.parts(plan.spec());
+            for (int i = 0; i < parts.size(); i++) {
+                Part part = parts.get(i);
+                if (i < finished.size()) {
+                    recall(finished.get(i), part);
+                    if (pass != null && plan.recipe().needsTargets()) {
+                        try (LoadedPart original = store.original(part, pass)) {
+                            compressor.reference(original);
+                        }
+                    }
+                } else {
+                    make(part, compressor, store, pass, writer);
+                }
+                if (pass != null && part.kind() != Part.Kind.OUTPUT) {
+                    try (LoadedPart written = store.written(part, pass)) {
+                        pass.advance(written);
                     }
                 }
+                Torch.releaseMemory();
+                part.linears().forEach(this::tellOfProgress);
             }
         }
     }
 
-    private @Nullable SequentialPass pass() {
+    private void make(
+            Part part,
+            PartCompressor compressor,
+            PartStore store,
+            @Nullable SequentialPass pass,
+            CheckpointWriter writer) {
+        long start = System.nanoTime();
+        List<LayerResult> made;
+        try (LoadedPart loaded = store.original(part, pass)) {
+            made = compressor.compress(loaded);
+            store.write(loaded);
+        }
+        double seconds = (System.nanoTime() - start) / NANOS_PER_SECOND;
+        writer.commit(part.label(), notes(made, seconds));
+        layers.addAll(made);
+        listener.finished(part.label(), made, seconds);
+    }
+
+    private static ObjectNode notes(List<LayerResult> made, double seconds) {
+        ObjectNode notes = JsonNodeFactory.instance.objectNode().put("seconds", seconds);
+        ArrayNode rows = notes.putArray(FolderDescription.LAYERS);
+        made.forEach(layer -> rows.add(layer.toJson()));
+        return notes;
+    }
+
+    private void recall(CheckpointWriter.Step step, Part part) {
+        if (!step.label().equals(part.label())) {
+            throw LitheException.of(
+                    Fault.INTERNAL, "the journal has '%s' before '%s'", step.label(), part.label());
+        }
+        step.notes()
+                .path(FolderDescription.LAYERS)
+                .forEach(layer -> layers.add(LayerResult.of(layer)));
+    }
+
+    private void tellOfProgress(LinearName linear) {
+        done += linear.weights();
+        listener.progress(done, plan.weights(), linear.module());
+    }
+
+    private @Nullable SequentialPass pass(@Nullable Path spill) {
         if (!plan.recipe().calibrated()) {
             return null;
         }
@@ -149,163 +230,7 @@ public final class Compressor {
             throw LitheException.badInput(
                     "recipe '%s' looks at data; give a calibration text", plan.recipe().name());
         }
-        return new SequentialPass(calibration, plan.spec(), plan.recipe().needsTargets(), null);
-    }
-
-    private LoadedPart load(Part part, @Nullable SequentialPass pass) {
-        var loaded = new LoadedPart(plan.spec(), part, pass);
-        try (var step = TensorScope.open()) {
-            for (LinearName name : part.linears()) {
-                Linear stored = reader.read(name, step);
-                stored.tensors()
-                        .forEach((suffix, tensor) ->
-                                requireFinite(name.module() + "." + suffix, tensor, step));
-                loaded.set(name, stored);
-            }
-            part.norms()
-                    .forEach((slot, name) -> {
-                        Value norm = source.load(name, step);
-                        requireFinite(name, norm, step);
-                        loaded.setNorm(slot, inPlannedType(name, norm, step));
-                    });
-            return loaded;
-        } catch (RuntimeException e) {
-            loaded.close();
-            throw e;
-        }
-    }
-
-    /// Applies all stages: those of linear scope that follow each other slot by slot, so that a
-    /// slot sees what the ones before it became.
-    private void compress(LoadedPart part, @Nullable SequentialPass pass) {
-        List<Stage<?>> stages = plan.recipe().stages();
-        for (int first = 0; first < stages.size(); ) {
-            if (pass != null && first == plan.recipe().reference()) {
-                pass.reference(part);
-            }
-            int last = first + 1;
-            if (stages.get(first).takesParts()) {
-                stages.get(first).applyTo(part);
-            } else {
-                while (last < stages.size() && !stages.get(last).takesParts()) {
-                    last++;
-                }
-                compressLinears(part, first, last);
-            }
-            first = last;
-        }
-    }
-
-    private void compressLinears(LoadedPart part, int first, int last) {
-        for (Slot slot : part.part().slots()) {
-            try (var step = TensorScope.open()) {
-                var seen = new Seen(part, slot, step);
-                for (LinearName name : part.part().linears(slot)) {
-                    PlannedLinear planned = plan.linear(name);
-                    part.set(name, compress(planned, part.linear(name), first, last, seen, step));
-                }
-            }
-        }
-    }
-
-    /// Statistics of a slot's input, gathered when they are first asked for.
-    private static final class Seen implements Supplier<InputStatistics> {
-        private final LoadedPart part;
-        private final Slot slot;
-        private final TensorScope scope;
-        private @Nullable InputStatistics gathered;
-
-        Seen(LoadedPart part, Slot slot, TensorScope scope) {
-            this.part = part;
-            this.slot = slot;
-            this.scope = scope;
-        }
-
-        @Override
-        public InputStatistics get() {
-            if (gathered == null) {
-                gathered = part.statistics(slot, scope);
-            }
-            return gathered;
-        }
-    }
-
-    private Linear compress(
-            PlannedLinear linear,
-            Linear before,
-            int first,
-            int last,
-            Supplier<InputStatistics> seen,
-            TensorScope scope) {
-        String module = linear.name().module();
-        Linear current = before;
-        for (int i = first; i < last; i++) {
-            Stage<?> stage = plan.recipe().stages().get(i);
-            LinearForm after = linear.forms().get(i + 1);
-            try {
-                Fitted fitted = stage.apply(linear.name(), current, after, seen, scope);
-                current = fitted.linear();
-                if (fitted.trouble() != null) {
-                    troubles.put(module, stage.name() + ": " + fitted.trouble());
-                    listener.trouble(module, stage.name() + ": " + fitted.trouble());
-                }
-            } catch (LitheException e) {
-                throw LitheException.of(
-                                e.fault(), "%s, %s: %s", module, stage.name(), e.getMessage())
-                        .causedBy(e);
-            }
-        }
-        return current;
-    }
-
-    private void requireFinite(String name, Value tensor, TensorScope scope) {
-        if (tensor.dtype().isFloat() && scope.call("count_not_finite", tensor).integer() > 0) {
-            throw LitheException.badInput(
-                    "%s: tensor '%s' holds NaN or infinite values; the checkpoint is broken",
-                    source.folder(), name);
-        }
-    }
-
-    private void write(LoadedPart part, CheckpointWriter writer) {
-        try (var step = TensorScope.open()) {
-            for (LinearName name : part.part().linears()) {
-                Linear linear = inPlannedForm(part.linear(name), plan.linear(name).last(), step);
-                linear.tensors()
-                        .forEach((suffix, tensor) -> {
-                            String tensorName = name.module() + "." + suffix;
-                            writer.write(tensorName, inPlannedType(tensorName, tensor, step));
-                        });
-                done += name.weights();
-                listener.progress(done, plan.weights(), name.module());
-            }
-            part.part()
-                    .norms()
-                    .forEach((slot, name) ->
-                            writer.write(name, inPlannedType(name, part.norm(slot), step)));
-        }
-    }
-
-    /// Dense weights may be in hand more exactly than they are stored.
-    private static Linear inPlannedForm(Linear linear, LinearForm form, TensorScope scope) {
-        return linear instanceof Linear.Dense dense && form instanceof LinearForm.Dense floats
-                ? new Linear.Dense(
-                        scope.call("cast", dense.weight(), floats.dtype().code()),
-                        dense.bias(),
-                        floats)
-                : linear;
-    }
-
-    private Value inPlannedType(String name, Value tensor, TensorScope scope) {
-        DType type = plan.otherTypes().get(name);
-        if (type == null) {
-            return tensor;
-        }
-        if (scope.call("count_overflow", tensor, type.code()).integer() > 0) {
-            throw LitheException.badInput(
-                    "%s: tensor '%s' does not fit %s; choose bfloat16",
-                    source.folder(), name, type.torchName());
-        }
-        return scope.call("cast", tensor, type.code());
+        return new SequentialPass(calibration, plan.spec(), plan.recipe().needsTargets(), spill);
     }
 
     private List<Path> keptFiles() {

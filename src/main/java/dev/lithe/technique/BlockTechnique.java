@@ -31,7 +31,8 @@ public non-sealed interface BlockTechnique<C extends Record> extends WeightTechn
 
     /// Does it: replaces linears and norms of `part`, each linear by one of the form that
     /// [#outcome] promised. Called for every part of the model in order; a technique leaves those
-    /// alone that are not its own.
+    /// alone that are not its own. A technique remembers nothing from one part to the next: a run
+    /// that goes on where an earlier one was killed calls it for the parts that are left.
     ///
     /// @throws LitheException where the numbers forbid it
     void apply(LoadedPart part, Settings<C> settings);

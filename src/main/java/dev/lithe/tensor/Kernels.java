@@ -37,7 +37,8 @@ final class Kernels {
                     "hqq",
                     "codebook",
                     "evaluate",
-                    "calibrate");
+                    "calibrate",
+                    "errors");
 
     /// `class M` with an empty constructor and the attribute `training = False`, in pickle protocol
     /// 2.

@@ -95,9 +95,13 @@ class CheckpointWriterTest {
     @Test
     void aTensorLargerThanAShardGetsOneOfItsOwn() throws Exception {
         Path target = temporary.resolve("model");
-        try (var writer = CheckpointWriter.open(target, false, 10)) {
+        try (var writer = CheckpointWriter.open(target, false, null, 10)) {
             for (String name : List.of("a", "b", "c")) {
-                writer.write(name, DType.U8, List.of(20L), List.of(() -> ByteBuffer.allocate(20)));
+                writer.write(
+                        name,
+                        DType.U8,
+                        List.of(20L),
+                        List.of(spool -> spool.write(ByteBuffer.allocate(20))));
             }
             writer.finish(JSON.createObjectNode());
         }
@@ -256,7 +260,7 @@ class CheckpointWriterTest {
     private static Path write(Path target, long maxShardBytes, Map<String, byte[]> written)
             throws IOException {
         var random = new Random(7);
-        try (var writer = CheckpointWriter.open(target, false, maxShardBytes);
+        try (var writer = CheckpointWriter.open(target, false, null, maxShardBytes);
                 var scope = TensorScope.open()) {
             for (DType dtype : DType.values()) {
                 for (List<Long> shape : SHAPES) {

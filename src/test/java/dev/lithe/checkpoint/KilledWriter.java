@@ -49,7 +49,7 @@ final class KilledWriter {
     static void write(Path target, byte generation, boolean hold) throws IOException {
         byte[] bytes = new byte[TENSOR_BYTES];
         Arrays.fill(bytes, generation);
-        try (var writer = CheckpointWriter.open(target, true, MAX_SHARD_BYTES)) {
+        try (var writer = CheckpointWriter.open(target, true, null, MAX_SHARD_BYTES)) {
             if (hold) {
                 announce();
                 int _ = System.in.read();
@@ -59,7 +59,7 @@ final class KilledWriter {
                         "t" + i,
                         DType.U8,
                         List.of((long) TENSOR_BYTES),
-                        List.of(() -> ByteBuffer.wrap(bytes)));
+                        List.of(spool -> spool.write(ByteBuffer.wrap(bytes))));
             }
             writer.json("config.json", TinyModel.small().config());
             writer.text("generation.txt", HexFormat.of().toHexDigits(generation));

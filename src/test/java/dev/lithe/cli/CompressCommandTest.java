@@ -56,7 +56,7 @@ class CompressCommandTest {
         var run = compress("--dry-run");
         assertThat(run.code()).isZero();
         assertThat(run.err()).isEmpty();
-        assertThat(run.out()).contains("plan       cast → rtn → rtn", "12 × int4").hasLineCount(2);
+        assertThat(run.out()).contains("plan       cast → rtn → rtn", "12 × int4").hasLineCount(4);
         assertThat(CommandLineRun.of("compress", model, "--dry-run").code()).isZero();
         assertThat(Path.of("model-int4")).doesNotExist();
         var demo = CommandLineRun.of("compress", "demo", "--dry-run", "--recipe", "int8");
@@ -71,7 +71,7 @@ class CompressCommandTest {
         var first = compress("--no-evaluate", "--recipe", "int8");
         assertThat(first.code()).as(first.err()).isZero();
         assertThat(first.out()).isEmpty();
-        assertThat(first.err()).contains("compress   15/15", "written    " + made);
+        assertThat(first.err()).contains("compress   16/16", "written    " + made);
         byte[] before = Files.readAllBytes(made.resolve("lithe.json"));
         refused(compress("--no-evaluate"), "exists", "--force");
         refused(compress(), "exists", "--force");
@@ -110,7 +110,7 @@ class CompressCommandTest {
         var run = compress("--text", text, "--context", "64", "--latency-pairs", "0");
         assertThat(run.code()).as(run.err()).isZero();
         assertThat(run.out()).contains("perplexity", "original", "compressed");
-        assertThat(run.err()).contains("plan  ", "compress   15/15", "written", "evaluate   640");
+        assertThat(run.err()).contains("plan  ", "compress   16/16", "written", "evaluate   640");
         assertThat(ReportFolder.read(made).compressed()).hasSize(1);
     }
 
@@ -216,7 +216,7 @@ class CompressCommandTest {
                 .containsExactly("original", "compressed");
         assertThat(report.variants().getLast().bytesOnDisk())
                 .isLessThan(report.variants().getFirst().bytesOnDisk() / 2);
-        assertThat(run.err()).contains("plan", "compress   43/43", "written");
+        assertThat(run.err()).contains("plan", "compress   44/44", "written");
         assertThat(DEMO.resolve("lithe.json")).doesNotExist();
     }
 }

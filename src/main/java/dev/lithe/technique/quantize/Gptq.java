@@ -42,6 +42,14 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
     private static final int STEP = 16;
     private static final double LADDER_STEP = 10;
 
+    /// Operations of the factor per K³: a third, that run slower than products.
+    private static final double FACTOR = 2.5;
+
+    private static final double PASSES_PER_STEP = 24;
+
+    /// Matrices as large as the Hessian that are there at a time, with those inside libtorch.
+    private static final long SQUARES = 4;
+
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
     /// @param symmetric no zero points
@@ -105,6 +113,24 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
                 config.groupSize(),
                 config.symmetric(),
                 config.indivisible());
+    }
+
+    /// The factor, the sums over columns, and the search for scales.
+    @Override
+    public double operations(LinearName linear, Config config) {
+        double n = linear.outFeatures();
+        double k = linear.inFeatures();
+        return FACTOR * k * k * k
+                + n * k * k
+                + ELEMENT * (1 + steps(config)) * PASSES_PER_STEP * linear.weights();
+    }
+
+    /// The Hessian in order and its factors, or the weights in float32 on their way into order,
+    /// with the last factor.
+    @Override
+    public long workingBytes(LinearName linear, Config config) {
+        long square = (long) Float.BYTES * linear.inFeatures() * linear.inFeatures();
+        return Math.max(SQUARES * square, square + 4 * Float.BYTES * linear.weights());
     }
 
     @Override

@@ -27,6 +27,8 @@ import java.util.List;
 /// decides: `int8` stores that linear with 8 bits per channel, `dense` leaves it, `refuse` stops the plan.
 @AutoService(Technique.class)
 public final class Rtn implements LinearTechnique<Rtn.Config> {
+    private static final double PASSES_PER_STEP = 16;
+
     /// What happens to a linear whose inputs the group size does not divide.
     public enum Indivisible {
         INT8,
@@ -116,6 +118,13 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
                         config.groupSize(),
                         config.symmetric(),
                         config.indivisible());
+    }
+
+    /// Every weight is touched many times while its group's scale is searched for.
+    @Override
+    public double operations(LinearName linear, Config config) {
+        int steps = config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
+        return ELEMENT * (1 + steps) * PASSES_PER_STEP * linear.weights();
     }
 
     @Override

@@ -1,0 +1,126 @@
+package dev.lithe.compress;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.lithe.calibrate.LoadedPart;
+import dev.lithe.calibrate.SequentialPass;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearReader;
+import dev.lithe.model.Part;
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import org.jspecify.annotations.Nullable;
+
+/// Where parts come from and go to: loads them from the model, writes them in the planned forms,
+/// and loads them again as they were written.
+final class PartStore {
+    private final Plan plan;
+    private final Checkpoint source;
+    private final LinearReader reader;
+    private final CheckpointWriter writer;
+    private final JsonNode config;
+
+    /// @param config the `config.json` that is true to what is written
+    PartStore(Plan plan, Checkpoint source, CheckpointWriter writer, JsonNode config) {
+        this.plan = plan;
+        this.source = source;
+        this.reader = new LinearReader(source);
+        this.writer = writer;
+        this.config = config;
+    }
+
+    /// `part` of the model as it is.
+    ///
+    /// @throws LitheException where a number is NaN or infinite
+    LoadedPart original(Part part, @Nullable SequentialPass pass) {
+        var loaded = new LoadedPart(plan.spec(), part, pass);
+        try (var step = TensorScope.open()) {
+            for (LinearName name : part.linears()) {
+                Linear stored = reader.read(name, step);
+                stored.tensors()
+                        .forEach((suffix, tensor) ->
+                                requireFinite(name.module() + "." + suffix, tensor, step));
+                loaded.set(name, stored);
+            }
+            part.norms()
+                    .forEach((slot, name) -> {
+                        Value norm = source.load(name, step);
+                        requireFinite(name, norm, step);
+                        loaded.setNorm(slot, inPlannedType(name, norm, step));
+                    });
+            return loaded;
+        } catch (RuntimeException e) {
+            loaded.close();
+            throw e;
+        }
+    }
+
+    private void requireFinite(String name, Value tensor, TensorScope scope) {
+        if (tensor.dtype().isFloat() && scope.call("count_not_finite", tensor).integer() > 0) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s' holds NaN or infinite values; the checkpoint is broken",
+                    source.folder(), name);
+        }
+    }
+
+    /// Appends `part` to the result.
+    void write(LoadedPart part) {
+        try (var step = TensorScope.open()) {
+            for (LinearName name : part.part().linears()) {
+                Linear linear = inPlannedForm(part.linear(name), plan.linear(name).last(), step);
+                linear.tensors()
+                        .forEach((suffix, tensor) -> {
+                            String tensorName = name.module() + "." + suffix;
+                            writer.write(tensorName, inPlannedType(tensorName, tensor, step));
+                        });
+            }
+            part.part()
+                    .norms()
+                    .forEach((slot, name) ->
+                            writer.write(name, inPlannedType(name, part.norm(slot), step)));
+        }
+    }
+
+    /// `part` as it was written, by this run or an earlier one.
+    LoadedPart written(Part part, SequentialPass pass) {
+        var loaded = new LoadedPart(plan.spec(), part, pass);
+        try (Checkpoint made = writer.written(config);
+                var step = TensorScope.open()) {
+            var stored = new LinearReader(made);
+            part.linears().forEach(name -> loaded.set(name, stored.read(name, step)));
+            part.norms().forEach((slot, name) -> loaded.setNorm(slot, made.load(name, step)));
+            return loaded;
+        } catch (RuntimeException e) {
+            loaded.close();
+            throw e;
+        }
+    }
+
+    /// Dense weights may be in hand more exactly than they are stored.
+    private static Linear inPlannedForm(Linear linear, LinearForm form, TensorScope scope) {
+        return linear instanceof Linear.Dense dense && form instanceof LinearForm.Dense floats
+                ? new Linear.Dense(
+                        scope.call("cast", dense.weight(), floats.dtype().code()),
+                        dense.bias(),
+                        floats)
+                : linear;
+    }
+
+    private Value inPlannedType(String name, Value tensor, TensorScope scope) {
+        DType type = plan.otherTypes().get(name);
+        if (type == null) {
+            return tensor;
+        }
+        if (scope.call("count_overflow", tensor, type.code()).integer() > 0) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s' does not fit %s; choose bfloat16",
+                    source.folder(), name, type.torchName());
+        }
+        return scope.call("cast", tensor, type.code());
+    }
+}
