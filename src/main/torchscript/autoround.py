@@ -1,9 +1,9 @@
 # AutoRound: how to round is learned, a block at a time, from what the block makes of the windows.
 #
 # A linear in training is four tensors of `state`: u (N, K), its codes before rounding, zero point included; factor (N, G),
-# what its scales are multiplied by; scale (N, G); zero (N, G), before rounding. It stands for w = (round(u) - round(zero)) s
-# with s = factor scale in its stored type. A linear that stays as it is has its weights in the place of u. `forms` holds four
-# integers for each: its bits (0: stays as it is), the type its scales are stored in, its slot, and 1 where it is symmetric.
+# what its scales are multiplied by; scale (N, G); zero (N, G). It stands for w = (round(u) - zero) s with s = factor scale in
+# its stored type. A linear that stays as it is has its weights in the place of u. `forms` holds three
+# integers for each: its bits (0: stays as it is), the type its scales are stored in, and its slot.
 
 
 def round_start(self, W: Tensor, packed: Tensor, scale: Tensor, zero: Optional[Tensor], bits: int) -> List[Tensor]:
@@ -32,7 +32,7 @@ def round_scale(self, state: List[Tensor], i: int, dtype: int) -> Tensor:
 def round_codes(self, state: List[Tensor], i: int, dtype: int) -> List[Tensor]:
   # -> signed q (N, K) int8, scale (N, G), zero (N, G) int32, as IntegerCodes takes them
   scale = self.round_scale(state, i, dtype).to(dtype)
-  return [torch.round(state[4 * i]).to(1), scale, torch.round(state[4 * i + 3]).to(3)]
+  return [torch.round(state[4 * i]).to(1), scale, state[4 * i + 3].to(3)]
 
 
 def round_weight(self, state: List[Tensor], i: int, bits: int, dtype: int) -> Tensor:
@@ -41,7 +41,7 @@ def round_weight(self, state: List[Tensor], i: int, bits: int, dtype: int) -> Te
     return state[4 * i]
   u = state[4 * i]
   code = torch.reshape(torch.round(u), [u.size(0), state[4 * i + 1].size(1), -1])
-  zero = torch.unsqueeze(torch.round(state[4 * i + 3]), 2)
+  zero = torch.unsqueeze(state[4 * i + 3], 2)
   return torch.reshape((code - zero) * torch.unsqueeze(self.round_scale(state, i, dtype), 2), [u.size(0), -1])
 
 
@@ -50,9 +50,9 @@ def round_slots(self, state: List[Tensor], forms: List[int], slots: int) -> List
   w = annotate(List[Tensor], [])
   for slot in range(slots):
     parts = annotate(List[Tensor], [])
-    for i in range(len(forms) // 4):
-      if forms[4 * i + 2] == slot:
-        parts.append(self.round_weight(state, i, forms[4 * i], forms[4 * i + 1]))
+    for i in range(len(forms) // 3):
+      if forms[3 * i + 2] == slot:
+        parts.append(self.round_weight(state, i, forms[3 * i], forms[3 * i + 1]))
     w.append(torch.cat(parts, 0))
   return w
 
@@ -113,33 +113,26 @@ def round_gradient(self, x: Tensor, y: Tensor, w: List[Tensor], biases: List[Ten
 
 
 def round_step(self, state: List[Tensor], forms: List[int], gradients: List[Tensor], rate: float, scale_rate: float) -> int:
-  # signed gradient descent on u, factor and zero, from the gradient in the weights of each slot. Rounding is passed straight
-  # through: dw/du = s, dw/dfactor = (code - zero) scale, dw/dzero = -s. u stays in reach of a code. -> the linears
+  # signed gradient descent on u and factor, from the gradient in the weights of each slot. Rounding is passed straight
+  # through: dw/du = s, dw/dfactor = (code - zero) scale. u stays in reach of a code. -> the linears
   rows = [0 for gradient in gradients]
-  n = len(forms) // 4
+  n = len(forms) // 3
   for i in range(n):
-    bits = forms[4 * i]
-    slot = forms[4 * i + 2]
+    bits = forms[3 * i]
+    slot = forms[3 * i + 2]
     u = state[4 * i]
     N = u.size(0)
     first = rows[slot]
     rows[slot] = first + N
     if bits > 0:
       half = float(2 ** (bits - 1))
-      factor = state[4 * i + 1]
       scale = state[4 * i + 2]
-      zero = state[4 * i + 3]
       g = torch.reshape(gradients[slot][first:first + N], [N, scale.size(1), -1])
-      s = self.round_scale(state, i, forms[4 * i + 1])
-      sum = torch.sum(g, [2])  # (N, G)
-      by_code = torch.sum(g * torch.reshape(torch.round(u), g.size()), [2])
-      by_scale = torch.sign((by_code - sum * torch.round(zero)) * scale)
-      torch.sub_(u, torch.reshape(torch.sign(g) * torch.sign(torch.unsqueeze(s, 2)), u.size()), alpha=rate)
-      torch.clamp_(u, -half - 0.49, half - 0.51)
-      torch.clamp_(torch.sub_(factor, by_scale, alpha=scale_rate), 0.1, 10.)
-      if forms[4 * i + 3] == 0:
-        # a zero point moves by as many codes as a change of the scale moves the end of the range
-        torch.clamp_(torch.add_(zero, torch.sign(sum * s), alpha=scale_rate * half), -half, half - 1.)
+      code = torch.reshape(torch.round(u), g.size()) - torch.unsqueeze(state[4 * i + 3], 2)
+      by_factor = torch.sum(g * code, [2]) * scale
+      sign = torch.sign(g * torch.unsqueeze(self.round_scale(state, i, forms[3 * i + 1]), 2))
+      torch.clamp_(torch.sub_(u, torch.reshape(sign, u.size()), alpha=rate), -half - 0.49, half - 0.51)
+      torch.clamp_(torch.sub_(state[4 * i + 1], torch.sign(by_factor), alpha=scale_rate), 0.1, 10.)
   return n
 
 

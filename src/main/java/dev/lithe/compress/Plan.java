@@ -193,7 +193,19 @@ public record Plan(
                         options.contextFor(spec.maxPositions()),
                         spec,
                         recipe.needsTargets())
-                + Float.BYTES * (block + HESSIANS * inputs * inputs);
+                + Float.BYTES * (block + HESSIANS * inputs * inputs)
+                + partBytes(block);
+    }
+
+    /// What the neediest stage takes of its own for a block, or for the output layer.
+    private long partBytes(long block) {
+        long output =
+                linears.stream()
+                        .filter(linear -> linear.name().slot() == Slot.LM_HEAD)
+                        .mapToLong(linear -> linear.name().weights())
+                        .sum();
+        int most = recipe.stages().stream().mapToInt(Stage::bytesPerWeight).max().orElse(0);
+        return most * Math.max(block, output);
     }
 
     private static boolean worthNaming(PlannedLinear linear) {

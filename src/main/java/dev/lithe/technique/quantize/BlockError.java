@@ -80,7 +80,7 @@ final class BlockError implements RoundingLoss {
         }
     }
 
-    private Value[] arguments(long[] windows, TensorScope step) {
+    Value[] arguments(long[] windows, TensorScope step) {
         return new Value[] {
             step.call("round_windows", inputs, windows),
             step.call("round_windows", targets, windows),

@@ -41,13 +41,16 @@ final class LearnedCodes {
                     && part.linear(name) instanceof Linear.Grouped start) {
                 learned.put(name, new Learned(before, start.form(), tensors.size() / TENSORS));
                 tensors.addAll(start(before, start, scope));
-                LinearForm.Grouped form = start.form();
-                long symmetric = form.symmetric() ? 1 : 0;
                 numbers.addAll(
-                        List.of((long) form.bits(), (long) form.scaleType().code(), slot, symmetric));
+                        List.of(
+                                (long) start.form().bits(),
+                                (long) start.form().scaleType().code(),
+                                slot));
             } else {
-                tensors.addAll(scope.call("round_stay", weights(name, part.linear(name), scope)).members());
-                numbers.addAll(List.of(0L, 0L, slot, 1L));
+                tensors.addAll(
+                        scope.call("round_stay", weights(name, part.linear(name), scope))
+                                .members());
+                numbers.addAll(List.of(0L, 0L, slot));
             }
         }
         this.slots = slots.size();
@@ -55,8 +58,7 @@ final class LearnedCodes {
         this.forms = scope.list(numbers.stream().mapToLong(Long::longValue).toArray());
     }
 
-    private static List<Value> start(
-            Linear.Dense dense, Linear.Grouped start, TensorScope scope) {
+    private static List<Value> start(Linear.Dense dense, Linear.Grouped start, TensorScope scope) {
         Value zero = start.zero() == null ? scope.none() : start.zero();
         return scope.call(
                         "round_start",

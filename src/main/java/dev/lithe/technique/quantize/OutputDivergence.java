@@ -11,6 +11,9 @@ import java.util.List;
 /// stream that the compressed blocks give, from what it made of the original's stream when the
 /// stage began.
 final class OutputDivergence implements RoundingLoss {
+    /// Predictions of a step, each as wide as the vocabulary: 128 MB in float32, a few times over.
+    private static final long MAX_LOGITS = 1L << 25;
+
     private final LearnedCodes codes;
     private final DType precision;
     private final Value inputs;
@@ -37,6 +40,12 @@ final class OutputDivergence implements RoundingLoss {
         this.original = original;
         this.norm = part.norm(Slot.LM_HEAD);
         this.epsilon = part.spec().normEpsilon();
+    }
+
+    @Override
+    public int mostWindows() {
+        long logits = inputs.members().getFirst().size(1) * original.shape()[0];
+        return Math.toIntExact(Math.max(1, MAX_LOGITS / logits));
     }
 
     @Override

@@ -7,6 +7,11 @@ interface RoundingLoss {
     /// @param windows their numbers
     double of(long... windows);
 
+    /// Windows beyond which a step would take too much memory.
+    default int mostWindows() {
+        return Integer.MAX_VALUE;
+    }
+
     /// Moves the codes against the gradient of the loss on some windows.
     ///
     /// @param rate how far codes go before rounding, in units of the codes
