@@ -33,6 +33,7 @@ final class Kernels {
                     "tensor",
                     "linear",
                     "decoder",
+                    "kvcache",
                     "quantize",
                     "gptq",
                     "autoround",
@@ -168,7 +169,7 @@ final class Kernels {
         return text.toString();
     }
 
-    private static byte[] archive(String source) throws IOException {
+    static byte[] archive(String source) throws IOException {
         var bytes = new ByteArrayOutputStream();
         try (var zip = new ZipOutputStream(bytes)) {
             zip.setMethod(ZipOutputStream.STORED);

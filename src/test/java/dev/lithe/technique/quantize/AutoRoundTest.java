@@ -58,7 +58,7 @@ class AutoRoundTest {
     private static final int VOCAB = 300;
     private static final int SAMPLES = 7;
     private static final int CONTEXT = 24;
-    private static final int APPLICATIONS = 6;
+    private static final int APPLICATIONS = 4;
     private static final int ROUNDS = 3;
     private static final long MAX_GROWTH = 20L << 20;
 
@@ -518,8 +518,8 @@ class AutoRoundTest {
 
     @Test
     void leaksNothing() throws IOException {
-        TinyModel.small().width(128, 256).write(folder);
-        Settings<Config> settings = Settings.of(config(3, 16, false, Start.GPTQ, 30, 0, List.of()));
+        TinyModel.small().width(64, 128).write(folder);
+        Settings<Config> settings = Settings.of(config(3, 16, false, Start.GPTQ, 10, 0, List.of()));
         long[] growth = new long[ROUNDS];
         walk(settings, _ -> {});
         for (int round = 0; round < ROUNDS; round++) {
