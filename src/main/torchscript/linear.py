@@ -23,7 +23,7 @@ def linear(self, x: Tensor, part: int, w: List[Tensor],
   group = parts[4 * part + 2]
   bias = parts[4 * part + 3]
   if kind == 0:
-    y = torch.linear(x, w[i])
+    y = torch.linear(x.to(w[i].dtype), w[i]).to(6)
   elif kind == 1:
     y = ops.quantized.linear_dynamic_fp16(x, packed[i])
   elif kind == 5:

@@ -94,6 +94,10 @@ public record Cost(
         long held = 0; // in the form that is written
         long running = 0;
         long most = 0;
+        long weights = part.linears().stream().mapToLong(LinearName::weights).sum();
+        for (Stage<?> stage : plan.recipe().stages()) {
+            most = Math.max(most, stage.bytesPerWeight() * weights);
+        }
         for (LinearName name : part.linears()) {
             PlannedLinear linear = plan.linear(name);
             held += linear.last().bytes(name.outFeatures(), name.inFeatures());

@@ -235,7 +235,7 @@ public final class RecipeParser {
                         ? object.remove(OVERRIDES)
                         : RecordBinder.YAML.createObjectNode();
         C common = RecordBinder.bind(where, technique.defaults(), own);
-        var settings = new Settings<>(common, overrides(where, common, overrides));
+        var settings = new Settings<>(common, overrides(where, technique, common, overrides));
         return new Stage<>(technique, settings, allocation);
     }
 
@@ -245,7 +245,7 @@ public final class RecipeParser {
     }
 
     private static <C extends Record> List<Override<C>> overrides(
-            String where, C common, JsonNode written) {
+            String where, WeightTechnique<C> technique, C common, JsonNode written) {
         if (!written.isObject()) {
             throw LitheException.badInput(
                     "%s: overrides: %s is not {pattern: {key: value, ...}, ...}", where, written);
@@ -253,7 +253,9 @@ public final class RecipeParser {
         List<Override<C>> overrides = new ArrayList<>();
         for (var field : written.properties()) {
             String place = where + ", overrides, " + field.getKey();
-            for (String key : UNCHANGEABLE) {
+            List<String> unchangeable = new ArrayList<>(UNCHANGEABLE);
+            unchangeable.addAll(technique.stageKeys());
+            for (String key : unchangeable) {
                 if (field.getValue().has(key)) {
                     throw LitheException.badInput(
                             "%s: %s belongs to the stage, not to an override", place, key);

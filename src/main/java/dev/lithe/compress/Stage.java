@@ -118,6 +118,13 @@ record Stage<C extends Record>(
                 && block.needsTargets(settings.common());
     }
 
+    /// Bytes that it works with per weight of a part, besides the part itself.
+    int bytesPerWeight() {
+        return technique instanceof BlockTechnique<C> block
+                ? block.bytesPerWeight(settings.common())
+                : 0;
+    }
+
     /// Whether the model computes the same afterwards.
     boolean exact() {
         return technique instanceof BlockTechnique<C> block && block.exact(settings.common());

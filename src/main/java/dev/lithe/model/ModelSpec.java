@@ -185,7 +185,7 @@ public record ModelSpec(
 
     /// The rotary frequency of each pair of a head's coordinates: `theta^(-2i/hd)`, stretched where
     /// the model asks for it.
-    float[] rotaryFrequencies() {
+    public float[] rotaryFrequencies() {
         float[] frequencies = new float[headDim / 2];
         for (int i = 0; i < frequencies.length; i++) {
             double frequency = Math.pow(ropeTheta, -2.0 * i / headDim);

@@ -29,6 +29,11 @@ public non-sealed interface BlockTechnique<C extends Record> extends WeightTechn
         return false;
     }
 
+    /// Bytes that it works with per weight of a part, besides the part itself.
+    default int bytesPerWeight(C config) {
+        return 0;
+    }
+
     /// Does it: replaces linears and norms of `part`, each linear by one of the form that
     /// [#outcome] promised. Called for every part of the model in order; a technique leaves those
     /// alone that are not its own. A technique remembers nothing from one part to the next: a run

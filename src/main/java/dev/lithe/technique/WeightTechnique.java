@@ -5,6 +5,7 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
+import java.util.List;
 
 /// A technique that gives linear layers other weights and leaves the model's shapes as they are.
 ///
@@ -46,6 +47,12 @@ public sealed interface WeightTechnique<C extends Record> extends Technique
     /// @throws LitheException where it cannot be done; the message gives the reason and the way
     ///   out, not the linear's name
     LinearForm outcome(LinearName linear, LinearForm before, C config);
+
+    /// Keys of the configuration that hold for the stage as a whole, so that no override of a
+    /// linear may set them, besides those that name linears.
+    default List<String> stageKeys() {
+        return List.of();
+    }
 
     /// The type in which the stage leaves tensors that are no linear's (norms, biases), given the
     /// one they have.

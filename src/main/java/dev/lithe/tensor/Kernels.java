@@ -1,6 +1,8 @@
 package dev.lithe.tensor;
 
 import ai.djl.engine.EngineException;
+import ai.djl.ndarray.NDList;
+import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.engine.PtSymbolBlock;
 import ai.djl.pytorch.jni.IValue;
@@ -36,6 +38,7 @@ final class Kernels {
                     "gptq",
                     "hqq",
                     "codebook",
+                    "autoround",
                     "evaluate",
                     "calibrate",
                     "errors");
@@ -74,6 +77,35 @@ final class Kernels {
             throw LitheException.internal("kernel '" + method + "' failed: " + firstReason(e), e);
         } finally {
             temporary.forEach(IValue::close);
+        }
+    }
+
+    /// Runs a method outside inference mode, where gradients can be recorded. DJL gives access to
+    /// that only by way of named arrays: one array names the method, those of a list share a name
+    /// that ends in brackets.
+    static List<IValue> train(String method, List<Value> arguments) {
+        try (var inputs = new NDList();
+                PtNDManager temporary = Torch.newManager()) {
+            PtNDArray name = (PtNDArray) temporary.create(0L);
+            name.setName("module_method:" + method);
+            inputs.add(name);
+            for (int i = 0; i < arguments.size(); i++) {
+                IValue handle = arguments.get(i).handle();
+                boolean tensor = handle.isTensor();
+                PtNDArray[] arrays =
+                        tensor
+                                ? new PtNDArray[] {handle.toTensor(temporary)}
+                                : handle.toTensorArray(temporary);
+                for (PtNDArray array : arrays) {
+                    array.setName(tensor ? "argument" + i : "argument" + i + "[]");
+                    inputs.add(array);
+                }
+            }
+            return IValueUtils.forward(module(), inputs, true).stream()
+                    .map(result -> IValue.from((PtNDArray) result))
+                    .toList();
+        } catch (EngineException e) {
+            throw LitheException.internal("kernel '" + method + "' failed: " + firstReason(e), e);
         }
     }
 

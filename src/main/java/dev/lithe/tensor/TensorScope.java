@@ -44,6 +44,16 @@ public final class TensorScope implements AutoCloseable {
         return own(Kernels.run(method, arguments));
     }
 
+    /// Runs a method of `src/main/torchscript` that records gradients, and keeps its results here.
+    /// What [#call] makes cannot enter a recording: the method clones what it derives or multiplies
+    /// by.
+    ///
+    /// @param arguments float or integer tensors, and lists of them
+    /// @return the list of tensors that the method returns
+    public List<Value> train(String method, Value... arguments) {
+        return Kernels.train(method, List.of(arguments)).stream().map(this::own).toList();
+    }
+
     /// The same tensor, owned by this scope too: it outlives the scope that `value` came from.
     public Value keep(Value value) {
         return call("same", value);

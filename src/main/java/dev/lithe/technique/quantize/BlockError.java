@@ -1,0 +1,96 @@
+package dev.lithe.technique.quantize;
+
+import dev.lithe.calibrate.LoadedPart;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// The mean squared error of a block's output: what it makes of the stream that the compressed
+/// blocks before it give, against the original's stream after it.
+final class BlockError implements RoundingLoss {
+    private final LearnedCodes codes;
+    private final Value inputs;
+    private final Value targets;
+    private final Value biases;
+    private final Value norms;
+    private final List<Value> rotary;
+    private final Value epsilon;
+    private final Value numbers;
+
+    /// The error of `part`, a block, with `codes` in the place of its linears.
+    ///
+    /// @param precision of its multiplications
+    /// @param scope keeps what it needs
+    BlockError(LoadedPart part, LearnedCodes codes, DType precision, TensorScope scope) {
+        ModelSpec spec = part.spec();
+        this.codes = codes;
+        this.inputs = scope.list(part.inputs());
+        this.targets = scope.list(part.targets());
+        this.biases = scope.list(biases(part, scope));
+        this.norms = scope.list(List.of(part.norm(Slot.QKV), part.norm(Slot.GATE_UP)));
+        this.rotary =
+                scope.call(
+                                "rotary_tables",
+                                scope.tensor(spec.rotaryFrequencies(), spec.headDim() / 2),
+                                part.inputs().getFirst().size(1))
+                        .members();
+        this.epsilon = scope.tensor(new float[] {(float) spec.normEpsilon()}, 1);
+        long[] integers = {spec.heads(), spec.kvHeads(), spec.headDim(), precision.code()};
+        this.numbers = scope.tensor(integers, integers.length);
+    }
+
+    /// Of each slot, side by side as its linears are; empty where none has one.
+    private static List<Value> biases(LoadedPart part, TensorScope scope) {
+        List<Value> biases = new ArrayList<>();
+        for (Slot slot : part.part().slots()) {
+            List<Value> rows = new ArrayList<>();
+            boolean any = part.linears(slot).stream().anyMatch(linear -> linear.bias() != null);
+            for (LinearName name : part.part().linears(slot)) {
+                @Nullable Value bias = part.linear(name).bias();
+                rows.add(
+                        bias == null
+                                ? scope.tensor(new float[name.outFeatures()], name.outFeatures())
+                                : scope.call("to_float", bias));
+            }
+            biases.add(
+                    any
+                            ? scope.call("concat_rows", scope.list(rows))
+                            : scope.call("rows", rows.getFirst(), 0, 0));
+        }
+        return biases;
+    }
+
+    @Override
+    public double of(long... windows) {
+        try (var step = TensorScope.open()) {
+            return step.call("round_loss", (Object[]) arguments(windows, step)).floats()[0];
+        }
+    }
+
+    @Override
+    public void step(double rate, double scaleRate, long... windows) {
+        try (var step = TensorScope.open()) {
+            codes.move(step.train("round_gradient", arguments(windows, step)), rate, scaleRate);
+        }
+    }
+
+    Value[] arguments(long[] windows, TensorScope step) {
+        return new Value[] {
+            step.call("round_windows", inputs, windows),
+            step.call("round_windows", targets, windows),
+            codes.weights(step),
+            biases,
+            norms,
+            rotary.get(0),
+            rotary.get(1),
+            epsilon,
+            numbers
+        };
+    }
+}
