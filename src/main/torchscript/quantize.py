@@ -1,20 +1,25 @@
 # Round-to-nearest: w ≈ (q - z) s per group, q signed in -2^(b-1) .. 2^(b-1)-1. The scale is the one that loses least, by a
-# search over clipped ranges (mean squared error, group by group).
+# search over clipped ranges (mean squared error, group by group). What an error e of a group costs is <e, e M>, with M given
+# by `weight`: (1) or (1, G, g) for a diagonal, (1, G, g, g) for a full matrix per group.
 
 
 def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, scale_dtype: int) -> List[Tensor]:
+  return self.round_groups(w, torch.ones([1]), bits, group, symmetric, steps, scale_dtype)
+
+
+def round_groups(self, w: Tensor, weight: Tensor, bits: int, group: int, symmetric: bool, steps: int,
+                 scale_dtype: int) -> List[Tensor]:
   # w (N, K) -> signed q (N, K) int8, scale (N, K / group), and zero (N, K / group) int32 when asymmetric.
   # steps = 0 takes each group's range as it is. Rows go in slices that stay in the cache.
   n = w.size(0)
   k = w.size(1)
   slice = max(1, 262144 // k)
-  equal = torch.ones([1])
   q = annotate(List[Tensor], [])
   scale = annotate(List[Tensor], [])
   zero = annotate(List[Tensor], [])
   for first in range(0, n, slice):
     x = torch.reshape(w[first:first + slice].to(6), [-1, k // group, group])
-    s, z = self.group_scale(x, equal, bits, symmetric, steps, scale_dtype)
+    s, z = self.group_scale(x, weight, bits, symmetric, steps, scale_dtype)
     q.append(torch.reshape(self.quantize_group(x, s, z, bits), [-1, k]).to(1))
     scale.append(torch.squeeze(s, 2))
     zero.append(torch.squeeze(z, 2).to(3))
@@ -29,10 +34,17 @@ def quantize_group(self, x: Tensor, scale: Tensor, zero: Tensor, bits: int) -> T
   return torch.clamp(torch.round(x / scale) + zero, -half, half - 1.)
 
 
+def weighted(self, e: Tensor, weight: Tensor) -> Tensor:
+  # e (n, G, g) -> e M
+  if weight.dim() < 4:
+    return e * weight
+  return torch.transpose(torch.matmul(torch.transpose(e, 0, 1), weight[0]), 0, 1)
+
+
 def group_error(self, x: Tensor, weight: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
-  # weight: how much an error in each input costs, (1, G, g) or (1)
   q = self.quantize_group(x, scale, zero, bits)
-  return torch.sum(torch.square((q - zero) * scale - x) * weight, [2], True)
+  e = (q - zero) * scale - x
+  return torch.sum(self.weighted(e, weight) * e, [2], True)
 
 
 def group_scale(self, x: Tensor, weight: Tensor, bits: int, symmetric: bool, steps: int,
@@ -67,7 +79,7 @@ def symmetric_scale(self, x: Tensor, weight: Tensor, bits: int, steps: int, scal
       best = torch.minimum(error, best)
   for i in range(2 if steps > 0 else 0):
     q = self.quantize_group(x, scale, zero, bits)
-    p = q * weight
+    p = self.weighted(q, weight)
     s = torch.sum(p * x, [2], True) / torch.clamp_min(torch.sum(p * q, [2], True), 1e-30)
     s = self.stored_scale(torch.where(torch.abs(s) < 1e-10, scale, s), scale_dtype)
     error = self.group_error(x, weight, s, zero, bits)

@@ -96,6 +96,14 @@ public final class LoadedPart implements AutoCloseable {
         return pass().statistics(this, slot, into);
     }
 
+    /// How large the channels at the input of `slot` are, as [#statistics] sees them, and cheaper.
+    /// The embedding has none.
+    ///
+    /// @param into owns the result
+    public InputMagnitudes magnitudes(Slot slot, TensorScope into) {
+        return pass().magnitudes(this, slot, into);
+    }
+
     /// The stream before this block, in the model as compressed so far.
     public List<Value> inputs() {
         return pass().inputs();

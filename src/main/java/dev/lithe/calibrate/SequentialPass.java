@@ -110,10 +110,22 @@ public final class SequentialPass implements AutoCloseable {
             int k = linears.getFirst().inFeatures();
             return new InputStatistics(into.call("identity", k), part.spec().vocabSize());
         }
-        return stream.gather(
-                linears,
-                (x, step) -> step.call("norm", x, part.norm(slot), part.spec().normEpsilon()),
-                into);
+        return stream.gather(linears, (x, step) -> normed(part, slot, x, step), into);
+    }
+
+    InputMagnitudes magnitudes(LoadedPart part, Slot slot, TensorScope into) {
+        List<LinearName> linears = part.part().linears(slot);
+        return switch (part.part().kind()) {
+            case BLOCK -> walk(part, slot).magnitudes(slot, into);
+            case OUTPUT ->
+                    stream.magnitudes(linears, (x, step) -> normed(part, slot, x, step), into);
+            case EMBEDDING ->
+                    throw LitheException.of(Fault.INTERNAL, "no channels enter the embedding");
+        };
+    }
+
+    private static Value normed(LoadedPart part, Slot slot, Value x, TensorScope step) {
+        return step.call("norm", x, part.norm(slot), part.spec().normEpsilon());
     }
 
     /// The last walk where it leads to `slot`, else a new one.
