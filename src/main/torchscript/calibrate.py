@@ -29,17 +29,6 @@ def add_outer(self, sum: Tensor, x: Tensor, factor: float) -> Tensor:
   return torch.addmm_(sum, torch.t(rows), rows, beta=1, alpha=factor)
 
 
-def add_magnitudes(self, magnitudes: Tensor, x: Tensor, factor: float) -> Tensor:
-  # magnitudes (2, K): the largest |x| so far, and the sum of factor |x|, with x (..., K)
-  rows = torch.abs(torch.reshape(x, [-1, x.size(-1)]))
-  torch.copy_(magnitudes[0], torch.maximum(magnitudes[0], torch.amax(rows, [0])))
-  return torch.add_(magnitudes[1], torch.sum(rows, [0]), alpha=factor)
-
-
-def unbind(self, x: Tensor) -> List[Tensor]:
-  return torch.unbind(x)
-
-
 def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
   return torch.rms_norm(x, [x.size(-1)], scale, epsilon)
 

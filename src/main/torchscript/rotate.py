@@ -52,7 +52,3 @@ def rotate_head_inputs(self, w: Tensor, signs: Tensor, O: Tensor) -> Tensor:
 def rotate_head_outputs(self, w: Tensor, signs: Tensor, O: Tensor) -> Tensor:
   # W (g hd, K) that makes them
   return torch.contiguous(torch.t(self.rotate_head_inputs(torch.contiguous(torch.t(w)), signs, O)))
-
-
-def ones(self, n: int) -> Tensor:
-  return torch.ones([n])

@@ -89,35 +89,20 @@ final class HiddenStates {
                 step.call("add_outer", hessian, input.run(piece, step), 2.0 / tokens);
             }
         }
-        requireFinite(hessian, slot.getFirst());
+        if (scope.call("count_not_finite", hessian).integer() > 0) {
+            throw LitheException.badInput(
+                    "the input of '%s' is NaN, infinite or too large for float32 on the calibration"
+                            + " text; the checkpoint is broken, or an earlier stage broke it",
+                    slot.getFirst().module());
+        }
         return new InputStatistics(hessian, tokens);
     }
 
-    /// How large the channels of what `input` makes of all pieces are.
-    ///
-    /// @throws LitheException where they are not finite
-    InputMagnitudes magnitudes(List<LinearName> slot, Step input, TensorScope scope) {
-        int k = slot.getFirst().inFeatures();
-        long tokens = (long) set.samples() * set.context();
-        Value magnitudes = scope.call("zeros", 2, k);
+    /// Shows `visitor` what `input` makes of each piece.
+    void show(Step input, LoadedPart.InputVisitor visitor) {
         for (Value piece : pieces) {
             try (var step = TensorScope.open()) {
-                step.call("add_magnitudes", magnitudes, input.run(piece, step), 1.0 / tokens);
-            }
-        }
-        requireFinite(magnitudes, slot.getFirst());
-        List<Value> rows = scope.call("unbind", magnitudes).members();
-        return new InputMagnitudes(rows.getFirst(), rows.getLast());
-    }
-
-    private static void requireFinite(Value gathered, LinearName reader) {
-        try (var step = TensorScope.open()) {
-            if (step.call("count_not_finite", gathered).integer() > 0) {
-                throw LitheException.badInput(
-                        "the input of '%s' is NaN, infinite or too large for float32 on the"
-                                + " calibration text; the checkpoint is broken, or an earlier stage"
-                                + " broke it",
-                        reader.module());
+                visitor.see(input.run(piece, step), step);
             }
         }
     }

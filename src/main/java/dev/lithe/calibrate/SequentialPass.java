@@ -113,15 +113,13 @@ public final class SequentialPass implements AutoCloseable {
         return stream.gather(linears, (x, step) -> normed(part, slot, x, step), into);
     }
 
-    InputMagnitudes magnitudes(LoadedPart part, Slot slot, TensorScope into) {
-        List<LinearName> linears = part.part().linears(slot);
-        return switch (part.part().kind()) {
-            case BLOCK -> walk(part, slot).magnitudes(slot, into);
-            case OUTPUT ->
-                    stream.magnitudes(linears, (x, step) -> normed(part, slot, x, step), into);
+    void show(LoadedPart part, Slot slot, LoadedPart.InputVisitor visitor) {
+        switch (part.part().kind()) {
+            case BLOCK -> walk(part, slot).show(slot, visitor);
+            case OUTPUT -> stream.show((x, step) -> normed(part, slot, x, step), visitor);
             case EMBEDDING ->
                     throw LitheException.of(Fault.INTERNAL, "no channels enter the embedding");
-        };
+        }
     }
 
     private static Value normed(LoadedPart part, Slot slot, Value x, TensorScope step) {

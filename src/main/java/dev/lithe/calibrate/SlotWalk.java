@@ -50,11 +50,9 @@ final class SlotWalk implements AutoCloseable {
                 .gather(part.part().linears(slot), (x, step) -> block.input(slot, x, step), into);
     }
 
-    /// How large the channels are that the linears of `slot` read.
-    InputMagnitudes magnitudes(Slot slot, TensorScope into) {
-        return streamFor(slot)
-                .magnitudes(
-                        part.part().linears(slot), (x, step) -> block.input(slot, x, step), into);
+    /// Shows what the linears of `slot` read.
+    void show(Slot slot, LoadedPart.InputVisitor visitor) {
+        streamFor(slot).show((x, step) -> block.input(slot, x, step), visitor);
     }
 
     /// The stream from which [DecoderBlock#input] makes the input of `slot`.

@@ -33,6 +33,7 @@ final class Kernels {
                     "decoder",
                     "quantize",
                     "gptq",
+                    "scale",
                     "rotate",
                     "evaluate",
                     "calibrate");
