@@ -37,7 +37,9 @@ class AwqTest extends BlockTechniqueContract<Config> {
     @Override
     protected List<Settings<Config>> settings() {
         Config four = config(4, 16, true, true, true, List.of());
+        List<String> most = List.of("gate_proj", "up_proj", "down_proj", "lm_head");
         return List.of(
+                Settings.of(config(4, 0, true, true, false, most)),
                 Settings.of(four),
                 Settings.of(config(3, 8, false, true, false, List.of("lm_head", "v_proj"))),
                 Settings.of(config(2, 0, true, true, true, List.of())),
