@@ -24,9 +24,24 @@ def identity(self, k: int) -> Tensor:
 
 
 def add_outer(self, sum: Tensor, x: Tensor, factor: float) -> Tensor:
-  # sum (K, K) += factor xᵀ x, with x (..., K)
+  # sum (K, K) += factor xᵀ x on and above the diagonal blocks, with x (..., K); what lies below is left to mirror
   rows = torch.reshape(x, [-1, x.size(-1)])
-  return torch.addmm_(sum, torch.t(rows), rows, beta=1, alpha=factor)
+  K = rows.size(1)
+  block = max(256, K // 8)
+  for first in range(0, K, block):
+    last = min(first + block, K)
+    torch.addmm_(sum[first:last, first:], torch.t(rows[:, first:last]), rows[:, first:], beta=1, alpha=factor)
+  return sum
+
+
+def mirror(self, sum: Tensor) -> Tensor:
+  # what lies above the diagonal, below it too
+  K = sum.size(0)
+  block = max(256, K // 8)
+  for first in range(0, K, block):
+    last = min(first + block, K)
+    torch.copy_(sum[last:, first:last], torch.t(sum[first:last, last:]))
+  return sum
 
 
 def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
@@ -39,7 +54,8 @@ def block_attention(self, x: Tensor, w: List[Tensor],
                     sin: Tensor) -> Tensor:
   T = x.size(1)
   k = torch.zeros([x.size(0), heads[1], T, heads[2]])
-  return self.attention(x, 0, 0, w, packed, parts, slots, norms, heads, epsilon, cos[:T], sin[:T], k, torch.zeros_like(k))
+  cache = [k, torch.zeros_like(k), k]
+  return self.attention(x, 0, 0, w, packed, parts, slots, norms, heads, epsilon, cos[:T], sin[:T], cache, [16, 16])
 
 
 def block_gated(self, x: Tensor, w: List[Tensor],
@@ -52,3 +68,18 @@ def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],
                    packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
                    slots: List[int]) -> Tensor:
   return x + self.project(y, slot, w, packed, parts, slots)
+
+
+def head_logits(self, x: Tensor, norm: Tensor, epsilon: float, W: Tensor) -> Tensor:
+  # the stream x (B, T, d) behind the last block -> logits (B, T, V)
+  return torch.linear(torch.rms_norm(x, [x.size(-1)], norm, epsilon), W)
+
+
+def mean_divergence(self, original: Tensor, changed: Tensor) -> float:
+  return float(torch.mean(self.divergence(original, changed)[0]))
+
+
+def spread_rows(self, W: Tensor, count: int) -> Tensor:
+  # up to `count` rows at even distances
+  step = max(1, W.size(0) // count)
+  return W[::step][:count]

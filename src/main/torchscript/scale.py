@@ -84,30 +84,18 @@ def awq_scale(self, x: Tensor, w: Tensor, ratio: float, duo: bool) -> Tensor:
   return s / torch.sqrt(torch.amax(s) * torch.amin(s))
 
 
-def scaled_error(self, w: Tensor, H: Tensor, s: Tensor, bits: int, group: int, symmetric: bool, steps: int,
-                 scale_dtype: int) -> float:
-  # what quantizing W s (N, K) costs: the share of the output that is lost, ||E H^½||² / ||W H^½||². Ranges are found with the
-  # diagonal of H, as it is for x / s.
-  f = w.to(6)
-  v = f * s
-  weight = torch.reshape(torch.diagonal(H) / torch.square(s), [1, -1, group])
-  codes = self.round_groups(v, weight, bits, group, symmetric, steps, scale_dtype)
-  q = torch.reshape(codes[0].to(6), [w.size(0), -1, group])
-  if not symmetric:
-    q = q - torch.unsqueeze(codes[2].to(6), 2)
-  e = (torch.reshape(q * torch.unsqueeze(codes[1].to(6), 2), w.size()) - v) / s
-  lost = float(torch.sum(torch.matmul(e, H) * e))
-  return lost / max(float(torch.sum(torch.matmul(f, H) * f)), 1e-30)
+def scaled_hessian(self, H: Tensor, s: Tensor) -> Tensor:
+  # H of x / s
+  return H / (torch.unsqueeze(s, 1) * s)
 
 
 def clip_codes(self, w: Tensor, H: Tensor, bits: int, group: int, symmetric: bool, steps: int,
                scale_dtype: int) -> List[Tensor]:
   # as rtn, but a group's scale is the one that changes its share of the output least: an error e of a group costs
-  # <e, e H_gg>. Of a whole row only the diagonal of H is used.
+  # <e, H_gg e>. Of a whole row only the diagonal of H is used.
   K = H.size(0)
   if group == K:
-    weight = torch.reshape(torch.diagonal(H), [1, 1, K])
+    weight = torch.reshape(torch.diagonal(H), [1, K, 1])
   else:
-    blocks = [H[i:i + group, i:i + group] for i in range(0, K, group)]
-    weight = torch.unsqueeze(torch.stack(blocks), 0)  # (1, G, g, g)
+    weight = torch.stack([H[i:i + group, i:i + group] for i in range(0, K, group)])  # (K / g, g, g)
   return self.round_groups(w, weight, bits, group, symmetric, steps, scale_dtype)

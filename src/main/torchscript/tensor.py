@@ -45,7 +45,12 @@ def cast(self, x: Tensor, dtype: int) -> Tensor:
 
 def count_overflow(self, x: Tensor, dtype: int) -> int:
   # finite elements that the type cannot hold
-  return int(torch.sum(torch.isfinite(x) & ~torch.isfinite(x.to(dtype))))
+  if dtype == x.dtype:
+    return 0
+  n = 0
+  for part in torch.split(torch.reshape(x, [-1]), 4194304):
+    n = n + int(torch.sum(torch.isfinite(part) & ~torch.isfinite(part.to(dtype))))
+  return n
 
 
 def to_float(self, x: Tensor) -> Tensor:
@@ -83,7 +88,10 @@ def rows(self, x: Tensor, first: int, last: int) -> Tensor:
 
 
 def count_not_finite(self, x: Tensor) -> int:
-  return int(torch.sum(~torch.isfinite(x)))
+  n = 0
+  for part in torch.split(torch.reshape(x, [-1]), 4194304):
+    n = n + int(torch.sum(~torch.isfinite(part)))
+  return n
 
 
 def none(self) -> Optional[Tensor]:

@@ -89,13 +89,16 @@ final class HiddenStates {
                 step.call("add_outer", hessian, input.run(piece, step), 2.0 / tokens);
             }
         }
+        try (var step = TensorScope.open()) {
+            step.call("mirror", hessian);
+        }
         if (scope.call("count_not_finite", hessian).integer() > 0) {
             throw LitheException.badInput(
                     "the input of '%s' is NaN, infinite or too large for float32 on the calibration"
                             + " text; the checkpoint is broken, or an earlier stage broke it",
                     slot.getFirst().module());
         }
-        return new InputStatistics(hessian, tokens);
+        return new InputStatistics(hessian, tokens, scope);
     }
 
     /// Shows `visitor` what `input` makes of each piece.

@@ -42,7 +42,7 @@ public final class CheckpointWriter implements AutoCloseable {
     private static final int COPY_BYTES = 8 << 20;
 
     /// Larger tensors are brought into Java by rows.
-    private static final long MAX_COPY_BYTES = 1L << 30;
+    private static final long MAX_COPY_BYTES = 32L << 20;
 
     private static final JsonMapper JSON =
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();

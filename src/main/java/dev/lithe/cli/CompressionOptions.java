@@ -3,10 +3,13 @@ package dev.lithe.cli;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
+import dev.lithe.compress.Allocator;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
+import dev.lithe.model.KvCacheForm;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.report.Units;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -14,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
@@ -100,8 +104,21 @@ final class CompressionOptions {
     /// Checks `recipe` against the model and prints what will happen.
     void printPlan(Recipe recipe, PrintWriter out) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Plan plan = Plan.of(recipe, checkpoint);
+            Plan plan = Plan.of(settled(recipe, checkpoint, out), checkpoint);
             print(plan, calibrationSet(plan), checkpoint, out);
+        }
+    }
+
+    /// `recipe` with the bits of every linear found, where it leaves that to a budget.
+    private Recipe settled(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
+        if (!recipe.needsAllocation()) {
+            return recipe;
+        }
+        Plan plan = Plan.of(recipe, checkpoint);
+        CalibrationSet set = Objects.requireNonNull(calibrationSet(plan));
+        try (Progress bar = Progress.bar("allocate", plan.linears().size(), err)) {
+            return new Allocator(checkpoint, plan.spec(), set, _ -> bar.advance(1, "linears"))
+                    .settle(recipe);
         }
     }
 
@@ -125,10 +142,11 @@ final class CompressionOptions {
                 Units.count(plan.spec().parameters()),
                 Units.bytes(checkpoint.tensorBytes()));
         to.printf(
-                "plan       %s → %s · %s · peak memory about %s%n",
+                "plan       %s → %s · %s%s · peak memory about %s%n",
                 plan.recipe().summary(),
                 Units.bytes(plan.bytes(checkpoint)),
                 forms(plan.formCounts()),
+                cache(plan.running(checkpoint)),
                 Units.bytes(plan.peakBytes()));
         if (calibration != null) {
             to.printf(
@@ -140,6 +158,16 @@ final class CompressionOptions {
                             : calibration.text().name());
         }
         to.flush();
+    }
+
+    /// What keys and values become, where they do not stay in floats.
+    private static String cache(ModelSpec running) {
+        return running.kvCache().equals(KvCacheForm.FLOAT)
+                ? ""
+                : " · keys and values in %s, %s per token"
+                        .formatted(
+                                running.kvCache().label(),
+                                Units.bytes(running.cacheBytesPerToken()));
     }
 
     private static String forms(Map<String, Integer> counts) {
@@ -156,7 +184,7 @@ final class CompressionOptions {
     /// @return the seconds it took
     double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Plan plan = Plan.of(recipe, checkpoint);
+            Plan plan = Plan.of(settled(recipe, checkpoint, err), checkpoint);
             CalibrationSet calibration = calibrationSet(plan);
             print(plan, calibration, checkpoint, err);
             List<String> troubles = new ArrayList<>();

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.model.Architecture;
+import dev.lithe.model.KvCacheForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
@@ -42,6 +43,7 @@ final class InspectCommand implements Callable<Integer> {
             ModelSpec spec,
             long parameters,
             long bytesOnDisk,
+            LinearRow embedding,
             List<LinearRow> linears) {}
 
     @Override
@@ -68,7 +70,14 @@ final class InspectCommand implements Callable<Integer> {
         reader.checkAll(shapes);
         List<LinearRow> rows =
                 Architecture.linears(shapes).stream().map(name -> row(name, reader)).toList();
-        return new Inspection(model, shapes, shapes.parameters(), checkpoint.tensorBytes(), rows);
+        LinearName embedding = Architecture.parts(shapes).getFirst().linears().getFirst();
+        return new Inspection(
+                model,
+                shapes,
+                shapes.parameters(),
+                checkpoint.tensorBytes(),
+                row(embedding, reader),
+                rows);
     }
 
     private static LinearRow row(LinearName name, LinearReader reader) {
@@ -100,7 +109,13 @@ final class InspectCommand implements Callable<Integer> {
                 shapes.vocabSize(),
                 shapes.maxPositions(),
                 shapes.tiedEmbeddings() ? " · embeddings tied" : "");
+        if (!shapes.kvCache().equals(KvCacheForm.FLOAT)) {
+            out.printf(
+                    "cache        %s · %s per token%n",
+                    shapes.kvCache().label(), Units.bytes(shapes.cacheBytesPerToken()));
+        }
         Map<String, Integer> forms = new TreeMap<>();
+        out.printf("embedding    %s%n", inspection.embedding().form());
         inspection.linears().forEach(row -> forms.merge(row.form(), 1, Integer::sum));
         forms.forEach((form, count) -> out.printf("linears      %d × %s%n", count, form));
     }

@@ -13,6 +13,7 @@ import dev.lithe.tensor.DType;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// What a compressed folder says of itself: `config.json`, true to what is stored, and
@@ -22,7 +23,7 @@ final class FolderDescription {
 
     /// The source's `config.json` with the stored types and the quantization that `plan` ends in.
     static JsonNode config(Plan plan, Checkpoint source) {
-        ObjectNode config = source.config().deepCopy();
+        ObjectNode config = plan.recipe().configured(source.config());
         DType type = floatType(plan);
         config.remove("quantization_config");
         config.put(config.has("dtype") ? "dtype" : "torch_dtype", type.torchName());
@@ -35,7 +36,9 @@ final class FolderDescription {
             schemes.putIfAbsent(Architecture.LM_HEAD, null);
         }
         if (schemes.values().stream().anyMatch(Objects::nonNull)) {
-            config.set("quantization_config", QuantizationMetadata.describe(schemes));
+            config.set(
+                    "quantization_config",
+                    QuantizationMetadata.describe(schemes, Set.of(Architecture.EMBEDDING)));
         }
         return config;
     }

@@ -26,7 +26,7 @@ import java.util.Map;
 /// scaled down, and the model stays what it is.
 ///
 /// For each [Fold], `s = x̄^r / w̄^(1-r)` with r of 0, 0.05 ... 0.95, or no scale, whichever loses
-/// least of the outputs: `||x Wᵀ - (x / s) quant(W s)ᵀ||² / ||x Wᵀ||²`, summed over the readers. x̄ is
+/// least of the outputs: `||x Wᵀ - (x / s) quant(W s)ᵀ||²`, summed over the readers. x̄ is
 /// the mean of |x|, w̄ that of |w| as a share of its group's largest (1 where `duo` is false). Then,
 /// slot by slot, the range of each group is clipped to lose least of its share of the outputs.
 ///
@@ -181,7 +181,7 @@ public final class Awq implements BlockTechnique<Awq.Config> {
                             scales,
                             s ->
                                     readers.stream()
-                                            .mapToDouble(reader -> reader.cost(hessian, s, step))
+                                            .mapToDouble(reader -> reader.cost(hessian, s))
                                             .sum()));
         }
     }
@@ -192,18 +192,19 @@ public final class Awq implements BlockTechnique<Awq.Config> {
             return IntegerCodes.group(form, weight);
         }
 
-        double cost(Value hessian, Value s, TensorScope step) {
-            return step.call(
-                            "scaled_error",
-                            weight,
-                            hessian,
-                            s,
-                            form.bits(),
-                            group(),
-                            form.symmetric(),
-                            GRID_STEPS,
-                            form.scaleType().code())
-                    .number();
+        double cost(Value hessian, Value s) {
+            try (var trial = TensorScope.open()) {
+                return trial.call(
+                                "rounding_error",
+                                trial.call("scale_columns", weight, s),
+                                trial.call("scaled_hessian", hessian, s),
+                                form.bits(),
+                                group(),
+                                form.symmetric(),
+                                GRID_STEPS,
+                                form.scaleType().code())
+                        .number();
+            }
         }
     }
 
