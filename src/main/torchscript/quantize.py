@@ -3,6 +3,11 @@
 
 
 def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, scale_dtype: int) -> List[Tensor]:
+  return self.round_groups(w, None, bits, group, symmetric, steps, scale_dtype)
+
+
+def round_groups(self, w: Tensor, weight: Optional[Tensor], bits: int, group: int, symmetric: bool, steps: int,
+                 scale_dtype: int) -> List[Tensor]:
   # w (N, K) -> signed q (N, K) int8, scale (N, K / group), and zero (N, K / group) int32 when asymmetric.
   # steps = 0 takes each group's range as it is. Rows go in slices that stay in the cache.
   n = w.size(0)
@@ -13,7 +18,7 @@ def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, sca
   zero = annotate(List[Tensor], [])
   for first in range(0, n, slice):
     x = torch.reshape(torch.contiguous(torch.t(w[first:first + slice].to(6))), [k // group, group, -1])
-    s, z = self.group_scale(x, None, bits, symmetric, steps, scale_dtype)
+    s, z = self.group_scale(x, weight, bits, symmetric, steps, scale_dtype)
     code = self.quantize_group(x, s, None if symmetric else z, bits).to(1)
     q.append(torch.contiguous(torch.t(torch.reshape(code, [k, -1]))))
     scale.append(torch.t(torch.squeeze(s, 1)))
@@ -43,10 +48,11 @@ def stored_scale(self, scale: Tensor, dtype: int) -> Tensor:
 
 def group_scale(self, x: Tensor, weight: Optional[Tensor], bits: int, symmetric: bool, steps: int,
                 scale_dtype: int) -> Tuple[Tensor, Tensor]:
-  # Scale and zero point of each group, (G, 1, n) each. weight: how much an error in each input costs, (G, g, 1).
+  # Scale and zero point of each group, (G, 1, n) each. weight: how much an error e of a group costs,
+  # (G, g, 1) for each input by itself, or (G, g, g) for <e, weight e>.
   # Each step tries a clipped range. For its codes q (less the zero point) the best scale is s = <q, x> / <q, q>, which
   # leaves <x, x> - <q, x>^2 / <q, q>: the largest gain <q, x>^2 / <q, q> wins.
-  y = x if weight is None else x * weight
+  y = x if weight is None else self.weighted(x, weight)
   half = float(2 ** (bits - 1))
   levels = 2. * half - 1.
   if symmetric:
@@ -88,19 +94,24 @@ def group_scale(self, x: Tensor, weight: Optional[Tensor], bits: int, symmetric:
   return (torch.where(better, scale, whole), torch.where(better, zero, start))
 
 
+def weighted(self, x: Tensor, weight: Tensor) -> Tensor:
+  return x * weight if weight.size(2) == 1 else torch.matmul(weight, x)
+
+
 def group_error(self, x: Tensor, weight: Optional[Tensor], scale: Tensor, zero: Tensor, bits: int) -> Tensor:
   e = (self.quantize_group(x, scale, zero, bits) - zero) * scale - x
   if weight is not None:
-    return torch.sum(torch.square_(e) * weight, [1], True)
+    return torch.sum(self.weighted(e, weight) * e, [1], True)
   return torch.sum(torch.square_(e), [1], True)
 
 
 def scale_of(self, q: Tensor, x: Tensor, y: Tensor, weight: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
-  # the best scale for codes q and its gain, not a number where all codes are 0; y = x weight; q is used up
+  # the best scale for codes q and its gain, not a number where all codes are 0; y = weight x; q is used up
   qx = torch.sum(q * y, [1], True)
-  torch.square_(q)
-  if weight is not None:
-    torch.mul_(q, weight)
+  if weight is None:
+    torch.square_(q)
+  else:
+    torch.mul_(q, self.weighted(q, weight))
   s = qx / torch.sum(q, [1], True)
   return (s, s * qx)
 

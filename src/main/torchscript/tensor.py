@@ -100,3 +100,7 @@ def none(self) -> Optional[Tensor]:
 
 def same(self, x: Tensor) -> Tensor:
   return x
+
+
+def ones(self, n: int) -> Tensor:
+  return torch.ones([n])

@@ -107,4 +107,13 @@ final class HiddenStates {
         }
         return new InputStatistics(hessian, tokens, scope);
     }
+
+    /// Shows `visitor` what `input` makes of each piece.
+    void show(Step input, LoadedPart.InputVisitor visitor) {
+        for (Value piece : pieces) {
+            try (var step = TensorScope.open()) {
+                visitor.see(input.run(piece, step), step);
+            }
+        }
+    }
 }

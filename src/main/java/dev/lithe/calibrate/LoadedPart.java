@@ -29,6 +29,13 @@ public final class LoadedPart implements AutoCloseable {
     private final Map<LinearName, Linear> linears = new HashMap<>();
     private final Map<Slot, Value> norms = new EnumMap<>(Slot.class);
 
+    /// Sees what linears read.
+    @FunctionalInterface
+    public interface InputVisitor {
+        /// `x`, (B, T, K) float32, is valid until `step` closes and must not be written to.
+        void see(Value x, TensorScope step);
+    }
+
     /// `part` without values yet.
     ///
     /// @param pass carries calibration windows; null where no stage looks at data
@@ -106,6 +113,17 @@ public final class LoadedPart implements AutoCloseable {
     /// @param into owns the result
     public InputStatistics statistics(Slot slot, TensorScope into) {
         return pass().statistics(this, slot, into);
+    }
+
+    /// Shows `visitor`, piece by piece, what the linears of `slot` read when the slots before it
+    /// are as they are by now; the embedding reads nothing.
+    public void show(Slot slot, InputVisitor visitor) {
+        pass().show(this, slot, visitor);
+    }
+
+    /// How many tokens the windows have.
+    public long tokens() {
+        return inputs().stream().mapToLong(x -> (long) x.size(0) * x.size(1)).sum();
     }
 
     /// The stream before this block, in the model as compressed so far.

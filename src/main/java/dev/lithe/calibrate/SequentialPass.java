@@ -120,10 +120,20 @@ public final class SequentialPass implements AutoCloseable {
             int k = linears.getFirst().inFeatures();
             return new InputStatistics(into.call("identity", k), part.spec().vocabSize(), into);
         }
-        return stream.gather(
-                linears,
-                (x, step) -> step.call("norm", x, part.norm(slot), part.spec().normEpsilon()),
-                into);
+        return stream.gather(linears, (x, step) -> normed(part, slot, x, step), into);
+    }
+
+    void show(LoadedPart part, Slot slot, LoadedPart.InputVisitor visitor) {
+        switch (part.part().kind()) {
+            case BLOCK -> walk(part, slot).show(slot, visitor);
+            case OUTPUT -> stream.show((x, step) -> normed(part, slot, x, step), visitor);
+            case EMBEDDING ->
+                    throw LitheException.of(Fault.INTERNAL, "no channels enter the embedding");
+        }
+    }
+
+    private static Value normed(LoadedPart part, Slot slot, Value x, TensorScope step) {
+        return step.call("norm", x, part.norm(slot), part.spec().normEpsilon());
     }
 
     /// The last walk where it leads to `slot`, else a new one.

@@ -46,10 +46,19 @@ final class SlotWalk implements AutoCloseable {
 
     /// What the linears of `slot` read, on the way through what is before it by now.
     InputStatistics statistics(Slot slot, TensorScope into) {
+        return streamFor(slot)
+                .gather(part.part().linears(slot), (x, step) -> block.input(slot, x, step), into);
+    }
+
+    /// Shows what the linears of `slot` read.
+    void show(Slot slot, LoadedPart.InputVisitor visitor) {
+        streamFor(slot).show((x, step) -> block.input(slot, x, step), visitor);
+    }
+
+    /// The stream from which [DecoderBlock#input] makes the input of `slot`.
+    private HiddenStates streamFor(Slot slot) {
         part.part().slots().stream().filter(other -> other.compareTo(slot) < 0).forEach(this::pass);
-        HiddenStates stream = slot.compareTo(Slot.O) <= 0 ? before : afterAttention;
-        return stream.gather(
-                part.part().linears(slot), (x, step) -> block.input(slot, x, step), into);
+        return slot.compareTo(Slot.O) <= 0 ? before : afterAttention;
     }
 
     /// Makes `after`, which may be the stream before the block, the stream after it.

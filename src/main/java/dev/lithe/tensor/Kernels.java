@@ -39,6 +39,8 @@ final class Kernels {
                     "hqq",
                     "codebook",
                     "autoround",
+                    "scale",
+                    "rotate",
                     "evaluate",
                     "calibrate",
                     "errors");

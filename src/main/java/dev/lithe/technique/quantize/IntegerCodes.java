@@ -83,6 +83,20 @@ final class IntegerCodes {
         return form.groupSize() == 0 ? weight.size(1) : form.groupSize();
     }
 
+    /// Rounds to nearest with a scale per row.
+    ///
+    /// @param steps clips tried, or 0 to take ranges as they are
+    static Linear int8(Linear.Dense dense, LinearForm.Int8 form, int steps, TensorScope scope) {
+        try (var step = TensorScope.open()) {
+            int k = dense.weight().size(1);
+            List<Value> codes =
+                    step.call("rtn", dense.weight(), 8, k, true, steps, form.scaleType().code())
+                            .members();
+            return new Linear.Int8(
+                    scope.keep(codes.get(0)), scope.keep(codes.get(1)), dense.bias(), form);
+        }
+    }
+
     /// Rounds to nearest: the codes that [#grouped] takes.
     static List<Value> round(
             Linear.Dense dense, LinearForm.Grouped form, int steps, TensorScope step) {

@@ -135,21 +135,9 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
         int steps = config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
         return switch (after) {
             case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> before;
-            case LinearForm.Int8 form -> int8(dense, form, steps, scope);
+            case LinearForm.Int8 form -> IntegerCodes.int8(dense, form, steps, scope);
             case LinearForm.Grouped form -> grouped(dense, form, steps, scope);
         };
-    }
-
-    private static Linear int8(
-            Linear.Dense dense, LinearForm.Int8 form, int steps, TensorScope scope) {
-        try (var step = TensorScope.open()) {
-            int k = dense.weight().size(1);
-            List<Value> codes =
-                    step.call("rtn", dense.weight(), 8, k, true, steps, form.scaleType().code())
-                            .members();
-            return new Linear.Int8(
-                    scope.keep(codes.get(0)), scope.keep(codes.get(1)), dense.bias(), form);
-        }
     }
 
     private static Linear grouped(
