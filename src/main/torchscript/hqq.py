@@ -38,7 +38,7 @@ def shrink(self, x: Tensor, beta: float, p: float) -> Tensor:
 def half_quadratic(self, x: Tensor, bits: int, p: float, beta: float, kappa: float, iterations: int,
                    scale_dtype: int) -> Tuple[Tensor, Tensor]:
   # scale of each group as stored and zero point in bytes, (G, 1, n) each. A fit ends in a grid that no small step
-  # betters, so it matters where it starts: at the best of several clipped ranges, each after one step.
+  # betters, so there are two, from the group's whole range and from a clipped one.
   levels = float(2 ** bits - 1)
   low = torch.clamp_max(torch.amin(x, [1], True), 0.)
   high = torch.clamp_min(torch.amax(x, [1], True), 0.)
@@ -46,10 +46,9 @@ def half_quadratic(self, x: Tensor, bits: int, p: float, beta: float, kappa: flo
   scale = self.stored_scale(widest, scale_dtype)
   zero = self.zero_byte(-low / widest, bits)
   best = torch.full_like(scale, 1e38)
-  for clip in [1., 0.95, 0.9, 0.85, 0.8, 0.75, 0.7]:
+  for clip in [1., 0.85]:
     scale, zero, best = self.fit_grid(x, self.stored_scale(clip * widest, scale_dtype), self.zero_byte(-low / widest, bits),
-                                      scale, zero, best, bits, p, beta, kappa, 1, scale_dtype)
-  scale, zero, best = self.fit_grid(x, scale, zero, scale, zero, best, bits, p, beta, kappa, iterations, scale_dtype)
+                                      scale, zero, best, bits, p, beta, kappa, iterations, scale_dtype)
   return (scale, zero)
 
 

@@ -21,7 +21,7 @@ import java.util.List;
 /// Minimizes `‖W - s (Q - z)‖_p` with p < 1 by half-quadratic splitting: `W_e = shrink_p(W - W_r, β)`
 /// takes the outliers of the residual, then the grid is fitted to `W - W_e`, and β grows by κ. The
 /// authors solve for z alone, starting at the range. Here s is solved for too, in the same least
-/// squares; the start is the best of several clipped ranges; and each group keeps its best grid, by
+/// squares; a second fit starts at the range clipped to 0.85; and each group keeps its best grid, by
 /// squared error. All three lower the divergence from the original.
 ///
 ///     hqq: {bits: 4, group_size: 64, p: 0.7, beta: 10, kappa: 1.01, iterations: 20, ignore: [lm_head]}
