@@ -179,7 +179,7 @@ class CompressorTest {
                 arguments(inline("cast"), 0.005),
                 arguments(inline("cast:dtype=bfloat16"), 0.04),
                 arguments(inline("rtn:bits=8,group_size=0"), 0.04),
-                arguments(RecipeParser.named("int8"), 0.06),
+                arguments(RecipeParser.named("int8"), 0.065),
                 arguments(inline("rtn:bits=6,group_size=16"), 0.15),
                 arguments(RecipeParser.named("int4"), 0.5),
                 arguments(inline("rtn:bits=4,group_size=16,symmetric=false"), 0.5),
