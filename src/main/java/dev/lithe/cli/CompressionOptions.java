@@ -8,6 +8,8 @@ import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
+import dev.lithe.model.KvCacheForm;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.report.Units;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -140,10 +142,11 @@ final class CompressionOptions {
                 Units.count(plan.spec().parameters()),
                 Units.bytes(checkpoint.tensorBytes()));
         to.printf(
-                "plan       %s → %s · %s · peak memory about %s%n",
+                "plan       %s → %s · %s%s · peak memory about %s%n",
                 plan.recipe().summary(),
                 Units.bytes(plan.bytes(checkpoint)),
                 forms(plan.formCounts()),
+                cache(plan.running(checkpoint)),
                 Units.bytes(plan.peakBytes()));
         if (calibration != null) {
             to.printf(
@@ -155,6 +158,16 @@ final class CompressionOptions {
                             : calibration.text().name());
         }
         to.flush();
+    }
+
+    /// What keys and values become, where they do not stay in floats.
+    private static String cache(ModelSpec running) {
+        return running.kvCache().equals(KvCacheForm.FLOAT)
+                ? ""
+                : " · keys and values in %s, %s per token"
+                        .formatted(
+                                running.kvCache().label(),
+                                Units.bytes(running.cacheBytesPerToken()));
     }
 
     private static String forms(Map<String, Integer> counts) {
