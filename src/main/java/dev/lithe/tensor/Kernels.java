@@ -38,9 +38,12 @@ final class Kernels {
                     "gptq",
                     "hqq",
                     "codebook",
+<<<<<<< HEAD
                     "autoround",
                     "scale",
                     "rotate",
+=======
+>>>>>>> forms
                     "evaluate",
                     "calibrate",
                     "errors");

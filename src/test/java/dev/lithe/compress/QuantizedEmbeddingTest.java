@@ -42,6 +42,10 @@ class QuantizedEmbeddingTest {
         "'rtn:bits=2,group_size=0,symmetric=false,targets=[embed_tokens]', false",
         "'rtn:bits=8,group_size=0,targets=[embed_tokens]', true",
         "'rtn:bits=8,group_size=0,activations=dynamic,targets=[embed_tokens]', false",
+        "'hqq:bits=4,group_size=16,targets=[embed_tokens]', true",
+        "'nf4:group_size=16,double_quant=true,targets=[embed_tokens]', true",
+        "'fp8:granularity=tensor,activations=none,targets=[embed_tokens]', true",
+        "'fp8:targets=[embed_tokens]', false",
         "'gptq:bits=5,group_size=16,targets=[embed_tokens]', false",
     })
     void runsAsTheFloatsItStandsFor(String stage, boolean tied) throws IOException {
