@@ -38,12 +38,9 @@ final class Kernels {
                     "gptq",
                     "hqq",
                     "codebook",
-<<<<<<< HEAD
                     "autoround",
                     "scale",
                     "rotate",
-=======
->>>>>>> forms
                     "evaluate",
                     "calibrate",
                     "errors");
