@@ -37,12 +37,34 @@ public final class RandomModel {
             Map.of(
                     "110m",
                     Map.of(
-                            "hidden", "768", "intermediate", "2048", "layers", "12",
-                            "heads", "12", "kv-heads", "12", "vocab", "32000"),
+                            "hidden",
+                            "768",
+                            "intermediate",
+                            "2048",
+                            "layers",
+                            "12",
+                            "heads",
+                            "12",
+                            "kv-heads",
+                            "12",
+                            "vocab",
+                            "32000"),
                     "1.2b", // the shape of Llama 3.2 1B
                     Map.of(
-                            "hidden", "2048", "intermediate", "8192", "layers", "16",
-                            "heads", "32", "kv-heads", "8", "vocab", "128256", "shards", "2"));
+                            "hidden",
+                            "2048",
+                            "intermediate",
+                            "8192",
+                            "layers",
+                            "16",
+                            "heads",
+                            "32",
+                            "kv-heads",
+                            "8",
+                            "vocab",
+                            "128256",
+                            "shards",
+                            "2"));
 
     private static final Map<String, String> DEFAULTS =
             Map.ofEntries(
@@ -104,7 +126,8 @@ public final class RandomModel {
         Map<String, String> given = new TreeMap<>();
         for (int i = 1; i < arguments.length; i += 2) {
             String flag = arguments[i].replaceFirst("^--", "");
-            if (i + 1 == arguments.length || !flag.equals("preset") && !DEFAULTS.containsKey(flag)) {
+            if (i + 1 == arguments.length
+                    || !flag.equals("preset") && !DEFAULTS.containsKey(flag)) {
                 throw new IllegalArgumentException(
                         arguments[i] + " is no flag, or has no value after it");
             }
@@ -292,7 +315,9 @@ public final class RandomModel {
     }
 
     private void writeTensor(Tensor tensor, OutputStream out) throws IOException {
-        var random = new SplittableRandom(Long.parseLong(flags.get("seed")) * 31 + tensor.name().hashCode());
+        var random =
+                new SplittableRandom(
+                        Long.parseLong(flags.get("seed")) * 31 + tensor.name().hashCode());
         boolean norm = tensor.shape().length == 1;
         double deviation = 1 / Math.sqrt(tensor.shape()[tensor.shape().length - 1]);
         boolean bfloat16 = bfloat16();
