@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lithe.RawSafetensors;
 import dev.lithe.RawTensor;
+import dev.lithe.TinyModel;
 import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
@@ -15,6 +16,7 @@ import dev.lithe.evaluate.Subject;
 import dev.lithe.evaluate.TokenWindows;
 import dev.lithe.model.Decoder;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
 import dev.lithe.tokenize.TextFile;
 import dev.lithe.tokenize.Tokenizer;
 import java.io.IOException;
@@ -32,7 +34,8 @@ import org.junit.jupiter.api.io.TempDir;
 class BlockTechniqueQualityTest {
     private static final Path DEMO = Path.of("src/main/resources/demo");
     private static final int CONTEXT = 256;
-    private static final int TOKENS = 4096;
+    private static final int CALIBRATION_CONTEXT = 128;
+    private static final int TOKENS = 2048;
     private static final String HEAD =
             "rtn:bits=8,group_size=0,activations=dynamic,targets=[lm_head]";
 
@@ -52,6 +55,23 @@ class BlockTechniqueQualityTest {
         double[] kl = divergences(DEMO, made);
         assertThat(kl[1]).as("3 bits").isLessThan(0.93 * kl[0]);
         assertThat(kl[3]).as("4 bits").isLessThan(0.95 * kl[2]);
+    }
+
+    /// q is quantized before awq comes: what q reads cannot be scaled any more, other channels can.
+    @Test
+    void channelsOfAQuantizedLinearStayAsTheyAre() throws IOException {
+        Path model = TinyModel.small().heads(4, 4, 8).write(temporary.resolve("tiny"));
+        Path made = compress(model, "rtn:targets=[q_proj]", "awq:group_size=16,ignore=[q_proj]");
+        String norm = "model.layers.0.input_layernorm.weight";
+        String other = "model.layers.0.post_attention_layernorm.weight";
+        try (Checkpoint before = Checkpoint.open(model);
+                Checkpoint after = Checkpoint.open(made);
+                var scope = TensorScope.open()) {
+            assertThat(after.load(norm, scope).floats())
+                    .isEqualTo(before.load(norm, scope).floats());
+            assertThat(after.load(other, scope).floats())
+                    .isNotEqualTo(before.load(other, scope).floats());
+        }
     }
 
     /// Rounding to float16 is all that it costs.
@@ -121,7 +141,7 @@ class BlockTechniqueQualityTest {
 
     private Path compress(Path model, String... stages) {
         Recipe inline = RecipeParser.inline(List.of(stages));
-        var options = new CalibrationOptions(null, 12, null, 0);
+        var options = new CalibrationOptions(null, 12, CALIBRATION_CONTEXT, 0);
         Recipe recipe = new Recipe(inline.name(), inline.stages(), inline.running(), options);
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             Plan plan = Plan.of(recipe, checkpoint);

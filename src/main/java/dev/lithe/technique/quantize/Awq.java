@@ -50,6 +50,10 @@ public final class Awq implements BlockTechnique<Awq.Config> {
     /// one.
     private static final int GRID_STEPS = 4;
 
+    /// Outputs of a linear, evenly spaced, by which scales are ranked: each is an error of its own,
+    /// and hundreds give the mean well enough.
+    private static final int GRID_ROWS = 512;
+
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
     /// @param symmetric no zero points
@@ -133,9 +137,8 @@ public final class Awq implements BlockTechnique<Awq.Config> {
             }
             scales.forEach((fold, scale) -> fold.apply(part, scale));
         }
-        if (config.quantize()) {
-            part.part().slots().forEach(slot -> quantize(part, slot, forms, settings));
-        }
+        forms.keySet().removeIf(name -> !settings.of(name).quantize());
+        part.part().slots().forEach(slot -> quantize(part, slot, forms, settings));
     }
 
     /// What the targets in `part` are to become.
@@ -163,8 +166,10 @@ public final class Awq implements BlockTechnique<Awq.Config> {
             Value hessian = part.statistics(fold.slot(), step).hessian();
             List<Reader> readers = new ArrayList<>();
             for (LinearName name : fold.readers()) {
-                if (forms.containsKey(name) && part.linear(name) instanceof Linear.Dense dense) {
-                    readers.add(new Reader(dense.weight(), forms.get(name)));
+                LinearForm.Grouped form = forms.get(name);
+                if (form != null && part.linear(name) instanceof Linear.Dense dense) {
+                    int every = Math.max(1, dense.weight().size(0) / GRID_ROWS);
+                    readers.add(new Reader(step.call("every_row", dense.weight(), every), form));
                 }
             }
             Value weights =
