@@ -15,8 +15,10 @@ import org.jspecify.annotations.Nullable;
 /// blocks before it give, against the original's stream after it.
 final class BlockError implements RoundingLoss {
     private final LearnedCodes codes;
-    private final Value inputs;
-    private final Value targets;
+    private final List<Value> inputs;
+    private final List<Value> targets;
+    private final Value inputList;
+    private final Value targetList;
     private final Value biases;
     private final Value norms;
     private final List<Value> rotary;
@@ -30,8 +32,10 @@ final class BlockError implements RoundingLoss {
     BlockError(LoadedPart part, LearnedCodes codes, DType precision, TensorScope scope) {
         ModelSpec spec = part.spec();
         this.codes = codes;
-        this.inputs = scope.list(part.inputs());
-        this.targets = scope.list(part.targets());
+        this.inputs = part.inputs();
+        this.targets = part.targets();
+        this.inputList = scope.list(inputs);
+        this.targetList = scope.list(targets);
         this.biases = scope.list(biases(part, scope));
         this.norms = scope.list(List.of(part.norm(Slot.QKV), part.norm(Slot.GATE_UP)));
         this.rotary =
@@ -67,30 +71,34 @@ final class BlockError implements RoundingLoss {
     }
 
     @Override
-    public double of(long... windows) {
+    public double mean() {
         try (var step = TensorScope.open()) {
-            return step.call("round_loss", (Object[]) arguments(windows, step)).floats()[0];
+            Value weights = codes.weights(step);
+            double sum = 0;
+            int windows = 0;
+            for (int i = 0; i < inputs.size(); i++) {
+                Object[] arguments = arguments(inputs.get(i), targets.get(i), weights);
+                int count = inputs.get(i).size(0);
+                sum += count * step.call("round_loss", arguments).floats()[0];
+                windows += count;
+            }
+            return sum / windows;
         }
     }
 
     @Override
     public void step(double rate, double scaleRate, long... windows) {
         try (var step = TensorScope.open()) {
-            codes.move(step.train("round_gradient", arguments(windows, step)), rate, scaleRate);
+            Value x = step.call("round_windows", inputList, windows);
+            Value y = step.call("round_windows", targetList, windows);
+            Value[] arguments = arguments(x, y, codes.weights(step));
+            codes.move(step.train("round_gradient", arguments), rate, scaleRate);
         }
     }
 
-    Value[] arguments(long[] windows, TensorScope step) {
+    Value[] arguments(Value x, Value y, Value weights) {
         return new Value[] {
-            step.call("round_windows", inputs, windows),
-            step.call("round_windows", targets, windows),
-            codes.weights(step),
-            biases,
-            norms,
-            rotary.get(0),
-            rotary.get(1),
-            epsilon,
-            numbers
+            x, y, weights, biases, norms, rotary.get(0), rotary.get(1), epsilon, numbers
         };
     }
 }

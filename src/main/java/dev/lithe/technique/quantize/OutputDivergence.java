@@ -16,8 +16,10 @@ final class OutputDivergence implements RoundingLoss {
 
     private final LearnedCodes codes;
     private final DType precision;
-    private final Value inputs;
-    private final Value targets;
+    private final List<Value> inputs;
+    private final List<Value> targets;
+    private final Value inputList;
+    private final Value targetList;
     private final Value original;
     private final Value norm;
     private final double epsilon;
@@ -35,8 +37,10 @@ final class OutputDivergence implements RoundingLoss {
             TensorScope scope) {
         this.codes = codes;
         this.precision = precision;
-        this.inputs = scope.list(part.inputs());
-        this.targets = scope.list(part.targets());
+        this.inputs = part.inputs();
+        this.targets = part.targets();
+        this.inputList = scope.list(inputs);
+        this.targetList = scope.list(targets);
         this.original = original;
         this.norm = part.norm(Slot.LM_HEAD);
         this.epsilon = part.spec().normEpsilon();
@@ -44,29 +48,42 @@ final class OutputDivergence implements RoundingLoss {
 
     @Override
     public int mostWindows() {
-        long logits = inputs.members().getFirst().size(1) * original.shape()[0];
+        long logits = inputs.getFirst().size(1) * original.shape()[0];
         return Math.toIntExact(Math.max(1, MAX_LOGITS / logits));
     }
 
     @Override
-    public double of(long... windows) {
-        try (var step = TensorScope.open()) {
-            return divergence(windows, step).getFirst().floats()[0];
+    public double mean() {
+        double sum = 0;
+        int windows = 0;
+        for (int i = 0; i < inputs.size(); i++) {
+            try (var step = TensorScope.open()) {
+                int count = inputs.get(i).size(0);
+                sum +=
+                        count
+                                * divergence(inputs.get(i), targets.get(i), step)
+                                        .getFirst()
+                                        .floats()[0];
+                windows += count;
+            }
         }
+        return sum / windows;
     }
 
     @Override
     public void step(double rate, double scaleRate, long... windows) {
         try (var step = TensorScope.open()) {
-            codes.move(List.of(divergence(windows, step).getLast()), rate, scaleRate);
+            Value x = step.call("round_windows", inputList, windows);
+            Value y = step.call("round_windows", targetList, windows);
+            codes.move(List.of(divergence(x, y, step).getLast()), rate, scaleRate);
         }
     }
 
-    private List<Value> divergence(long[] windows, TensorScope step) {
+    private List<Value> divergence(Value x, Value y, TensorScope step) {
         return step.call(
                         "round_divergence",
-                        step.call("round_windows", inputs, windows),
-                        step.call("round_windows", targets, windows),
+                        x,
+                        y,
                         codes.weights(step).members().getFirst(),
                         original,
                         norm,

@@ -18,24 +18,12 @@ record SignDescent(int steps, int batch, double scaleRate, long seed) {
     boolean lower(RoundingLoss loss, int samples) {
         var order = new Shuffled(samples, new Random(seed));
         int size = Math.min(batch, samples);
-        double before = mean(loss, samples, size);
+        double before = loss.mean();
         for (int i = 0; i < steps; i++) {
             double rate = (double) (steps - i) / steps / steps;
             loss.step(rate, scaleRate * rate, order.next(size));
         }
-        return mean(loss, samples, size) < before;
-    }
-
-    private static double mean(RoundingLoss loss, int samples, int size) {
-        double sum = 0;
-        for (int from = 0; from < samples; from += size) {
-            long[] windows = new long[Math.min(size, samples - from)];
-            for (int i = 0; i < windows.length; i++) {
-                windows[i] = from + i;
-            }
-            sum += windows.length * loss.of(windows);
-        }
-        return sum / samples;
+        return loss.mean() < before;
     }
 
     /// Deals out numbers below `count`, each once before any comes again.
