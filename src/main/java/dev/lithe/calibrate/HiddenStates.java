@@ -49,6 +49,11 @@ final class HiddenStates {
         return samples * context * width * Float.BYTES;
     }
 
+    /// Tokens of a piece.
+    static long stepTokens(long context) {
+        return Math.max(1, STEP_TOKENS / context) * context;
+    }
+
     private int end(int from) {
         return Math.min(set.samples(), from + windowsPerPiece);
     }

@@ -13,14 +13,13 @@ import dev.lithe.tensor.Value;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
-import java.nio.ByteBuffer;
+import java.nio.channels.WritableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /// Writes a model folder so that it appears whole or not at all.
@@ -35,8 +34,8 @@ public final class CheckpointWriter implements AutoCloseable {
     /// As the hub's tools cut their shards.
     static final long MAX_SHARD_BYTES = 5_000_000_000L;
 
-    /// Larger tensors are brought into Java by rows.
-    private static final long MAX_COPY_BYTES = 64L << 20;
+    /// Larger tensors are written by rows.
+    private static final long MAX_PIECE_BYTES = 1L << 30;
 
     private static final JsonMapper JSON =
             JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
@@ -144,28 +143,29 @@ public final class CheckpointWriter implements AutoCloseable {
     public void write(String name, Value tensor) {
         List<Long> shape = Arrays.stream(tensor.shape()).boxed().toList();
         long bytes = tensor.bytes();
-        if (shape.isEmpty() || bytes <= MAX_COPY_BYTES) {
-            write(name, tensor.dtype(), shape, List.of(tensor::rawBytes));
+        if (shape.isEmpty() || bytes <= MAX_PIECE_BYTES) {
+            write(name, tensor.dtype(), shape, List.of(tensor::writeTo));
             return;
         }
-        List<Supplier<ByteBuffer>> pieces = new ArrayList<>();
-        long step = Math.max(1, MAX_COPY_BYTES / (bytes / shape.getFirst()));
+        List<Spool.Piece> pieces = new ArrayList<>();
+        long step = Math.max(1, MAX_PIECE_BYTES / (bytes / shape.getFirst()));
         for (long first = 0; first < shape.getFirst(); first += step) {
             long from = first;
             long to = Math.min(shape.getFirst(), first + step);
-            pieces.add(() -> rows(tensor, from, to));
+            pieces.add(spool -> writeRows(tensor, from, to, spool));
         }
         write(name, tensor.dtype(), shape, pieces);
     }
 
-    private static ByteBuffer rows(Value tensor, long from, long to) {
+    private static void writeRows(Value tensor, long from, long to, WritableByteChannel spool)
+            throws IOException {
         try (var scope = TensorScope.open()) {
-            return scope.call("rows", tensor, from, to).rawBytes();
+            scope.call("rows", tensor, from, to).writeTo(spool);
         }
     }
 
-    /// Appends a tensor whose bytes come in `pieces`, each made when its turn comes.
-    void write(String name, DType dtype, List<Long> shape, List<Supplier<ByteBuffer>> pieces) {
+    /// Appends a tensor whose bytes come in `pieces`.
+    void write(String name, DType dtype, List<Long> shape, List<Spool.Piece> pieces) {
         try {
             spool.write(name, dtype, shape, pieces);
         } catch (IOException e) {

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 
 /// Assembles spooled tensors into safetensors files.
 final class Shards {
-    private static final int COPY_BYTES = 8 << 20;
+    private static final int COPY_BYTES = 1 << 20;
     private static final JsonMapper JSON = new JsonMapper();
 
     private Shards() {}
@@ -85,16 +85,16 @@ final class Shards {
                     ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(padded).array());
             out.write(json);
             out.write(" ".repeat(padded - json.length).getBytes(StandardCharsets.US_ASCII));
+            ByteBuffer buffer = ByteBuffer.allocate(COPY_BYTES);
             for (TensorEntry entry : ordered) {
-                copy(source, entry, out);
+                copy(source, entry, buffer, out);
             }
         }
     }
 
-    private static void copy(FileChannel source, TensorEntry entry, OutputStream out)
+    private static void copy(
+            FileChannel source, TensorEntry entry, ByteBuffer buffer, OutputStream out)
             throws IOException {
-        ByteBuffer buffer =
-                ByteBuffer.allocate((int) Math.min(COPY_BYTES, Math.max(1, entry.bytes())));
         long end = entry.offset() + entry.bytes();
         for (long position = entry.offset(); position < end; ) {
             buffer.clear().limit((int) Math.min(buffer.capacity(), end - position));

@@ -6,8 +6,8 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.channels.WritableByteChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -16,7 +16,6 @@ import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /// The tensors of a model in the making, one behind the other in `tensors.spool`, with a [Journal]
@@ -85,18 +84,20 @@ final class Spool implements AutoCloseable {
         return journal == null ? null : journal.abandoned();
     }
 
-    /// Appends a tensor whose bytes come in `pieces`, each made when its turn comes.
-    void write(String name, DType dtype, List<Long> shape, List<Supplier<ByteBuffer>> pieces)
-            throws IOException {
+    /// Some bytes of a tensor.
+    @FunctionalInterface
+    interface Piece {
+        void writeTo(WritableByteChannel spool) throws IOException;
+    }
+
+    /// Appends a tensor whose bytes come in `pieces`.
+    void write(String name, DType dtype, List<Long> shape, List<Piece> pieces) throws IOException {
         if (!names.add(name)) {
             throw LitheException.of(Fault.INTERNAL, "tensor '%s' is written twice", name);
         }
         long offset = channel.position();
-        for (Supplier<ByteBuffer> piece : pieces) {
-            ByteBuffer bytes = piece.get();
-            while (bytes.hasRemaining()) {
-                int _ = channel.write(bytes);
-            }
+        for (Piece piece : pieces) {
+            piece.writeTo(channel);
         }
         entries.add(new TensorEntry(name, dtype, shape, file, offset, channel.position() - offset));
     }

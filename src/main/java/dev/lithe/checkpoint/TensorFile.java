@@ -1,11 +1,10 @@
 package dev.lithe.checkpoint;
 
-import com.sun.management.OperatingSystemMXBean;
 import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.Machine;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
@@ -38,18 +37,12 @@ final class TensorFile implements AutoCloseable {
     }
 
     static TensorFile open(Path file) {
-        return new TensorFile(file, size(file) < memoryBytes() / 2, READ_BYTES);
+        return new TensorFile(file, size(file) < Machine.here().memoryBytes() / 2, READ_BYTES);
     }
 
     /// One that reads, at most `readBytes` at a time, as if memory were too small to map it.
     static TensorFile unmapped(Path file, int readBytes) {
         return new TensorFile(file, false, readBytes);
-    }
-
-    private static long memoryBytes() {
-        return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
-                ? system.getTotalMemorySize()
-                : Long.MAX_VALUE;
     }
 
     private static long size(Path file) {

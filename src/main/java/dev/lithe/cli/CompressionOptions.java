@@ -4,10 +4,12 @@ import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.compress.Compressor;
+import dev.lithe.compress.Cost;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
 import dev.lithe.report.Units;
+import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -118,6 +120,7 @@ final class CompressionOptions {
             @Nullable CalibrationSet calibration,
             Checkpoint checkpoint,
             PrintWriter to) {
+        Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
         to.printf(
                 "model      %s · %s · %s parameters · %s%n",
                 model,
@@ -125,11 +128,12 @@ final class CompressionOptions {
                 Units.count(plan.spec().parameters()),
                 Units.bytes(checkpoint.tensorBytes()));
         to.printf(
-                "plan       %s → %s · %s · peak memory about %s%n",
+                "plan       %s → %s · %s · peak memory about %s · about %s%n",
                 plan.recipe().summary(),
-                Units.bytes(plan.bytes(checkpoint)),
+                Units.bytes(cost.resultBytes()),
                 forms(plan.formCounts()),
-                Units.bytes(plan.peakBytes()));
+                Units.bytes(cost.memoryBytes()),
+                Units.seconds(cost.totalSeconds()));
         if (calibration != null) {
             to.printf(
                     "calibrate  %d windows of %d tokens of %s%n",

@@ -13,6 +13,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.Part;
+import dev.lithe.tensor.Machine;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -56,6 +57,7 @@ public final class Compressor {
     private final Checkpoint source;
     private final @Nullable CalibrationSet calibration;
     private final Listener listener;
+    private final Machine machine;
     private final Map<String, String> troubles = new LinkedHashMap<>();
     private long done;
 
@@ -69,10 +71,21 @@ public final class Compressor {
     /// @param calibration what calibrated stages look at; null where there are none
     public Compressor(
             Plan plan, Checkpoint source, @Nullable CalibrationSet calibration, Listener listener) {
+        this(plan, source, calibration, listener, Machine.here());
+    }
+
+    /// The same on a machine of another size.
+    Compressor(
+            Plan plan,
+            Checkpoint source,
+            @Nullable CalibrationSet calibration,
+            Listener listener,
+            Machine machine) {
         this.plan = plan;
         this.source = source;
         this.calibration = calibration;
         this.listener = listener;
+        this.machine = machine;
     }
 
     /// Compresses into the folder `output`, which appears only when it is complete.
@@ -82,13 +95,15 @@ public final class Compressor {
     ///   other failure the same call goes on behind the last finished part
     public Path run(Path output, boolean replace) {
         checkOutput(source.folder(), output, replace);
-        requireSpace(output);
+        Cost cost = Cost.of(plan, source, calibration, machine);
+        cost.requireRoom(output, machine);
         JsonNode origin = Origin.of(plan, source, calibration);
         try (var writer = CheckpointWriter.open(output, replace, origin)) {
             try {
                 tellOfEarlierRun(writer, origin);
                 JsonNode config = FolderDescription.config(plan, source);
-                writeParts(writer, new PartStore(plan, source, writer, config));
+                Path spill = cost.spills() ? writer.scratch() : null;
+                writeParts(writer, new PartStore(plan, source, writer, config), spill);
                 writer.json("config.json", config);
                 keptFiles().forEach(writer::copy);
                 return writer.finish(FolderDescription.lithe(plan, source, calibration, troubles));
@@ -138,29 +153,9 @@ public final class Compressor {
         CheckpointWriter.checkTarget(output, replace);
     }
 
-    private void requireSpace(Path output) {
-        Path existing = output.toAbsolutePath();
-        while (!Files.exists(existing) && existing.getParent() != null) {
-            existing = existing.getParent();
-        }
-        try {
-            long free = Files.getFileStore(existing).getUsableSpace();
-            // the spool and the assembled files
-            long needed = 2 * plan.bytes(source) - CheckpointWriter.bytesLeft(output);
-            if (free < needed) {
-                throw LitheException.badInput(
-                        "%s has %d MB free, this recipe needs %d MB; choose another --output",
-                        existing, free >> 20, needed >> 20);
-            }
-        } catch (IOException e) {
-            throw LitheException.badInput("%s: cannot be written: %s", existing, e.getMessage())
-                    .causedBy(e);
-        }
-    }
-
-    private void writeParts(CheckpointWriter writer, PartStore store) {
+    private void writeParts(CheckpointWriter writer, PartStore store, @Nullable Path spill) {
         List<CheckpointWriter.Step> finished = writer.resumed();
-        try (SequentialPass pass = pass()) {
+        try (SequentialPass pass = pass(spill)) {
             var compressor = new PartCompressor(plan, pass, this::tellOfTrouble);
             List<Part> parts = Architecture.parts(plan.spec());
             for (int i = 0; i < parts.size(); i++) {
@@ -232,7 +227,7 @@ public final class Compressor {
         listener.progress(done, plan.weights(), linear.module());
     }
 
-    private @Nullable SequentialPass pass() {
+    private @Nullable SequentialPass pass(@Nullable Path spill) {
         if (!plan.recipe().calibrated()) {
             return null;
         }
@@ -240,7 +235,7 @@ public final class Compressor {
             throw LitheException.badInput(
                     "recipe '%s' looks at data; give a calibration text", plan.recipe().name());
         }
-        return new SequentialPass(calibration, plan.spec(), plan.recipe().needsTargets(), null);
+        return new SequentialPass(calibration, plan.spec(), plan.recipe().needsTargets(), spill);
     }
 
     private List<Path> keptFiles() {

@@ -1,6 +1,5 @@
 package dev.lithe.compress;
 
-import dev.lithe.calibrate.SequentialPass;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.fault.LitheException;
@@ -25,15 +24,7 @@ import java.util.TreeMap;
 /// @param otherTypes the stored type of norms and biases afterwards, by tensor name
 public record Plan(
         Recipe recipe, ModelSpec spec, List<PlannedLinear> linears, Map<String, DType> otherTypes) {
-    /// Bytes of working memory per weight of the linear in hand: a float32 copy, codes, and the
-    /// slices between.
-    private static final long WORKING_BYTES = 10;
-
-    private static final long FIXED_WORKING_BYTES = 64L << 20;
     private static final int NAMES_SHOWN = 3;
-
-    /// A Hessian, its permuted copy, its reverse, its factor, and that factor's inverse.
-    private static final long HESSIANS = 6;
 
     /// One linear and the form it has before the first stage and after each.
     public record PlannedLinear(LinearName name, List<LinearForm> forms) {
@@ -167,33 +158,6 @@ public record Plan(
     /// Weights of all linears.
     public long weights() {
         return linears.stream().mapToLong(linear -> linear.name().weights()).sum();
-    }
-
-    /// An estimate of the largest anonymous memory that compressing takes; mapped files aside.
-    public long peakBytes() {
-        long largest =
-                linears.stream().mapToLong(linear -> linear.name().weights()).max().orElse(0);
-        return FIXED_WORKING_BYTES
-                + largest * WORKING_BYTES
-                + (recipe.calibrated() ? calibrationBytes() : 0);
-    }
-
-    /// The windows' streams, one block as it runs, and the largest Hessian with what is made of it.
-    private long calibrationBytes() {
-        var options = recipe.calibration();
-        long block =
-                linears.stream()
-                        .filter(linear -> linear.name().block() == 0)
-                        .mapToLong(linear -> linear.name().weights())
-                        .sum();
-        long inputs =
-                linears.stream().mapToLong(linear -> linear.name().inFeatures()).max().orElse(0);
-        return SequentialPass.bytes(
-                        options.samples(),
-                        options.contextFor(spec.maxPositions()),
-                        spec,
-                        recipe.needsTargets())
-                + Float.BYTES * (block + HESSIANS * inputs * inputs);
     }
 
     private static boolean worthNaming(PlannedLinear linear) {

@@ -51,6 +51,20 @@ record Stage<C extends Record>(WeightTechnique<C> technique, Settings<C> setting
                 : before;
     }
 
+    /// Operations of compressing `linear`; none where it is no target.
+    double operations(LinearName linear) {
+        return targets().include(linear)
+                ? technique.operations(linear, settings.of(linear))
+                : 0;
+    }
+
+    /// The most memory that compressing `linear` takes.
+    long workingBytes(LinearName linear) {
+        return targets().include(linear)
+                ? technique.workingBytes(linear, settings.of(linear))
+                : 0;
+    }
+
     /// Whether it looks at data.
     boolean calibrated() {
         return switch (technique) {

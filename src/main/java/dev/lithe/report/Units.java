@@ -50,6 +50,17 @@ public final class Units {
         return format(millis >= 100 ? "%.0f ms" : millis >= 1 ? "%.1f ms" : "%.2f ms", millis);
     }
 
+    /// `0.4 s`, `52 s`, `3 min`, `2.5 h`: for estimates.
+    public static String seconds(double seconds) {
+        if (seconds < 10) {
+            return format("%.1f s", seconds);
+        }
+        if (seconds < 100) {
+            return format("%.0f s", seconds);
+        }
+        return seconds < 6000 ? format("%.0f min", seconds / 60) : format("%.1f h", seconds / 3600);
+    }
+
     /// `5.42`, `1234`, `1.2e+09`.
     public static String perplexity(double value) {
         if (!(value < LARGEST_PLAIN)) {

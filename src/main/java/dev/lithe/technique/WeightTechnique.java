@@ -11,6 +11,12 @@ import dev.lithe.tensor.DType;
 /// @param <C> its configuration
 public sealed interface WeightTechnique<C extends Record> extends Technique
         permits LinearTechnique, CalibratedLinearTechnique, BlockTechnique {
+    /// Operations of a matrix product in the time that one pass over an element takes.
+    double ELEMENT = 32;
+
+    /// A float32 copy, codes as four bytes each before they are packed, and the slices between.
+    long WORKING_BYTES = 10;
+
     @Override
     C defaults();
 
@@ -21,6 +27,19 @@ public sealed interface WeightTechnique<C extends Record> extends Technique
 
     /// Which linears the stage applies to.
     Targets targets(C config);
+
+    /// Floating-point operations of compressing `linear`, for the plan's estimate of time: those of
+    /// matrix products as they are, and each element that something simpler touches as
+    /// [#ELEMENT] of them, since that is bound by memory.
+    default double operations(LinearName linear, C config) {
+        return ELEMENT * linear.weights();
+    }
+
+    /// Bytes of memory, besides the linear before and after, that compressing `linear` takes at
+    /// most.
+    default long workingBytes(LinearName linear, C config) {
+        return WORKING_BYTES * linear.weights();
+    }
 
     /// The form that `linear` will have, from shapes alone: what the plan checks and adds up.
     ///

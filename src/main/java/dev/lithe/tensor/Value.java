@@ -2,7 +2,9 @@ package dev.lithe.tensor;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.pytorch.jni.IValue;
+import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.WritableByteChannel;
 import java.util.Arrays;
 import java.util.List;
 
@@ -74,6 +76,20 @@ public final class Value {
         try (var step = TensorScope.open();
                 NDArray array = step.call("as_bytes", this).handle.toTensor(step.manager())) {
             return array.toByteBuffer();
+        }
+    }
+
+    /// Writes what [#rawBytes] would return, without bringing it into Java's memory.
+    public void writeTo(WritableByteChannel channel) throws IOException {
+        if (elements() == 0) {
+            return;
+        }
+        try (var step = TensorScope.open();
+                NDArray array = step.call("as_bytes", this).handle.toTensor(step.manager())) {
+            ByteBuffer memory = array.toByteBuffer(true);
+            while (memory.hasRemaining()) {
+                int _ = channel.write(memory);
+            }
         }
     }
 

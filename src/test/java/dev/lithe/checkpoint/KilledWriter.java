@@ -59,7 +59,7 @@ final class KilledWriter {
                         "t" + i,
                         DType.U8,
                         List.of((long) TENSOR_BYTES),
-                        List.of(() -> ByteBuffer.wrap(bytes)));
+                        List.of(spool -> spool.write(ByteBuffer.wrap(bytes))));
             }
             writer.json("config.json", TinyModel.small().config());
             writer.text("generation.txt", HexFormat.of().toHexDigits(generation));

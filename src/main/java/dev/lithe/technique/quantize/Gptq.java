@@ -37,6 +37,9 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
     private static final int BLOCK = 128;
     private static final double LADDER_STEP = 10;
 
+    /// Operations of factor and inverse per K³; they run slower than products.
+    private static final double FACTORIZATIONS = 4;
+
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
     /// @param symmetric no zero points
@@ -100,6 +103,24 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
                 config.groupSize(),
                 config.symmetric(),
                 config.indivisible());
+    }
+
+    /// Two triangular factorizations, the columns' products, and the search for scales.
+    @Override
+    public double operations(LinearName linear, Config config) {
+        double n = linear.outFeatures();
+        double k = linear.inFeatures();
+        return FACTORIZATIONS * k * k * k
+                + 4 * n * k * k
+                + ELEMENT * Rtn.passes(config.observer()) * linear.weights();
+    }
+
+    /// The Hessian permuted and reversed, its factor and the factor's inverse, or the weights and
+    /// codes in float32, transposed, with that inverse.
+    @Override
+    public long workingBytes(LinearName linear, Config config) {
+        long square = (long) Float.BYTES * linear.inFeatures() * linear.inFeatures();
+        return Math.max(5 * square, square + 5 * Float.BYTES * linear.weights());
     }
 
     @Override

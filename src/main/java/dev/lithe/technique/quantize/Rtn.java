@@ -27,6 +27,8 @@ import java.util.List;
 /// decides: `int8` stores that linear with 8 bits per channel, `dense` leaves it, `refuse` stops the plan.
 @AutoService(Technique.class)
 public final class Rtn implements LinearTechnique<Rtn.Config> {
+    private static final double PASSES_PER_STEP = 12;
+
     /// What happens to a linear whose inputs the group size does not divide.
     public enum Indivisible {
         INT8,
@@ -116,6 +118,16 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
                         config.groupSize(),
                         config.symmetric(),
                         config.indivisible());
+    }
+
+    @Override
+    public double operations(LinearName linear, Config config) {
+        return ELEMENT * passes(config.observer()) * linear.weights();
+    }
+
+    /// How often every weight is touched while its group's scale is searched for.
+    static double passes(Observer observer) {
+        return observer == Observer.MSE ? PASSES_PER_STEP * IntegerCodes.SEARCH_STEPS : 10;
     }
 
     @Override
