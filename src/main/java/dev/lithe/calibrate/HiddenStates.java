@@ -4,6 +4,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.EmbeddingTable;
 import dev.lithe.model.LinearName;
 import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Torch;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -94,6 +95,7 @@ final class HiddenStates {
                 step.call("add_outer", hessian, input.run(piece, step), 2.0 / tokens);
             }
         }
+        Torch.releaseMemory();
         if (scope.call("count_not_finite", hessian).integer() > 0) {
             throw LitheException.badInput(
                     "the input of '%s' is NaN, infinite or too large for float32 on the calibration"

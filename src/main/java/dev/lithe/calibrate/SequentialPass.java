@@ -55,15 +55,14 @@ public final class SequentialPass implements AutoCloseable {
         return (targets ? 3 : 2) * HiddenStates.bytes(samples, context, spec.hiddenSize());
     }
 
-    /// Bytes of one step through a block: a piece of a stream as it passes attention, with its
-    /// scores, and the feed-forward part.
+    /// Bytes of one step through a block: a piece of a stream, and in attention queries, keys,
+    /// values and scores, or in the feed-forward part gate and up three times over, as a product in
+    /// two halves leaves them, with what becomes of them.
     public static long stepBytes(ModelSpec spec, long context) {
         long tokens = HiddenStates.stepTokens(context);
-        long attention = 4L * spec.heads() * spec.headDim() + 2 * spec.heads() * context;
-        long feedForward = 4L * spec.intermediateSize();
-        return tokens
-                * Float.BYTES
-                * (4L * spec.hiddenSize() + Math.max(attention, feedForward));
+        long attention = 6L * spec.heads() * spec.headDim() + 2 * spec.heads() * context;
+        long feedForward = 8L * spec.intermediateSize();
+        return tokens * Float.BYTES * (4L * spec.hiddenSize() + Math.max(attention, feedForward));
     }
 
     /// Takes `part`, as it is by now, for what later stages have to reproduce.

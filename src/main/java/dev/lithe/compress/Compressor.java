@@ -14,6 +14,7 @@ import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.Part;
 import dev.lithe.tensor.Machine;
+import dev.lithe.tensor.Torch;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -175,6 +176,7 @@ public final class Compressor {
                         pass.advance(written);
                     }
                 }
+                Torch.releaseMemory();
                 part.linears().forEach(this::tellOfProgress);
             }
         }

@@ -89,6 +89,8 @@ public record Cost(
 
     /// The most that `part` takes at a time.
     private static long workingBytes(Plan plan, Part part, @Nullable CalibrationSet set) {
+        boolean runs = set != null && part.kind() == Part.Kind.BLOCK;
+        long step = runs ? SequentialPass.stepBytes(plan.spec(), set.context()) : 0;
         long held = 0; // in the form that is written
         long running = 0;
         long most = 0;
@@ -101,13 +103,12 @@ public record Cost(
             }
             long hessian =
                     set == null ? 0 : (long) Float.BYTES * name.inFeatures() * name.inFeatures();
-            long here = held + intermediate(linear) + running + hessian + working;
+            long here = held + intermediate(linear) + running + hessian + Math.max(working, step);
             most = Math.max(most, here);
-            if (set != null && part.kind() == Part.Kind.BLOCK) {
+            if (runs) {
                 running += runningBytes(linear.last()) * name.weights();
             }
         }
-        long step = set == null ? 0 : SequentialPass.stepBytes(plan.spec(), set.context());
         return Math.max(most, held + running + step);
     }
 

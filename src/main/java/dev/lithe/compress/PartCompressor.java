@@ -11,6 +11,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
 import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Torch;
 import java.util.List;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -72,6 +73,7 @@ final class PartCompressor {
                 for (LinearName name : part.part().linears(slot)) {
                     PlannedLinear planned = plan.linear(name);
                     part.set(name, compress(planned, part.linear(name), first, last, seen, step));
+                    Torch.releaseMemory();
                 }
             }
         }
