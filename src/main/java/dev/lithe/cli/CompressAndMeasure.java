@@ -54,10 +54,8 @@ final class CompressAndMeasure {
     private Report measure(Path target, double seconds, MeasureOptions options, PrintWriter err) {
         Candidate original = Candidate.of("original", compression.model(), compression.folder());
         Candidate made = Candidate.of("compressed", target.toString(), target);
-        Candidate timed =
-                new Candidate(made.name(), made.source(), made.folder(), seconds, made.recipe());
         try (var progress = new MeasureProgress(err)) {
-            return Measurement.measure(original, List.of(timed), options, progress);
+            return Measurement.measure(original, List.of(made.madeIn(seconds)), options, progress);
         }
     }
 

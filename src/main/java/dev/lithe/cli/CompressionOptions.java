@@ -12,7 +12,6 @@ import dev.lithe.report.Units;
 import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -24,7 +23,6 @@ import picocli.CommandLine.Parameters;
 /// What to compress and how: shared by `compress` and `run`.
 final class CompressionOptions {
     private static final String DEFAULT_RECIPE = "int4";
-    private static final double NANOS_PER_SECOND = 1e9;
 
     @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
     private String model = "";
@@ -56,6 +54,14 @@ final class CompressionOptions {
                     "UTF-8 text that data-aware techniques look at (default: the recipe's, or the demo's"
                             + " calibration text).")
     private @Nullable Path calibrationText;
+
+    @Option(
+            names = "--table",
+            description =
+                    "Show what became of each linear, part by part: the relative error of its outputs on the"
+                            + " calibration text (of its weights where no stage looks at data), and what"
+                            + " rounding to nearest would have given.")
+    private boolean table;
 
     @Option(names = "--force", description = "Replace a folder that Lithe wrote earlier.")
     private boolean force;
@@ -99,12 +105,31 @@ final class CompressionOptions {
         return folder().toAbsolutePath().normalize().getFileName() + "-" + recipe.name();
     }
 
-    /// Checks `recipe` against the model and prints what will happen.
-    void printPlan(Recipe recipe, PrintWriter out) {
+    /// Checks `recipe` against the model and the machine, and prints what will happen.
+    void printPlan(Recipe recipe, Path output, PrintWriter out) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Plan plan = Plan.of(recipe, checkpoint);
-            print(plan, calibrationSet(plan), checkpoint, out);
+            CalibrationSet calibration = calibrationSet(plan);
+            Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
+            print(plan, calibration, cost, checkpoint, out);
+            out.printf(
+                    "needs      memory %s of %s available%s · disk %s%n",
+                    Units.bytes(cost.memoryBytes()),
+                    Units.bytes(Machine.here().availableBytes()),
+                    cost.spills() ? ", calibration windows on disk" : "",
+                    Units.bytes(cost.diskBytes()));
+            out.printf("time       %s%n", times(cost));
+            out.flush();
+            cost.requireRoom(output, Machine.here());
         }
+    }
+
+    private static String times(Cost cost) {
+        return String.join(
+                " · ",
+                cost.seconds().entrySet().stream()
+                        .map(each -> each.getKey() + " " + Units.seconds(each.getValue()))
+                        .toList());
     }
 
     /// Draws the windows for calibrated stages; null where there are none.
@@ -118,9 +143,9 @@ final class CompressionOptions {
     private void print(
             Plan plan,
             @Nullable CalibrationSet calibration,
+            Cost cost,
             Checkpoint checkpoint,
             PrintWriter to) {
-        Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
         to.printf(
                 "model      %s · %s · %s parameters · %s%n",
                 model,
@@ -162,42 +187,13 @@ final class CompressionOptions {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Plan plan = Plan.of(recipe, checkpoint);
             CalibrationSet calibration = calibrationSet(plan);
-            print(plan, calibration, checkpoint, err);
-            List<String> troubles = new ArrayList<>();
-            double[] before = new double[1];
-            long start = System.nanoTime();
-            try (Progress bar = Progress.bar("compress", plan.linears().size(), err)) {
-                var listener =
-                        new Compressor.Listener() {
-                            @Override
-                            public void progress(long done, long total, String module) {
-                                bar.advance(1, "linears");
-                            }
-
-                            @Override
-                            public void trouble(String module, String what) {
-                                troubles.add(module + ": " + what);
-                            }
-
-                            @Override
-                            public void resumed(int parts, int total, double seconds) {
-                                err.printf("resume     %d of %d parts done before%n", parts, total);
-                                err.flush();
-                                before[0] = seconds;
-                            }
-
-                            @Override
-                            public void startedAnew(String different) {
-                                err.printf(
-                                        "anew       an unfinished run was left here, but %s changed%n",
-                                        different);
-                                err.flush();
-                            }
-                        };
-                new Compressor(plan, checkpoint, calibration, listener).run(output, replace);
+            Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
+            print(plan, calibration, cost, checkpoint, err);
+            double seconds;
+            try (var progress = new CompressionProgress(plan, table, err)) {
+                new Compressor(plan, checkpoint, calibration, progress).run(output, replace);
+                seconds = progress.seconds();
             }
-            troubles.forEach(trouble -> err.println("trouble    " + trouble));
-            double seconds = before[0] + (System.nanoTime() - start) / NANOS_PER_SECOND;
             err.printf(Locale.ROOT, "written    %s%n", output);
             err.flush();
             return seconds;

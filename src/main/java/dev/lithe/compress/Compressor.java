@@ -1,6 +1,7 @@
 package dev.lithe.compress;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationSet;
@@ -18,9 +19,8 @@ import dev.lithe.tensor.Torch;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// The driver: carries out a plan and writes the finished model folder. It goes part by part
@@ -44,8 +44,8 @@ public final class Compressor {
         /// `done` of `total` weights are written; `module` was the last.
         void progress(long done, long total, String module);
 
-        /// Something went other than configured for `module`, and was made good.
-        default void trouble(String module, String what) {}
+        /// The part called `label` is finished: this became of its linears, in `seconds`.
+        default void finished(String label, List<LayerResult> layers, double seconds) {}
 
         /// An earlier run finished `parts` of the `total` parts, in `seconds`; they stay.
         default void resumed(int parts, int total, double seconds) {}
@@ -59,7 +59,7 @@ public final class Compressor {
     private final @Nullable CalibrationSet calibration;
     private final Listener listener;
     private final Machine machine;
-    private final Map<String, String> troubles = new LinkedHashMap<>();
+    private final List<LayerResult> layers = new ArrayList<>();
     private long done;
 
     /// A driver for `plan`, which was made from `source` and has no calibrated stages.
@@ -107,7 +107,7 @@ public final class Compressor {
                 writeParts(writer, new PartStore(plan, source, writer, config), spill);
                 writer.json("config.json", config);
                 keptFiles().forEach(writer::copy);
-                return writer.finish(FolderDescription.lithe(plan, source, calibration, troubles));
+                return writer.finish(FolderDescription.lithe(plan, source, calibration, layers));
             } catch (RuntimeException | Error e) {
                 if (!(e instanceof LitheException known && known.fault() == Fault.BAD_INPUT)) {
                     writer.keep();
@@ -157,7 +157,7 @@ public final class Compressor {
     private void writeParts(CheckpointWriter writer, PartStore store, @Nullable Path spill) {
         List<CheckpointWriter.Step> finished = writer.resumed();
         try (SequentialPass pass = pass(spill)) {
-            var compressor = new PartCompressor(plan, pass, this::tellOfTrouble);
+            var compressor = new PartCompressor(plan, pass);
             List<Part> parts = Architecture.parts(plan.spec());
             for (int i = 0; i < parts.size(); i++) {
                 Part part = parts.get(i);
@@ -189,22 +189,21 @@ public final class Compressor {
             @Nullable SequentialPass pass,
             CheckpointWriter writer) {
         long start = System.nanoTime();
+        List<LayerResult> made;
         try (LoadedPart loaded = store.original(part, pass)) {
-            compressor.compress(loaded);
+            made = compressor.compress(loaded);
             store.write(loaded);
         }
-        writer.commit(part.label(), notes(part, (System.nanoTime() - start) / NANOS_PER_SECOND));
+        double seconds = (System.nanoTime() - start) / NANOS_PER_SECOND;
+        writer.commit(part.label(), notes(made, seconds));
+        layers.addAll(made);
+        listener.finished(part.label(), made, seconds);
     }
 
-    private ObjectNode notes(Part part, double seconds) {
+    private static ObjectNode notes(List<LayerResult> made, double seconds) {
         ObjectNode notes = JsonNodeFactory.instance.objectNode().put("seconds", seconds);
-        ObjectNode trouble = notes.putObject("trouble");
-        for (LinearName linear : part.linears()) {
-            String what = troubles.get(linear.module());
-            if (what != null) {
-                trouble.put(linear.module(), what);
-            }
-        }
+        ArrayNode rows = notes.putArray(FolderDescription.LAYERS);
+        made.forEach(layer -> rows.add(layer.toJson()));
         return notes;
     }
 
@@ -214,14 +213,8 @@ public final class Compressor {
                     Fault.INTERNAL, "the journal has '%s' before '%s'", step.label(), part.label());
         }
         step.notes()
-                .path("trouble")
-                .properties()
-                .forEach(trouble -> troubles.put(trouble.getKey(), trouble.getValue().asText()));
-    }
-
-    private void tellOfTrouble(LinearName linear, String what) {
-        troubles.put(linear.module(), what);
-        listener.trouble(linear.module(), what);
+                .path(FolderDescription.LAYERS)
+                .forEach(layer -> layers.add(LayerResult.of(layer)));
     }
 
     private void tellOfProgress(LinearName linear) {

@@ -1,6 +1,7 @@
 package dev.lithe.compress;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationSet;
@@ -11,6 +12,7 @@ import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
 import dev.lithe.tensor.DType;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -18,6 +20,9 @@ import org.jspecify.annotations.Nullable;
 /// What a compressed folder says of itself: `config.json`, true to what is stored, and
 /// `lithe.json`, how it came about.
 final class FolderDescription {
+    /// The key of what became of each linear.
+    static final String LAYERS = "layers";
+
     private FolderDescription() {}
 
     /// The source's `config.json` with the stored types and the quantization that `plan` ends in.
@@ -53,12 +58,12 @@ final class FolderDescription {
         return plan.otherTypes().values().stream().findFirst().orElse(plan.spec().dtype());
     }
 
-    /// Recipe, source, calibration, and what went other than configured.
+    /// Recipe, source, calibration, and what became of each linear.
     static ObjectNode lithe(
             Plan plan,
             Checkpoint source,
             @Nullable CalibrationSet calibration,
-            Map<String, String> troubles) {
+            List<LayerResult> layers) {
         ObjectNode lithe = JsonNodeFactory.instance.objectNode();
         lithe.put("schema", "lithe.model/v1");
         lithe.set("recipe", plan.recipe().toJson());
@@ -74,10 +79,15 @@ final class FolderDescription {
                     .put("context", calibration.context())
                     .put("seed", calibration.seed());
         }
-        if (!troubles.isEmpty()) {
-            ObjectNode trouble = lithe.putObject("trouble");
-            troubles.forEach(trouble::put);
+        ObjectNode trouble = JsonNodeFactory.instance.objectNode();
+        layers.stream()
+                .filter(layer -> layer.trouble() != null)
+                .forEach(layer -> trouble.put(layer.module(), layer.trouble()));
+        if (!trouble.isEmpty()) {
+            lithe.set("trouble", trouble);
         }
+        ArrayNode rows = lithe.putArray(LAYERS);
+        layers.forEach(layer -> rows.add(layer.toJson()));
         ObjectNode linears = lithe.putObject("linears");
         plan.linears()
                 .forEach(linear -> linears.put(linear.name().module(), linear.last().label()));

@@ -6,73 +6,105 @@ import dev.lithe.calibrate.SequentialPass;
 import dev.lithe.compress.Plan.PlannedLinear;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Linear;
-import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Torch;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /// Applies a recipe's stages to one part of a model: stages of linear scope that follow each other
 /// slot by slot, so that a slot sees what the ones before it became.
 final class PartCompressor {
-    /// Hears what went other than configured for a linear, and was made good.
-    interface Troubles {
-        void add(LinearName linear, String what);
-    }
-
     private final Plan plan;
     private final @Nullable SequentialPass pass;
-    private final Troubles troubles;
 
     /// @param pass carries calibration windows; null where no stage looks at data
-    PartCompressor(Plan plan, @Nullable SequentialPass pass, Troubles troubles) {
+    PartCompressor(Plan plan, @Nullable SequentialPass pass) {
         this.plan = plan;
         this.pass = pass;
-        this.troubles = troubles;
     }
 
     /// Applies all stages.
-    void compress(LoadedPart part) {
-        reference(part);
-        apply(part, plan.recipe().reference(), plan.recipe().stages().size());
+    ///
+    /// @return what became of each linear, in order
+    List<LayerResult> compress(LoadedPart part) {
+        Map<LinearName, LayerResult> results = new HashMap<>();
+        reference(part, results);
+        apply(part, plan.recipe().reference(), plan.recipe().stages().size(), results);
+        return part.part().linears().stream()
+                .map(name -> results.getOrDefault(name, unmeasured(name)))
+                .toList();
+    }
+
+    private LayerResult unmeasured(LinearName name) {
+        String form = plan.linear(name).last().label();
+        return new LayerResult(name.module(), form, null, null, false, null);
     }
 
     /// Applies the stages before the reference, and takes what the part is then for what the later
     /// ones have to reproduce.
     void reference(LoadedPart part) {
-        apply(part, 0, plan.recipe().reference());
+        reference(part, new HashMap<>());
+    }
+
+    private void reference(LoadedPart part, Map<LinearName, LayerResult> results) {
+        apply(part, 0, plan.recipe().reference(), results);
         if (pass != null) {
             pass.reference(part);
         }
     }
 
-    private void apply(LoadedPart part, int from, int to) {
+    private void apply(LoadedPart part, int from, int to, Map<LinearName, LayerResult> results) {
         List<Stage<?>> stages = plan.recipe().stages();
         for (int first = from; first < to; ) {
             int last = first + 1;
             if (stages.get(first).takesParts()) {
-                stages.get(first).applyTo(part);
+                compressWhole(part, stages.get(first), results);
             } else {
                 while (last < to && !stages.get(last).takesParts()) {
                     last++;
                 }
-                compressLinears(part, first, last);
+                compressLinears(part, first, last, results);
             }
             first = last;
         }
     }
 
-    private void compressLinears(LoadedPart part, int first, int last) {
+    private void compressWhole(
+            LoadedPart part, Stage<?> stage, Map<LinearName, LayerResult> results) {
+        Map<LinearName, Linear> before = new HashMap<>();
+        part.part().linears().forEach(name -> before.put(name, part.linear(name)));
+        stage.applyTo(part);
+        before.forEach((name, linear) -> {
+            Linear now = part.linear(name);
+            if (!stage.exact() && !now.equals(linear)) {
+                results.put(name, LayerErrors.measure(name, linear, now, null, null));
+            }
+        });
+    }
+
+    private void compressLinears(
+            LoadedPart part, int first, int last, Map<LinearName, LayerResult> results) {
         for (Slot slot : part.part().slots()) {
             try (var step = TensorScope.open()) {
                 var seen = new Seen(part, slot, step);
                 for (LinearName name : part.part().linears(slot)) {
-                    PlannedLinear planned = plan.linear(name);
-                    part.set(name, compress(planned, part.linear(name), first, last, seen, step));
+                    List<String> troubles = new ArrayList<>();
+                    Linear before = part.linear(name);
+                    Linear now = compress(name, before, first, last, seen, troubles, step);
+                    if (now != before) {
+                        String trouble = troubles.isEmpty() ? null : String.join("; ", troubles);
+                        results.put(
+                                name,
+                                LayerErrors.measure(name, before, now, seen.gathered, trouble));
+                    }
+                    part.set(name, now);
                     Torch.releaseMemory();
                 }
             }
@@ -102,27 +134,28 @@ final class PartCompressor {
     }
 
     private Linear compress(
-            PlannedLinear linear,
+            LinearName name,
             Linear before,
             int first,
             int last,
             Supplier<InputStatistics> seen,
+            List<String> troubles,
             TensorScope scope) {
+        PlannedLinear planned = plan.linear(name);
         Linear current = before;
         for (int i = first; i < last; i++) {
             Stage<?> stage = plan.recipe().stages().get(i);
-            LinearForm after = linear.forms().get(i + 1);
             try {
-                Fitted fitted = stage.apply(linear.name(), current, after, seen, scope);
+                Fitted fitted = stage.apply(name, current, planned.forms().get(i + 1), seen, scope);
                 current = fitted.linear();
                 if (fitted.trouble() != null) {
-                    troubles.add(linear.name(), stage.name() + ": " + fitted.trouble());
+                    troubles.add(stage.name() + ": " + fitted.trouble());
                 }
             } catch (LitheException e) {
                 throw LitheException.of(
                                 e.fault(),
                                 "%s, %s: %s",
-                                linear.name().module(),
+                                name.module(),
                                 stage.name(),
                                 e.getMessage())
                         .causedBy(e);

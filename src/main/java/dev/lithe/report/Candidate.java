@@ -3,6 +3,8 @@ package dev.lithe.report;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.checkpoint.Checkpoint;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// A model folder to measure.
@@ -12,23 +14,55 @@ import org.jspecify.annotations.Nullable;
 /// @param folder where its files lie
 /// @param compressSeconds that its making took, where known
 /// @param recipe that made it, where known
+/// @param layers what became of each linear layer, where known
 public record Candidate(
         String name,
         String source,
         Path folder,
         @Nullable Double compressSeconds,
-        @Nullable String recipe) {
+        @Nullable String recipe,
+        List<Report.Layer> layers) {
     private static final String NOTES = "lithe.json";
+
+    public Candidate {
+        layers = List.copyOf(layers);
+    }
+
+    /// The same, of which it is known how long its making took.
+    public Candidate madeIn(double seconds) {
+        return new Candidate(name, source, folder, seconds, recipe, layers);
+    }
 
     /// A model of which only the files are known; Lithe's own tell the recipe.
     public static Candidate of(String name, String source, Path folder) {
-        return new Candidate(name, source, folder, null, recipeIn(folder));
-    }
-
-    private static @Nullable String recipeIn(Path folder) {
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
             JsonNode notes = checkpoint.json(NOTES);
-            return notes == null || !notes.has("recipe") ? null : notes.get("recipe").toString();
+            return notes == null
+                    ? new Candidate(name, source, folder, null, null, List.of())
+                    : new Candidate(name, source, folder, null, recipe(notes), layers(notes));
         }
+    }
+
+    private static @Nullable String recipe(JsonNode notes) {
+        return notes.has("recipe") ? notes.get("recipe").toString() : null;
+    }
+
+    private static List<Report.Layer> layers(JsonNode notes) {
+        List<Report.Layer> layers = new ArrayList<>();
+        for (JsonNode layer : notes.path("layers")) {
+            layers.add(
+                    new Report.Layer(
+                            layer.path("name").asText(),
+                            layer.path("form").asText(),
+                            number(layer, "error"),
+                            layer.has("of") ? layer.path("of").asText() : null,
+                            number(layer, "nearest"),
+                            layer.has("trouble") ? layer.path("trouble").asText() : null));
+        }
+        return layers;
+    }
+
+    private static @Nullable Double number(JsonNode node, String key) {
+        return node.path(key).isNumber() ? Double.valueOf(node.path(key).asDouble()) : null;
     }
 }

@@ -60,6 +60,7 @@ record Findings(
                 candidate.recipe(),
                 size.linears(),
                 decoders.get(i).kernels(),
+                candidate.layers(),
                 i == 0 ? null : ratios(i));
     }
 

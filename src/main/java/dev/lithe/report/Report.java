@@ -125,6 +125,7 @@ public record Report(
     /// @param recipe that made it, where known
     /// @param linears linear layers by the form they are stored in
     /// @param kernels fused linears by the kernel that runs them
+    /// @param layers what compression did to each linear layer, where known
     /// @param ratios to the original, null for the original
     public record Variant(
             String name,
@@ -142,12 +143,28 @@ public record Report(
             @Nullable String recipe,
             Map<String, Integer> linears,
             Map<String, Integer> kernels,
+            List<Layer> layers,
             @Nullable Ratios ratios) {
         public Variant {
+            layers = List.copyOf(layers);
             linears = Map.copyOf(linears);
             kernels = Map.copyOf(kernels);
         }
     }
+
+    /// A linear layer.
+    ///
+    /// @param error relative to what it was, null where it was not measured
+    /// @param of `outputs` on the calibration text, or `weights`: what the errors are errors of
+    /// @param nearest the error that rounding to nearest would have given
+    /// @param trouble what went other than configured
+    public record Layer(
+            String name,
+            String form,
+            @Nullable Double error,
+            @Nullable String of,
+            @Nullable Double nearest,
+            @Nullable String trouble) {}
 
     /// Perplexity with its 95 % interval; the bounds are null where windows are too few.
     ///

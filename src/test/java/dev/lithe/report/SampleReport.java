@@ -4,6 +4,7 @@ import dev.lithe.report.Report.Divergence;
 import dev.lithe.report.Report.Environment;
 import dev.lithe.report.Report.Evaluation;
 import dev.lithe.report.Report.Latency;
+import dev.lithe.report.Report.Layer;
 import dev.lithe.report.Report.LatencySettings;
 import dev.lithe.report.Report.Model;
 import dev.lithe.report.Report.Noise;
@@ -104,6 +105,7 @@ final class SampleReport {
                 null,
                 Map.of("float16", 43),
                 Map.of("float32", 25),
+                List.of(),
                 null);
     }
 
@@ -124,6 +126,9 @@ final class SampleReport {
                 "gptq:bits=4,group_size=64",
                 Map.of("int4 group 64", 42, "float16", 1),
                 Map.of("int4 grouped", 24, "float32", 1),
+                List.of(
+                        new Layer("a.q_proj", "int4 group 64", 0.0612, "outputs", 0.0893, null),
+                        new Layer("lm_head", "float16", null, null, null, null)),
                 new Ratios(
                         new Ratio(0.319, null, null, null),
                         new Ratio(1.0129, 1.0108, 1.0151, null),
