@@ -44,8 +44,11 @@ def cast(self, x: Tensor, dtype: int) -> Tensor:
 
 
 def count_overflow(self, x: Tensor, dtype: int) -> int:
-  # finite elements that the type cannot hold
-  return int(torch.sum(torch.isfinite(x) & ~torch.isfinite(x.to(dtype))))
+  # finite elements that the type cannot hold; in slices, since the answers in between take more memory than x
+  n = 0
+  for part in torch.split(torch.reshape(x, [-1]), 1048576):
+    n = n + int(torch.sum(torch.isfinite(part) & ~torch.isfinite(part.to(dtype))))
+  return n
 
 
 def to_float(self, x: Tensor) -> Tensor:
@@ -83,7 +86,10 @@ def rows(self, x: Tensor, first: int, last: int) -> Tensor:
 
 
 def count_not_finite(self, x: Tensor) -> int:
-  return int(torch.sum(~torch.isfinite(x)))
+  n = 0
+  for part in torch.split(torch.reshape(x, [-1]), 1048576):
+    n = n + int(torch.sum(~torch.isfinite(part)))
+  return n
 
 
 def none(self) -> Optional[Tensor]:

@@ -41,14 +41,14 @@ public record Cost(
     /// Streams larger than this share of the machine's memory go to files.
     private static final int SPILL_SHARE = 4;
 
-    /// Java's own heap as it fills, and libtorch's small blocks.
-    private static final long FIXED_BYTES = 40L << 20;
+    /// Java's own heap as it fills.
+    private static final long FIXED_BYTES = 24L << 20;
+
+    /// What lies freed between libtorch's blocks where windows run through the model.
+    private static final long FREED_BYTES = 36L << 20;
 
     /// Floats per weight of the block that windows run through, at most: float32.
     private static final long RUNNING_BYTES = 4;
-
-    /// Bytes per weight while a tensor is searched for NaN.
-    private static final long CHECKING_BYTES = 5;
 
     /// Operations of a matrix product in the time that a byte takes to or from the disk, hashed.
     private static final double BYTE = 150;
@@ -62,7 +62,7 @@ public record Cost(
         long result = plan.bytes(source);
         long streams = set == null ? 0 : streamBytes(plan, set);
         boolean spills = streams > machine.memoryBytes() / SPILL_SHARE;
-        long memory = FIXED_BYTES + (spills ? 0 : streams);
+        long memory = FIXED_BYTES + (set == null ? 0 : FREED_BYTES) + (spills ? 0 : streams);
         long largest = 0;
         for (Part part : Architecture.parts(plan.spec())) {
             largest = Math.max(largest, workingBytes(plan, part, set));
@@ -97,7 +97,7 @@ public record Cost(
         for (LinearName name : part.linears()) {
             PlannedLinear linear = plan.linear(name);
             held += linear.last().bytes(name.outFeatures(), name.inFeatures());
-            long working = CHECKING_BYTES * name.weights();
+            long working = 0;
             for (Stage<?> stage : plan.recipe().stages()) {
                 working = Math.max(working, stage.workingBytes(name));
             }
@@ -169,12 +169,6 @@ public record Cost(
 
     /// Refuses what cannot fit into the memory of `machine` or on the disk that holds `output`.
     public void requireRoom(Path output, Machine machine) {
-        if (memoryBytes > machine.availableBytes()) {
-            throw LitheException.badInput(
-                    "this recipe needs about %d MB of memory, and %d MB are free; end other programs,"
-                            + " or calibrate with fewer samples",
-                    memoryBytes >> 20, machine.availableBytes() >> 20);
-        }
         Path existing = output.toAbsolutePath();
         while (!Files.exists(existing) && existing.getParent() != null) {
             existing = existing.getParent();
@@ -190,6 +184,12 @@ public record Cost(
         } catch (IOException e) {
             throw LitheException.badInput("%s: cannot be written: %s", existing, e.getMessage())
                     .causedBy(e);
+        }
+        if (memoryBytes > machine.availableBytes()) {
+            throw LitheException.badInput(
+                    "this recipe needs about %d MB of memory, and %d MB are free; end other programs,"
+                            + " or calibrate with fewer samples",
+                    memoryBytes >> 20, machine.availableBytes() >> 20);
         }
     }
 }

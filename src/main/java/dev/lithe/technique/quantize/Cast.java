@@ -61,6 +61,11 @@ public final class Cast implements LinearTechnique<Cast.Config> {
     }
 
     @Override
+    public long workingBytes(LinearName linear, Config config) {
+        return 0;
+    }
+
+    @Override
     public Linear apply(Linear before, LinearForm after, Config config, TensorScope scope) {
         if (!(before instanceof Linear.Dense dense) || !(after instanceof LinearForm.Dense form)) {
             return before;

@@ -40,6 +40,11 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
     /// Operations of factor and inverse per K³; they run slower than products.
     private static final double FACTORIZATIONS = 4;
 
+    private static final double PASSES_PER_STEP = 24;
+
+    /// Matrices as large as the Hessian that are there at a time, with those inside libtorch.
+    private static final long SQUARES = 7;
+
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
     /// @param symmetric no zero points
@@ -112,7 +117,7 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
         double k = linear.inFeatures();
         return FACTORIZATIONS * k * k * k
                 + 4 * n * k * k
-                + ELEMENT * Rtn.passes(config.observer()) * linear.weights();
+                + ELEMENT * (1 + steps(config)) * PASSES_PER_STEP * linear.weights();
     }
 
     /// The Hessian permuted and reversed, its factor and the factor's inverse, or the weights and
@@ -120,7 +125,7 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
     @Override
     public long workingBytes(LinearName linear, Config config) {
         long square = (long) Float.BYTES * linear.inFeatures() * linear.inFeatures();
-        return Math.max(5 * square, square + 5 * Float.BYTES * linear.weights());
+        return Math.max(SQUARES * square, square + 5 * Float.BYTES * linear.weights());
     }
 
     @Override

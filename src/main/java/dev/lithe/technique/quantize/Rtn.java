@@ -27,7 +27,7 @@ import java.util.List;
 /// decides: `int8` stores that linear with 8 bits per channel, `dense` leaves it, `refuse` stops the plan.
 @AutoService(Technique.class)
 public final class Rtn implements LinearTechnique<Rtn.Config> {
-    private static final double PASSES_PER_STEP = 12;
+    private static final double PASSES_PER_STEP = 40;
 
     /// What happens to a linear whose inputs the group size does not divide.
     public enum Indivisible {
@@ -120,14 +120,11 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
                         config.indivisible());
     }
 
+    /// Every weight is touched many times while its group's scale is searched for.
     @Override
     public double operations(LinearName linear, Config config) {
-        return ELEMENT * passes(config.observer()) * linear.weights();
-    }
-
-    /// How often every weight is touched while its group's scale is searched for.
-    static double passes(Observer observer) {
-        return observer == Observer.MSE ? PASSES_PER_STEP * IntegerCodes.SEARCH_STEPS : 10;
+        int steps = config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
+        return ELEMENT * (1 + steps) * PASSES_PER_STEP * linear.weights();
     }
 
     @Override
