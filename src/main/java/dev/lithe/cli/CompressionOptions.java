@@ -167,6 +167,13 @@ final class CompressionOptions {
                     plan.recipe().calibration().text() == null
                             ? "the demo's calibration text; choose your own with --calibration-text"
                             : calibration.text().name());
+            long tokens = (long) calibration.samples() * calibration.context();
+            if (tokens < plan.widestInput()) {
+                to.printf(
+                        "few        %d calibration tokens for linears of %d inputs; give a longer text or"
+                                + " more samples%n",
+                        tokens, plan.widestInput());
+            }
         }
         to.flush();
     }

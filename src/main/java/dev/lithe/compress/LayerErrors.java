@@ -10,8 +10,8 @@ import dev.lithe.tensor.Value;
 import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 
-/// Measures what compression did to a linear, on at most [#ROWS] of its outputs, evenly spaced: that
-/// costs little beside compressing it.
+/// Measures what compression did to a linear, on at most [#ROWS] of its outputs, evenly spaced:
+/// that costs little beside compressing it.
 final class LayerErrors {
     private static final int ROWS = 256;
 

@@ -160,6 +160,17 @@ public record Plan(
         return linears.stream().mapToLong(linear -> linear.name().weights()).sum();
     }
 
+    /// Inputs of the widest linear whose inputs windows show. As many tokens are needed at least to
+    /// tell all their directions apart.
+    public int widestInput() {
+        return linears.stream()
+                .map(PlannedLinear::name)
+                .filter(name -> name.slot() != Slot.EMBEDDING)
+                .mapToInt(LinearName::inFeatures)
+                .max()
+                .orElse(0);
+    }
+
     private static boolean worthNaming(PlannedLinear linear) {
         return linear.name().slot() != Slot.EMBEDDING
                 || !(linear.last() instanceof LinearForm.Dense);

@@ -53,16 +53,12 @@ record Stage<C extends Record>(WeightTechnique<C> technique, Settings<C> setting
 
     /// Operations of compressing `linear`; none where it is no target.
     double operations(LinearName linear) {
-        return targets().include(linear)
-                ? technique.operations(linear, settings.of(linear))
-                : 0;
+        return targets().include(linear) ? technique.operations(linear, settings.of(linear)) : 0;
     }
 
     /// The most memory that compressing `linear` takes.
     long workingBytes(LinearName linear) {
-        return targets().include(linear)
-                ? technique.workingBytes(linear, settings.of(linear))
-                : 0;
+        return targets().include(linear) ? technique.workingBytes(linear, settings.of(linear)) : 0;
     }
 
     /// Whether it looks at data.

@@ -29,8 +29,8 @@ public sealed interface WeightTechnique<C extends Record> extends Technique
     Targets targets(C config);
 
     /// Floating-point operations of compressing `linear`, for the plan's estimate of time: those of
-    /// matrix products as they are, and each element that something simpler touches as
-    /// [#ELEMENT] of them, since that is bound by memory.
+    /// matrix products as they are, and each element that something simpler touches as [#ELEMENT]
+    /// of them, since that is bound by memory.
     default double operations(LinearName linear, C config) {
         return ELEMENT * linear.weights();
     }

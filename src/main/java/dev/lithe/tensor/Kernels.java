@@ -27,7 +27,15 @@ import java.util.zip.ZipOutputStream;
 /// not involved.
 final class Kernels {
     private static final List<String> FILES =
-            List.of("tensor", "linear", "decoder", "quantize", "gptq", "evaluate", "calibrate", "errors");
+            List.of(
+                    "tensor",
+                    "linear",
+                    "decoder",
+                    "quantize",
+                    "gptq",
+                    "evaluate",
+                    "calibrate",
+                    "errors");
 
     /// `class M` with an empty constructor and the attribute `training = False`, in pickle protocol
     /// 2.

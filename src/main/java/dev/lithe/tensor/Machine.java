@@ -24,8 +24,7 @@ public record Machine(long memoryBytes, long availableBytes) {
     public static Machine here() {
         long memory = memory();
         long used = kilobytes(SELF, "RssAnon:", 0);
-        long free =
-                kilobytes(MEMORY, "MemAvailable:", memory) + kilobytes(MEMORY, "SwapFree:", 0);
+        long free = kilobytes(MEMORY, "MemAvailable:", memory) + kilobytes(MEMORY, "SwapFree:", 0);
         return new Machine(memory, Math.min(free, memory - used));
     }
 

@@ -97,7 +97,11 @@ class CheckpointWriterTest {
         Path target = temporary.resolve("model");
         try (var writer = CheckpointWriter.open(target, false, null, 10)) {
             for (String name : List.of("a", "b", "c")) {
-                writer.write(name, DType.U8, List.of(20L), List.of(spool -> spool.write(ByteBuffer.allocate(20))));
+                writer.write(
+                        name,
+                        DType.U8,
+                        List.of(20L),
+                        List.of(spool -> spool.write(ByteBuffer.allocate(20))));
             }
             writer.finish(JSON.createObjectNode());
         }

@@ -2,13 +2,17 @@ package dev.lithe.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lithe.RawTensor;
 import dev.lithe.TinyModel;
 import dev.lithe.report.Report;
 import dev.lithe.report.ReportJson;
+import dev.lithe.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -86,5 +90,80 @@ class CalibrationCommandTest {
             assertThat(refused.err()).startsWith("lithe: ").hasLineCount(1);
         }
         assertThat(folder.resolve("made")).doesNotExist();
+    }
+
+    @Test
+    void fewerTokensThanALinearHasInputsAreSaid() throws IOException {
+        Path wide = TinyModel.small().width(32, 320).write(folder.resolve("wide"));
+        Path few = Files.writeString(folder.resolve("few.txt"), "a cat ".repeat(50));
+        var run =
+                CommandLineRun.of(
+                        "compress",
+                        wide,
+                        "--stage",
+                        "gptq",
+                        "--calibration-text",
+                        few,
+                        "--dry-run");
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.out())
+                .contains("few        256 calibration tokens for linears of 320 inputs");
+        var enough = compress("--stage", STAGE, "--calibration-text", calibration, "--dry-run");
+        assertThat(enough.out()).doesNotContain("few  ").contains("needs  ", "time  ");
+    }
+
+    @Test
+    void activationsThatOverflowNameTheLinearAndLeaveNothing() throws IOException {
+        TinyModel tiny = TinyModel.small();
+        Map<String, RawTensor> tensors = tiny.tensors();
+        float[] huge = new float[48 * 32];
+        Arrays.fill(huge, 1e38f);
+        tensors.put("model.layers.1.mlp.up_proj.weight", RawTensor.of(DType.F32, huge, 48, 32));
+        tiny.write(model, tiny.config(), tensors);
+        var run =
+                compress(
+                        "--stage",
+                        "gptq:bits=8,group_size=16,targets=[down_proj]",
+                        "--no-evaluate",
+                        "--calibration-text",
+                        calibration);
+        assertThat(run.code()).as(run.err()).isEqualTo(2);
+        assertThat(run.err().lines().filter(line -> line.startsWith("lithe: ")))
+                .singleElement()
+                .asString()
+                .contains("model.layers.1.mlp.down_proj", "NaN, infinite or too large");
+        assertThat(folder.resolve("made")).doesNotExist();
+        assertThat(folder.resolve("made.partial")).doesNotExist();
+    }
+
+    @Test
+    void theTableHasARowForEachLinearAndTheReportToo() throws IOException {
+        var run =
+                compress(
+                        "--stage",
+                        STAGE,
+                        "--table",
+                        "--calibration-text",
+                        calibration,
+                        "--text",
+                        text,
+                        "--context",
+                        "64",
+                        "--latency-pairs",
+                        "0",
+                        "--json");
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.err().lines().filter(line -> line.matches("block 1 +down_proj .* %.* %")))
+                .hasSize(1);
+        assertThat(run.err())
+                .contains("part       linear", "block 0    0.", " left", "compress   ");
+        Report report = ReportJson.read(run.out(), "standard output");
+        var layers = report.variants().getLast().layers();
+        assertThat(layers).hasSize(16);
+        assertThat(layers.get(1).name()).isEqualTo("model.layers.0.self_attn.q_proj");
+        assertThat(layers.get(1).of()).isEqualTo("outputs");
+        assertThat(layers.get(1).error()).isBetween(0.0, 0.5);
+        assertThat(layers.get(1).nearest()).isGreaterThan(layers.get(1).error());
+        assertThat(report.variants().getFirst().layers()).isEmpty();
     }
 }

@@ -56,7 +56,7 @@ class CompressCommandTest {
         var run = compress("--dry-run");
         assertThat(run.code()).isZero();
         assertThat(run.err()).isEmpty();
-        assertThat(run.out()).contains("plan       cast → rtn → rtn", "12 × int4").hasLineCount(2);
+        assertThat(run.out()).contains("plan       cast → rtn → rtn", "12 × int4").hasLineCount(4);
         assertThat(CommandLineRun.of("compress", model, "--dry-run").code()).isZero();
         assertThat(Path.of("model-int4")).doesNotExist();
         var demo = CommandLineRun.of("compress", "demo", "--dry-run", "--recipe", "int8");

@@ -43,13 +43,14 @@ class CostTest {
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
             Plan plan = Plan.of(recipe, checkpoint);
             CalibrationSet set = set(plan);
-            Compressor.Listener listener = (_, _, _) -> {
-                for (String spill : List.of("stream.spill", "after-attention.spill")) {
-                    if (Files.exists(partial.resolve(spill)) && !files.contains(spill)) {
-                        files.add(spill);
-                    }
-                }
-            };
+            Compressor.Listener listener =
+                    (_, _, _) -> {
+                        for (String spill : List.of("stream.spill", "after-attention.spill")) {
+                            if (Files.exists(partial.resolve(spill)) && !files.contains(spill)) {
+                                files.add(spill);
+                            }
+                        }
+                    };
             return new Compressor(plan, checkpoint, set, listener, machine)
                     .run(folder.resolve(name), false);
         }
