@@ -24,9 +24,24 @@ def identity(self, k: int) -> Tensor:
 
 
 def add_outer(self, sum: Tensor, x: Tensor, factor: float) -> Tensor:
-  # sum (K, K) += factor xᵀ x, with x (..., K)
+  # sum (K, K) += factor xᵀ x on and above the diagonal blocks, with x (..., K); what lies below is left to mirror
   rows = torch.reshape(x, [-1, x.size(-1)])
-  return torch.addmm_(sum, torch.t(rows), rows, beta=1, alpha=factor)
+  K = rows.size(1)
+  block = max(256, K // 8)
+  for first in range(0, K, block):
+    last = min(first + block, K)
+    torch.addmm_(sum[first:last, first:], torch.t(rows[:, first:last]), rows[:, first:], beta=1, alpha=factor)
+  return sum
+
+
+def mirror(self, sum: Tensor) -> Tensor:
+  # what lies above the diagonal, below it too
+  K = sum.size(0)
+  block = max(256, K // 8)
+  for first in range(0, K, block):
+    last = min(first + block, K)
+    torch.copy_(sum[last:, first:last], torch.t(sum[first:last, last:]))
+  return sum
 
 
 def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
@@ -52,3 +67,18 @@ def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],
                    packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
                    slots: List[int]) -> Tensor:
   return x + self.project(y, slot, w, packed, parts, slots)
+
+
+def head_logits(self, x: Tensor, norm: Tensor, epsilon: float, W: Tensor) -> Tensor:
+  # the stream x (B, T, d) behind the last block -> logits (B, T, V)
+  return torch.linear(torch.rms_norm(x, [x.size(-1)], norm, epsilon), W)
+
+
+def mean_divergence(self, original: Tensor, changed: Tensor) -> float:
+  return float(torch.mean(self.divergence(original, changed)[0]))
+
+
+def spread_rows(self, W: Tensor, count: int) -> Tensor:
+  # up to `count` rows at even distances
+  step = max(1, W.size(0) // count)
+  return W[::step][:count]

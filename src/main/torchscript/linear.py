@@ -142,15 +142,21 @@ def pack(self, codes: Tensor, bits: int) -> Tensor:
   # unsigned codes (N, K) -> (N, ceil(K b / 32)) int32
   n = codes.size(0)
   k = codes.size(1)
+  padding = [0, (32 - k * bits % 32) % 32 // bits] if 8 % bits == 0 else [0, (32 - k * bits % 32) % 32]
   slice = max(1, 262144 // k)
   words = annotate(List[Tensor], [])
   for first in range(0, n, slice):
-    code = torch.unsqueeze(codes[first:first + slice].to(3), 2)
-    bit = torch.bitwise_and(torch.bitwise_right_shift(code, torch.arange(bits, dtype=3)), 1)
-    bit = torch.reshape(bit, [-1, k * bits])
-    bit = torch.constant_pad_nd(bit, [0, (32 - k * bits % 32) % 32], 0)
-    bit = torch.reshape(bit, [bit.size(0), -1, 8])
-    byte = torch.sum(torch.bitwise_left_shift(bit, torch.arange(8, dtype=3)), [2], dtype=3).to(0)  # (n, words * 4)
+    code = codes[first:first + slice].to(0)
+    if 8 % bits == 0:
+      code = torch.constant_pad_nd(code, padding, 0)
+      byte = code[:, ::8 // bits]
+      for i in range(1, 8 // bits):
+        byte = byte + torch.bitwise_left_shift(code[:, i::8 // bits], i * bits)
+    else:
+      bit = torch.bitwise_and(torch.bitwise_right_shift(torch.unsqueeze(code, 2), torch.arange(bits, dtype=0)), 1)
+      bit = torch.constant_pad_nd(torch.reshape(bit, [-1, k * bits]), padding, 0)
+      bit = torch.reshape(bit, [bit.size(0), -1, 8])
+      byte = torch.sum(torch.bitwise_left_shift(bit, torch.arange(8, dtype=0)), [2], dtype=0)  # (n, words * 4)
     words.append(self.reinterpret(torch.contiguous(byte), 0, 3, [byte.size(0), byte.size(1) // 4]))
   return torch.cat(words, 0)
 
@@ -167,6 +173,10 @@ def dequantize(self, codes: Tensor, scale: Tensor, zero: Optional[Tensor], bits:
 
 def expand_grouped(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], bits: int, k: int) -> Tensor:
   return self.dequantize(self.unpack(packed, bits, k), scale, zero, bits)
+
+
+def expand_int8(self, weight: Tensor, scale: Tensor) -> Tensor:
+  return weight.to(6) * scale.to(6)
 
 
 def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k: int, group: int) -> List[Tensor]:

@@ -8,40 +8,31 @@ def rtn(self, w: Tensor, bits: int, group: int, symmetric: bool, steps: int, sca
   n = w.size(0)
   k = w.size(1)
   slice = max(1, 262144 // k)
-  equal = torch.ones([1])
   q = annotate(List[Tensor], [])
   scale = annotate(List[Tensor], [])
   zero = annotate(List[Tensor], [])
   for first in range(0, n, slice):
-    x = torch.reshape(w[first:first + slice].to(6), [-1, k // group, group])
-    s, z = self.group_scale(x, equal, bits, symmetric, steps, scale_dtype)
-    q.append(torch.reshape(self.quantize_group(x, s, z, bits), [-1, k]).to(1))
-    scale.append(torch.squeeze(s, 2))
-    zero.append(torch.squeeze(z, 2).to(3))
+    x = torch.reshape(torch.contiguous(torch.t(w[first:first + slice].to(6))), [k // group, group, -1])
+    s, z = self.group_scale(x, None, bits, symmetric, steps, scale_dtype)
+    code = self.quantize_group(x, s, None if symmetric else z, bits).to(1)
+    q.append(torch.contiguous(torch.t(torch.reshape(code, [k, -1]))))
+    scale.append(torch.t(torch.squeeze(s, 1)))
+    zero.append(torch.t(torch.squeeze(z, 1)).to(3))
   if symmetric:
     return [torch.cat(q, 0), torch.cat(scale, 0).to(scale_dtype)]
   return [torch.cat(q, 0), torch.cat(scale, 0).to(scale_dtype), torch.cat(zero, 0)]
 
 
-def quantize_group(self, x: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
-  # x (n, G, g); scale and zero (n, G, 1)
+# Groups below are (G, g, n): G groups of g inputs, of n rows each. The rows lie innermost, so that every operation runs
+# along memory, with scale and zero point (G, 1, n) at its side.
+
+
+def quantize_group(self, x: Tensor, scale: Tensor, zero: Optional[Tensor], bits: int) -> Tensor:
   half = float(2 ** (bits - 1))
-  return torch.clamp(torch.round(x / scale) + zero, -half, half - 1.)
-
-
-def group_error(self, x: Tensor, weight: Tensor, scale: Tensor, zero: Tensor, bits: int) -> Tensor:
-  # weight: how much an error in each input costs, (1, G, g) or (1)
-  q = self.quantize_group(x, scale, zero, bits)
-  return torch.sum(torch.square((q - zero) * scale - x) * weight, [2], True)
-
-
-def group_scale(self, x: Tensor, weight: Tensor, bits: int, symmetric: bool, steps: int,
-                scale_dtype: int) -> Tuple[Tensor, Tensor]:
-  # scale and zero point of each group, (n, G, 1) each
-  if symmetric:
-    s = self.symmetric_scale(x, weight, bits, steps, scale_dtype)
-    return (s, torch.zeros_like(s))
-  return self.asymmetric_scale(x, weight, bits, steps, scale_dtype)
+  q = torch.round_(x / scale)
+  if zero is not None:
+    torch.add_(q, zero)
+  return torch.clamp_(q, -half, half - 1.)
 
 
 def stored_scale(self, scale: Tensor, dtype: int) -> Tensor:
@@ -50,56 +41,89 @@ def stored_scale(self, scale: Tensor, dtype: int) -> Tensor:
   return torch.where(s == 0., torch.full_like(s, 2. ** -24), s)
 
 
-def symmetric_scale(self, x: Tensor, weight: Tensor, bits: int, steps: int, scale_dtype: int) -> Tensor:
-  # The codes reach one step further down than up, so each clip is tried with both signs: a negative scale puts the far end
-  # where the group's largest weight is. Then s = <q, x> / <q, q>, weighted, the least-squares scale for the codes found.
-  half = float(2 ** (bits - 1))
-  peak = torch.clamp_min(torch.amax(torch.abs(x), [2], True), 1e-10)  # (n, G, 1)
-  zero = torch.zeros_like(peak)
-  scale = self.stored_scale(peak / (half - 0.5), scale_dtype)
-  best = self.group_error(x, weight, scale, zero, bits)
-  for i in range(steps):
-    clip = 0.8 + 0.8 * float(i) / float(steps)
-    for sign in [1., -1.]:
-      s = self.stored_scale(sign * peak / (clip * (half - 0.5)), scale_dtype)
-      error = self.group_error(x, weight, s, zero, bits)
-      scale = torch.where(error < best, s, scale)
-      best = torch.minimum(error, best)
-  for i in range(2 if steps > 0 else 0):
-    q = self.quantize_group(x, scale, zero, bits)
-    p = q * weight
-    s = torch.sum(p * x, [2], True) / torch.clamp_min(torch.sum(p * q, [2], True), 1e-30)
-    s = self.stored_scale(torch.where(torch.abs(s) < 1e-10, scale, s), scale_dtype)
-    error = self.group_error(x, weight, s, zero, bits)
-    scale = torch.where(error < best, s, scale)
-    best = torch.minimum(error, best)
-  return scale
-
-
-def asymmetric_scale(self, x: Tensor, weight: Tensor, bits: int, steps: int, scale_dtype: int) -> Tuple[Tensor, Tensor]:
+def group_scale(self, x: Tensor, weight: Optional[Tensor], bits: int, symmetric: bool, steps: int,
+                scale_dtype: int) -> Tuple[Tensor, Tensor]:
+  # Scale and zero point of each group, (G, 1, n) each. weight: how much an error in each input costs, (G, g, 1).
+  # Each step tries a clipped range. For its codes q (less the zero point) the best scale is s = <q, x> / <q, q>, which
+  # leaves <x, x> - <q, x>^2 / <q, q>: the largest gain <q, x>^2 / <q, q> wins.
+  y = x if weight is None else x * weight
   half = float(2 ** (bits - 1))
   levels = 2. * half - 1.
-  low = torch.clamp_max(torch.amin(x, [2], True), 0.)
-  high = torch.clamp_min(torch.amax(x, [2], True), 0.)
+  if symmetric:
+    low = -torch.amax(torch.abs(x), [1], True)
+    high = -low
+  else:
+    low = torch.clamp_max(torch.amin(x, [1], True), 0.)
+    high = torch.clamp_min(torch.amax(x, [1], True), 0.)
   widest = torch.clamp_min(high / levels - low / levels, 1e-10)  # high - low alone may overflow
   scale = self.stored_scale(widest, scale_dtype)
-  zero = torch.clamp(torch.round(-half - low / scale), -half, half - 1.)
-  best = self.group_error(x, weight, scale, zero, bits)
+  zero = torch.zeros_like(scale)
+  if not symmetric:
+    zero = torch.clamp_(torch.round_(-half - low / scale), -half, half - 1.)
+  start = zero
+  best = torch.full_like(scale, -1.)
   for i in range(steps):
-    clip = 1.05 - 0.5 * float(i) / float(steps)
-    s = self.stored_scale(clip * widest, scale_dtype)
-    z = torch.clamp(torch.round(-half - clip * low / s), -half, half - 1.)
-    error = self.group_error(x, weight, s, z, bits)
-    better = error < best
-    scale = torch.where(better, s, scale)
-    zero = torch.where(better, z, zero)
-    best = torch.minimum(error, best)
-  return (scale, zero)
+    if symmetric:
+      # the codes reach one step further down than up: -s puts the far end where +s has the near one, with codes -q
+      clip = 0.6 + 0.55 * float(i) / float(steps)
+      q = torch.round_(x * torch.reciprocal(clip * widest))
+      s, gain = self.scale_of(torch.clamp(q, -half, half - 1.), x, y, weight)
+      scale, best = self.better(s, gain, scale, best)
+      s, gain = self.scale_of(torch.clamp_(q, 1. - half, half), x, y, weight)
+      scale, best = self.better(-s, gain, scale, best)
+    else:
+      clip = 1.05 - 0.5 * float(i) / float(steps)
+      s = clip * widest
+      z = torch.clamp(torch.round(-half - clip * low / s), -half, half - 1.)
+      q = torch.clamp_(torch.add_(torch.round_(x * torch.reciprocal(s)), z), -half, half - 1.)
+      s, gain = self.scale_of(torch.sub_(q, z), x, y, weight)
+      zero = torch.where(gain > best, z, zero)
+      scale, best = self.better(s, gain, scale, best)
+  scale = self.stored_scale(scale, scale_dtype)
+  if steps == 0:
+    return (scale, zero)
+  # rounding the winner for the disk may cost more than it won, and squares of huge weights overflow
+  whole = self.stored_scale(widest, scale_dtype)
+  better = self.group_error(x, weight, scale, zero, bits) < self.group_error(x, weight, whole, start, bits)
+  return (torch.where(better, scale, whole), torch.where(better, zero, start))
+
+
+def group_error(self, x: Tensor, weight: Optional[Tensor], scale: Tensor, zero: Tensor, bits: int) -> Tensor:
+  e = (self.quantize_group(x, scale, zero, bits) - zero) * scale - x
+  if weight is not None:
+    return torch.sum(torch.square_(e) * weight, [1], True)
+  return torch.sum(torch.square_(e), [1], True)
+
+
+def scale_of(self, q: Tensor, x: Tensor, y: Tensor, weight: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+  # the best scale for codes q and its gain, not a number where all codes are 0; y = x weight; q is used up
+  qx = torch.sum(q * y, [1], True)
+  torch.square_(q)
+  if weight is not None:
+    torch.mul_(q, weight)
+  s = qx / torch.sum(q, [1], True)
+  return (s, s * qx)
+
+
+def better(self, s: Tensor, gain: Tensor, scale: Tensor, best: Tensor) -> Tuple[Tensor, Tensor]:
+  take = gain > best
+  return (torch.where(take, s, scale), torch.where(take, gain, best))
+
+
+def rounding_error(self, w: Tensor, H: Tensor, bits: int, group: int, symmetric: bool, steps: int,
+                   scale_dtype: int) -> float:
+  # what rounding w (N, K) to nearest does to its outputs: the mean over tokens of ||(W - Q) x||², with H = 2/n X Xᵀ
+  k = w.size(1)
+  x = torch.reshape(torch.contiguous(torch.t(w.to(6))), [k // group, group, -1])
+  weight = torch.reshape(torch.diagonal(H), [k // group, group, 1])
+  s, z = self.group_scale(x, weight, bits, symmetric, steps, scale_dtype)
+  D = torch.reshape((self.quantize_group(x, s, z, bits) - z) * s - x, [k, -1])
+  return float(torch.sum(torch.matmul(H, D) * D)) / 2.
 
 
 def pack_codes(self, q: Tensor, bits: int) -> Tensor:
   # signed q -> packed u = q + 2^(b-1), as compressed-tensors' pack-quantized stores it
-  return self.pack(q.to(3) + 2 ** (bits - 1), bits)
+  return self.pack(q.to(0) + int(2 ** (bits - 1)), bits)
 
 
 def pack_zero(self, zero: Tensor, bits: int) -> Tensor:

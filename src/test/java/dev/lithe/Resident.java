@@ -15,11 +15,23 @@ public final class Resident {
     /// Bytes in memory now; skips the test where the system does not tell.
     public static long bytes() throws IOException {
         assumeTrue(Files.exists(STATUS), () -> "needs " + STATUS);
-        String line =
-                Files.readAllLines(STATUS).stream()
-                        .filter(text -> text.startsWith("VmRSS:"))
-                        .findFirst()
-                        .orElseThrow();
-        return Long.parseLong(line.replaceAll("\\D", "")) * 1024;
+        return kilobytes(STATUS, "VmRSS:") * 1024;
+    }
+
+    /// Anonymous bytes, mapped files aside, that another process holds; 0 when it has ended.
+    public static long anonymous(Process process) {
+        try {
+            return kilobytes(Path.of("/proc/" + process.pid() + "/status"), "RssAnon:") * 1024;
+        } catch (IOException _) {
+            return 0;
+        }
+    }
+
+    private static long kilobytes(Path status, String key) throws IOException {
+        return Files.readAllLines(status).stream()
+                .filter(text -> text.startsWith(key))
+                .mapToLong(text -> Long.parseLong(text.replaceAll("\\D", "")))
+                .findFirst()
+                .orElse(0);
     }
 }

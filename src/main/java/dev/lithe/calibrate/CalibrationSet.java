@@ -51,6 +51,12 @@ public record CalibrationSet(TextFile text, long[][] windows, long seed) {
         }
     }
 
+    /// The first `count` windows, or all where there are fewer.
+    public CalibrationSet first(int count) {
+        return new CalibrationSet(
+                text, Arrays.copyOf(windows, Math.min(count, windows.length)), seed);
+    }
+
     /// How many windows there are.
     public int samples() {
         return windows.length;

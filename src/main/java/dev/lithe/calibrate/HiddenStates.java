@@ -95,6 +95,9 @@ final class HiddenStates {
                 step.call("add_outer", hessian, input.run(piece, step), 2.0 / tokens);
             }
         }
+        try (var step = TensorScope.open()) {
+            step.call("mirror", hessian);
+        }
         Torch.releaseMemory();
         if (scope.call("count_not_finite", hessian).integer() > 0) {
             throw LitheException.badInput(
@@ -102,6 +105,6 @@ final class HiddenStates {
                             + " text; the checkpoint is broken, or an earlier stage broke it",
                     slot.getFirst().module());
         }
-        return new InputStatistics(hessian, tokens);
+        return new InputStatistics(hessian, tokens, scope);
     }
 }

@@ -88,6 +88,18 @@ public final class LoadedPart implements AutoCloseable {
         return block;
     }
 
+    /// The same with `by` in the place of `changed`.
+    DecoderBlock runnable(LinearName changed, Linear by, TensorScope into) {
+        var block = new DecoderBlock(spec, norm(Slot.QKV), norm(Slot.GATE_UP), into);
+        for (Slot slot : part.slots()) {
+            block.add(
+                    part.linears(slot).stream()
+                            .map(name -> name.equals(changed) ? by : linear(name))
+                            .toList());
+        }
+        return block;
+    }
+
     /// What the windows show at the input of `slot` when the slots before it are as they are by
     /// now.
     ///

@@ -118,7 +118,7 @@ public final class SequentialPass implements AutoCloseable {
         List<LinearName> linears = part.part().linears(slot);
         if (slot == Slot.EMBEDDING) {
             int k = linears.getFirst().inFeatures();
-            return new InputStatistics(into.call("identity", k), part.spec().vocabSize());
+            return new InputStatistics(into.call("identity", k), part.spec().vocabSize(), into);
         }
         return stream.gather(
                 linears,

@@ -6,9 +6,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.fault.LitheException;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// The `quantization_config` of `config.json` in compressed-tensors' form: which modules are
@@ -140,10 +142,19 @@ public final class QuantizationMetadata {
         return byClass;
     }
 
-    /// The `quantization_config` that describes `schemes`.
+    /// The `quantization_config` that describes `schemes`, all of which the class name `Linear`
+    /// covers.
     ///
     /// @param schemes by module name; null for modules left dense, which are listed under `ignore`
     public static ObjectNode describe(Map<String, @Nullable Scheme> schemes) {
+        return describe(schemes, Set.of());
+    }
+
+    /// The `quantization_config` that describes `schemes`.
+    ///
+    /// @param named modules that the class name `Linear` does not cover, so that every module is
+    ///   named where one of them is quantized
+    public static ObjectNode describe(Map<String, @Nullable Scheme> schemes, Set<String> named) {
         Map<Scheme, List<String>> groups = new LinkedHashMap<>();
         List<String> dense = new ArrayList<>();
         schemes.forEach((module, scheme) -> {
@@ -163,7 +174,7 @@ public final class QuantizationMetadata {
         root.putNull("kv_cache_scheme");
         dense.forEach(root.putArray("ignore")::add);
         ObjectNode list = root.putObject("config_groups");
-        boolean single = groups.size() == 1;
+        boolean single = groups.size() == 1 && Collections.disjoint(schemes.keySet(), named);
         groups.forEach((scheme, modules) -> {
             ObjectNode group = list.putObject("group_" + list.size());
             (single ? List.of("Linear") : modules).forEach(group.putArray("targets")::add);

@@ -3,6 +3,7 @@ package dev.lithe.cli;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
+import dev.lithe.compress.Allocator;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Cost;
 import dev.lithe.compress.Plan;
@@ -15,6 +16,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
@@ -108,7 +110,7 @@ final class CompressionOptions {
     /// Checks `recipe` against the model and the machine, and prints what will happen.
     void printPlan(Recipe recipe, Path output, PrintWriter out) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Plan plan = Plan.of(recipe, checkpoint);
+            Plan plan = Plan.of(settled(recipe, checkpoint, out), checkpoint);
             CalibrationSet calibration = calibrationSet(plan);
             Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
             print(plan, calibration, cost, checkpoint, out);
@@ -130,6 +132,19 @@ final class CompressionOptions {
                 cost.seconds().entrySet().stream()
                         .map(each -> each.getKey() + " " + Units.seconds(each.getValue()))
                         .toList());
+    }
+
+    /// `recipe` with the bits of every linear found, where it leaves that to a budget.
+    private Recipe settled(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
+        if (!recipe.needsAllocation()) {
+            return recipe;
+        }
+        Plan plan = Plan.of(recipe, checkpoint);
+        CalibrationSet set = Objects.requireNonNull(calibrationSet(plan));
+        try (Progress bar = Progress.bar("allocate", plan.linears().size(), err)) {
+            return new Allocator(checkpoint, plan.spec(), set, _ -> bar.advance(1, "linears"))
+                    .settle(recipe);
+        }
     }
 
     /// Draws the windows for calibrated stages; null where there are none.
@@ -192,7 +207,7 @@ final class CompressionOptions {
     /// @return the seconds it took
     double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Plan plan = Plan.of(recipe, checkpoint);
+            Plan plan = Plan.of(settled(recipe, checkpoint, err), checkpoint);
             CalibrationSet calibration = calibrationSet(plan);
             Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
             print(plan, calibration, cost, checkpoint, err);

@@ -42,6 +42,7 @@ final class InspectCommand implements Callable<Integer> {
             ModelSpec spec,
             long parameters,
             long bytesOnDisk,
+            LinearRow embedding,
             List<LinearRow> linears) {}
 
     @Override
@@ -68,7 +69,14 @@ final class InspectCommand implements Callable<Integer> {
         reader.checkAll(shapes);
         List<LinearRow> rows =
                 Architecture.linears(shapes).stream().map(name -> row(name, reader)).toList();
-        return new Inspection(model, shapes, shapes.parameters(), checkpoint.tensorBytes(), rows);
+        LinearName embedding = Architecture.parts(shapes).getFirst().linears().getFirst();
+        return new Inspection(
+                model,
+                shapes,
+                shapes.parameters(),
+                checkpoint.tensorBytes(),
+                row(embedding, reader),
+                rows);
     }
 
     private static LinearRow row(LinearName name, LinearReader reader) {
@@ -101,6 +109,7 @@ final class InspectCommand implements Callable<Integer> {
                 shapes.maxPositions(),
                 shapes.tiedEmbeddings() ? " · embeddings tied" : "");
         Map<String, Integer> forms = new TreeMap<>();
+        out.printf("embedding    %s%n", inspection.embedding().form());
         inspection.linears().forEach(row -> forms.merge(row.form(), 1, Integer::sum));
         forms.forEach((form, count) -> out.printf("linears      %d × %s%n", count, form));
     }

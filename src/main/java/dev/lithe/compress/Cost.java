@@ -42,10 +42,10 @@ public record Cost(
     private static final int SPILL_SHARE = 4;
 
     /// Java's own heap as it fills.
-    private static final long FIXED_BYTES = 24L << 20;
+    private static final long FIXED_BYTES = 40L << 20;
 
     /// What lies freed between libtorch's blocks where windows run through the model.
-    private static final long FREED_BYTES = 36L << 20;
+    private static final long FREED_BYTES = 20L << 20;
 
     /// Floats per weight of the block that windows run through, at most: float32.
     private static final long RUNNING_BYTES = 4;

@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// What a compressed folder says of itself: `config.json`, true to what is stored, and
@@ -40,7 +41,9 @@ final class FolderDescription {
             schemes.putIfAbsent(Architecture.LM_HEAD, null);
         }
         if (schemes.values().stream().anyMatch(Objects::nonNull)) {
-            config.set("quantization_config", QuantizationMetadata.describe(schemes));
+            config.set(
+                    "quantization_config",
+                    QuantizationMetadata.describe(schemes, Set.of(Architecture.EMBEDDING)));
         }
         return config;
     }

@@ -18,9 +18,14 @@ public record Recipe(String name, List<Stage<?>> stages, CalibrationOptions cali
         return new Recipe(name, stages, calibration.withText(file));
     }
 
-    /// Whether a stage looks at data.
+    /// Whether a stage looks at data, or an allocation does.
     public boolean calibrated() {
-        return stages.stream().anyMatch(Stage::calibrated);
+        return stages.stream().anyMatch(stage -> stage.calibrated() || stage.allocation() != null);
+    }
+
+    /// Whether [Allocator] has to find bits before the recipe can be carried out.
+    public boolean needsAllocation() {
+        return stages.stream().anyMatch(stage -> stage.allocation() != null);
     }
 
     /// Whether a stage looks at the original's stream too.

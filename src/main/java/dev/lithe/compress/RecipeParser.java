@@ -6,11 +6,14 @@ import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationOptions;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Settings.Override;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.WeightTechnique;
+import dev.lithe.technique.quantize.BitAllocation;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.MalformedInputException;
@@ -18,6 +21,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// Reads recipes: the built-in ones, YAML files, and stages written on the command line.
 public final class RecipeParser {
@@ -131,6 +135,7 @@ public final class RecipeParser {
                     "recipe '%s': stages is no list; start each stage with '- '", name);
         }
         List<Stage<?>> stages = new ArrayList<>();
+        BitAllocation.@Nullable Config allocation = null;
         for (JsonNode entry : root.path("stages")) {
             if (!entry.isObject() || entry.size() != 1) {
                 throw LitheException.badInput(
@@ -146,8 +151,18 @@ public final class RecipeParser {
                             + " ("
                             + field.getKey()
                             + ")";
-            stages.add(stage(where, field.getKey(), field.getValue()));
+            switch (technique(where, field.getKey())) {
+                case WeightTechnique<?> weights -> {
+                    stages.add(stage(where, weights, field.getValue(), allocation));
+                    allocation = null;
+                }
+                case ModelTechnique<?> model -> {
+                    requireNone(name, allocation);
+                    allocation = allocation(where, model, field.getValue());
+                }
+            }
         }
+        requireNone(name, allocation);
         if (stages.isEmpty()) {
             throw LitheException.badInput("recipe '%s': has no stages", name);
         }
@@ -179,28 +194,49 @@ public final class RecipeParser {
         return text;
     }
 
-    private static Stage<?> stage(String where, String name, JsonNode keys) {
+    private static Technique technique(String where, String name) {
         List<Technique> known = Technique.all();
         RecordBinder.requireKnown(where, name, known.stream().map(Technique::name).toList());
-        Technique technique =
-                known.stream()
-                        .filter(member -> member.name().equals(name))
-                        .findFirst()
-                        .orElseThrow();
-        return switch (technique) {
-            case WeightTechnique<?> weights -> configuredStage(where, weights, keys);
-        };
+        return known.stream()
+                .filter(member -> member.name().equals(name))
+                .findFirst()
+                .orElseThrow();
     }
 
-    private static <C extends Record> Stage<C> configuredStage(
-            String where, WeightTechnique<C> technique, JsonNode keys) {
+    private static BitAllocation.Config allocation(
+            String where, ModelTechnique<?> technique, JsonNode keys) {
+        if (RecordBinder.bind(where, technique.defaults(), keys)
+                instanceof BitAllocation.Config allocation) {
+            if ((allocation.averageBits() > 0) == (allocation.maxBytes() > 0)) {
+                throw LitheException.badInput(
+                        "%s: give average_bits or max_bytes, one of them", where);
+            }
+            return allocation;
+        }
+        throw LitheException.of(Fault.INTERNAL, "%s: is no allocation", where);
+    }
+
+    private static void requireNone(String recipe, BitAllocation.@Nullable Config allocation) {
+        if (allocation != null) {
+            throw LitheException.badInput(
+                    "recipe '%s': bit_allocation stands right before the stage whose bits it chooses",
+                    recipe);
+        }
+    }
+
+    private static <C extends Record> Stage<C> stage(
+            String where,
+            WeightTechnique<C> technique,
+            JsonNode keys,
+            BitAllocation.@Nullable Config allocation) {
         JsonNode own = keys.deepCopy();
         JsonNode overrides =
                 own instanceof ObjectNode object && object.has(OVERRIDES)
                         ? object.remove(OVERRIDES)
                         : RecordBinder.YAML.createObjectNode();
         C common = RecordBinder.bind(where, technique.defaults(), own);
-        return new Stage<>(technique, new Settings<>(common, overrides(where, common, overrides)));
+        var settings = new Settings<>(common, overrides(where, common, overrides));
+        return new Stage<>(technique, settings, allocation);
     }
 
     private static <C extends Record> List<Override<C>> overrides(
@@ -228,7 +264,12 @@ public final class RecipeParser {
     static ObjectNode toJson(Recipe recipe) {
         ObjectNode root = RecordBinder.YAML.createObjectNode();
         ArrayNode stages = root.put("name", recipe.name()).putArray("stages");
-        recipe.stages().forEach(stage -> stages.addObject().set(stage.name(), stage.toJson()));
+        for (Stage<?> stage : recipe.stages()) {
+            if (stage.allocation() != null) {
+                stages.addObject().set("bit_allocation", RecordBinder.toJson(stage.allocation()));
+            }
+            stages.addObject().set(stage.name(), stage.toJson());
+        }
         return root;
     }
 }

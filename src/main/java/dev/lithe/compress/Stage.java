@@ -3,6 +3,7 @@ package dev.lithe.compress;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.LoadedPart;
+import dev.lithe.fault.LitheException;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
@@ -14,16 +15,51 @@ import dev.lithe.technique.LinearTechnique;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Targets;
 import dev.lithe.technique.WeightTechnique;
+import dev.lithe.technique.quantize.BitAllocation;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /// One step of a recipe: a technique with its configuration.
 ///
 /// @param <C> the technique's configuration
-record Stage<C extends Record>(WeightTechnique<C> technique, Settings<C> settings) {
+/// @param allocation how bits and group size of each linear are to be found; null where they are
+///   settled
+record Stage<C extends Record>(
+        WeightTechnique<C> technique,
+        Settings<C> settings,
+        BitAllocation.@Nullable Config allocation) {
+    /// Keys that an allocation sets.
+    private static final List<String> ALLOCATED = List.of("bits", "group_size");
+
+    /// The same technique with `bits` and `groupSize` for all linears.
+    ///
+    /// @throws LitheException where the technique does not take them
+    Stage<C> with(int bits, int groupSize) {
+        return new Stage<>(technique, Settings.of(changed(bits, groupSize)), null);
+    }
+
+    private C changed(int bits, int groupSize) {
+        ObjectNode keys = RecordBinder.YAML.createObjectNode();
+        keys.put(ALLOCATED.get(0), bits).put(ALLOCATED.get(1), groupSize);
+        return RecordBinder.bind(name(), settings.common(), keys);
+    }
+
+    /// Settled: linears named in `choices` have the bits and group size found for them.
+    Stage<C> allocated(Map<LinearName, Choice> choices) {
+        List<Settings.Override<C>> overrides = new ArrayList<>();
+        choices.forEach((name, choice) ->
+                overrides.add(
+                        new Settings.Override<>(
+                                name.module(), changed(choice.bits(), choice.groupSize()))));
+        overrides.addAll(settings.overrides());
+        return new Stage<>(technique, new Settings<>(settings.common(), overrides), null);
+    }
+
     String name() {
         return technique.name();
     }
@@ -39,6 +75,12 @@ record Stage<C extends Record>(WeightTechnique<C> technique, Settings<C> setting
                 settings.overrides().stream().map(Settings.Override::pattern).toList();
         unmatched.addAll(new Targets(patterns, List.of()).unmatched(modules));
         return unmatched;
+    }
+
+    /// Whether an override configures `linear`.
+    boolean overrides(LinearName linear) {
+        return settings.overrides().stream()
+                .anyMatch(other -> Targets.matches(other.pattern(), linear.module()));
     }
 
     void checkModel(ModelSpec spec) {

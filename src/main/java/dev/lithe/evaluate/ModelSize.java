@@ -3,9 +3,12 @@ package dev.lithe.evaluate;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
+import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Part;
+import dev.lithe.model.Part.Kind;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -20,7 +23,8 @@ import java.util.stream.Stream;
 /// @param weightBytes of its safetensors files, headers included
 /// @param folderBytes of every file in its folder
 /// @param parameters that its configuration gives it, however they are stored
-/// @param linears how many linear layers are stored in each form, by the form's label
+/// @param linears how many linear layers are stored in each form, by the form's label; the
+///   embedding counts where it is not dense
 public record ModelSize(
         long weightBytes, long folderBytes, long parameters, Map<String, Integer> linears) {
     private static final int BITS = 8;
@@ -49,8 +53,13 @@ public record ModelSize(
     private static Map<String, Integer> linears(Checkpoint checkpoint, ModelSpec spec) {
         var reader = new LinearReader(checkpoint);
         Map<String, Integer> linears = new TreeMap<>();
-        for (LinearName linear : Architecture.linears(spec)) {
-            linears.merge(reader.form(linear).label(), 1, Integer::sum);
+        for (Part part : Architecture.parts(spec)) {
+            for (LinearName linear : part.linears()) {
+                LinearForm form = reader.form(linear);
+                if (part.kind() != Kind.EMBEDDING || !(form instanceof LinearForm.Dense)) {
+                    linears.merge(form.label(), 1, Integer::sum);
+                }
+            }
         }
         return linears;
     }

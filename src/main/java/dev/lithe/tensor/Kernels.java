@@ -137,7 +137,7 @@ final class Kernels {
         return text.toString();
     }
 
-    private static byte[] archive(String source) throws IOException {
+    static byte[] archive(String source) throws IOException {
         var bytes = new ByteArrayOutputStream();
         try (var zip = new ZipOutputStream(bytes)) {
             zip.setMethod(ZipOutputStream.STORED);

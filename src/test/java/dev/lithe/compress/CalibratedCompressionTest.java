@@ -17,6 +17,7 @@ import dev.lithe.evaluate.Subject;
 import dev.lithe.evaluate.TokenWindows;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
 import dev.lithe.tokenize.TextFile;
 import dev.lithe.tokenize.Tokenizer;
@@ -50,13 +51,19 @@ class CalibratedCompressionTest {
 
     private static Path compress(Path model, Path text, Recipe recipe, Path output) {
         try (Checkpoint checkpoint = Checkpoint.open(model)) {
-            Plan plan = Plan.of(recipe, checkpoint);
+            ModelSpec spec = Plan.of(recipe, checkpoint).spec();
             CalibrationSet set =
                     recipe.calibrated()
-                            ? CalibrationSet.draw(text, recipe.calibration(), model, plan.spec())
+                            ? CalibrationSet.draw(text, recipe.calibration(), model, spec)
                             : null;
+            Plan plan = Plan.of(settled(recipe, checkpoint, spec, set), checkpoint);
             return new Compressor(plan, checkpoint, set, (_, _, _) -> {}).run(output, false);
         }
+    }
+
+    private static Recipe settled(
+            Recipe recipe, Checkpoint checkpoint, ModelSpec spec, @Nullable CalibrationSet set) {
+        return set == null ? recipe : new Allocator(checkpoint, spec, set, _ -> {}).settle(recipe);
     }
 
     @Test
@@ -77,6 +84,34 @@ class CalibratedCompressionTest {
                         .average()
                         .orElseThrow();
         assertThat(mean).as("KL of gptq, seeds 0 to 2, against rtn's").isLessThan(0.75 * rounded);
+    }
+
+    @Test
+    void allocatedBitsDivergeLessThanUniformOnesAtNoMoreBytes() throws IOException {
+        Path text = DEMO.resolve("calibration.txt");
+        var options = new CalibrationOptions(null, 12, null, 0);
+        Recipe uniform = RecipeParser.inline(List.of("gptq:bits=3,group_size=64,targets=[re:.*]"));
+        Recipe allocated =
+                RecipeParser.inline(
+                        List.of(
+                                "bit_allocation:average_bits=3.25,bits=[2;3;4;6],group_sizes=[64;128],samples=2",
+                                "gptq:targets=[re:.*]"));
+        List<Path> folders = new ArrayList<>(List.of(DEMO));
+        for (Recipe recipe : List.of(uniform, allocated)) {
+            folders.add(
+                    compress(
+                            DEMO,
+                            text,
+                            new Recipe(recipe.name(), recipe.stages(), options),
+                            folder.resolve("made" + folders.size())));
+        }
+        assertThat(Files.size(folders.get(2).resolve("model.safetensors")))
+                .as("bytes, with a little for a longer header")
+                .isLessThan(Files.size(folders.get(1).resolve("model.safetensors")) + 2048);
+        List<Scores> scores = scores(folders);
+        assertThat(divergence(scores.get(2)))
+                .as("KL of allocated bits against uniform ones'")
+                .isLessThan(0.8 * divergence(scores.get(1)));
     }
 
     private static List<Scores> scores(List<Path> folders) {

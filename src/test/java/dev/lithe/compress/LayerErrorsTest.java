@@ -49,7 +49,7 @@ class LayerErrorsTest {
                 var name = new LinearName("a.up_proj", 0, Slot.GATE_UP, n, K, false);
                 Linear before = dense(w, n, scope);
                 Linear after = dense(q, n, scope);
-                var seen = new InputStatistics(hessian, TOKENS);
+                var seen = new InputStatistics(hessian, TOKENS, scope);
                 LayerResult outputs = LayerErrors.measure(name, before, after, seen, "damped");
                 assertThat(outputs.error())
                         .as("n %d, seed %d", n, SEED)

@@ -6,8 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.LinearName;
+import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Settings;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.quantize.Cast;
+import dev.lithe.technique.quantize.Gptq;
 import dev.lithe.technique.quantize.Rtn;
 import dev.lithe.technique.quantize.Rtn.Activations;
 import dev.lithe.technique.quantize.Rtn.Observer;
@@ -296,10 +300,48 @@ class RecipeParserTest {
     @Test
     void allTechniquesAreKnownByTheirDefaults() {
         for (Technique technique : Technique.all()) {
+            if (technique instanceof ModelTechnique) {
+                continue; // configures another stage, and needs a budget
+            }
             Recipe recipe = RecipeParser.inline(List.of(technique.name()));
             assertThat(recipe.stages().getFirst().settings().common())
                     .isEqualTo(technique.defaults());
         }
+    }
+
+    @Test
+    void overridesChangeSingleLinears() {
+        Recipe recipe =
+                parse(
+                        """
+                        stages:
+                          - bit_allocation: {average_bits: 4}
+                          - gptq:
+                              group_size: 64
+                              overrides:
+                                "re:.*down_proj": {bits: 6}
+                                model.layers.1.mlp.down_proj: {bits: 3, group_size: 32}
+                        """);
+        var settings = recipe.stages().getFirst().settings();
+        assertThat(gptq(settings, "model.layers.0.mlp.down_proj")).isEqualTo("6 64");
+        assertThat(gptq(settings, "model.layers.1.mlp.down_proj")).isEqualTo("3 32");
+        assertThat(gptq(settings, "model.layers.1.mlp.up_proj")).isEqualTo("4 64");
+        assertThat(parse(recipe.toJson().toString()).toJson()).isEqualTo(recipe.toJson());
+        refused(() -> overrides("{lm_head: {bits: 9}}"), "overrides, lm_head", "bits is 9");
+        refused(() -> overrides("{lm_head: {bit: 9}}"), "'bit' is unknown", "'bits'");
+        refused(() -> overrides("{lm_head: {ignore: [x]}}"), "ignore belongs to the stage");
+        refused(() -> overrides("[lm_head]"), "overrides", "is not {pattern");
+    }
+
+    private static String gptq(Settings<?> settings, String module) {
+        var name = new LinearName(module, 0, LinearName.Slot.DOWN, 8, 8, false);
+        return settings.of(name) instanceof Gptq.Config config
+                ? config.bits() + " " + config.groupSize()
+                : "no gptq";
+    }
+
+    private void overrides(String yaml) {
+        var _ = parse("stages: [{gptq: {overrides: " + yaml + "}}]");
     }
 
     @Test

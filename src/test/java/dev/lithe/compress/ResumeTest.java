@@ -114,8 +114,8 @@ class ResumeTest {
 
     @Test
     void behindAnyPartItMakesWhatAnUndisturbedRunMakes() throws IOException {
-        var exact = new Stage<>(new Turn(), Settings.of(Whole.ALL));
-        var targets = new Stage<>(new Pull(), Settings.of(Whole.ALL));
+        var exact = new Stage<>(new Turn(), Settings.of(Whole.ALL), null);
+        var targets = new Stage<>(new Pull(), Settings.of(Whole.ALL), null);
         List<Stage<?>> stages = new ArrayList<>(List.of(exact, targets));
         stages.addAll(recipe("cast", GPTQ).stages());
         Recipe blocks = new Recipe("blocks", stages, recipe("cast").calibration());

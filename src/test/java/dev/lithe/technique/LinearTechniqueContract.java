@@ -238,7 +238,7 @@ public abstract class LinearTechniqueContract<C extends Record> {
         for (int i = 0; i < k; i++) {
             hessian[i * k + i] = 2;
         }
-        return new InputStatistics(scope.tensor(hessian, k, k), k);
+        return new InputStatistics(scope.tensor(hessian, k, k), k, scope);
     }
 
     private static Linear dense(Case<?> a, float[] weights, TensorScope scope) {

@@ -20,8 +20,12 @@ import java.util.List;
 /// Generative Pre-trained Transformers", arXiv 2210.17323): quantizes a linear's columns one by
 /// one, and moves those not yet quantized so that the output on the calibration text changes least.
 ///
-/// With `H = 2/n X Xᵀ + λ I`, `λ = damping · mean(diag H)` and `H⁻¹ = UᵀU`, column i after column i:
-/// `e = (w_i - quant(w_i)) / U_ii`, then `W[:, j] -= e U_ij` for j > i, lazily in blocks of 128.
+/// With `H = 2/n X Xᵀ + λ I`, `λ = damping · mean(diag H)`, column i after column i rounds
+/// `w_i - Σ_j δ_j T_ji` over the columns j < i, where `δ_j = q_j - w_j` is what they lost, `H = R Rᵀ`
+/// with R upper triangular, and `T_ji = R_ji / R_ii`. The sums are taken lazily, in blocks of 128.
+/// This is the paper's update without its inverse (a fourth of the arithmetic), as Chen, Shabanzadeh,
+/// Crnčević, Hoefler, Alistarh show: "The Geometry of LLM Quantization: GPTQ as Babai's Nearest Plane
+/// Algorithm", arXiv 2507.18553.
 ///
 ///     gptq: {bits: 4, group_size: 32, symmetric: true, act_order: true, damping: 0.01, ignore: [lm_head]}
 ///
@@ -35,15 +39,16 @@ import java.util.List;
 @AutoService(Technique.class)
 public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
     private static final int BLOCK = 128;
+    private static final int STEP = 16;
     private static final double LADDER_STEP = 10;
 
-    /// Operations of factor and inverse per K³; they run slower than products.
-    private static final double FACTORIZATIONS = 4;
+    /// Operations of the factor per K³: a third, that run slower than products.
+    private static final double FACTOR = 2.5;
 
     private static final double PASSES_PER_STEP = 24;
 
     /// Matrices as large as the Hessian that are there at a time, with those inside libtorch.
-    private static final long SQUARES = 7;
+    private static final long SQUARES = 4;
 
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
@@ -110,22 +115,22 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
                 config.indivisible());
     }
 
-    /// Two triangular factorizations, the columns' products, and the search for scales.
+    /// The factor, the sums over columns, and the search for scales.
     @Override
     public double operations(LinearName linear, Config config) {
         double n = linear.outFeatures();
         double k = linear.inFeatures();
-        return FACTORIZATIONS * k * k * k
-                + 4 * n * k * k
+        return FACTOR * k * k * k
+                + n * k * k
                 + ELEMENT * (1 + steps(config)) * PASSES_PER_STEP * linear.weights();
     }
 
-    /// The Hessian permuted and reversed, its factor and the factor's inverse, or the weights and
-    /// codes in float32, transposed, with that inverse.
+    /// The Hessian in order and its factors, or the weights in float32 on their way into order,
+    /// with the last factor.
     @Override
     public long workingBytes(LinearName linear, Config config) {
         long square = (long) Float.BYTES * linear.inFeatures() * linear.inFeatures();
-        return Math.max(SQUARES * square, square + 5 * Float.BYTES * linear.weights());
+        return Math.max(SQUARES * square, square + 4 * Float.BYTES * linear.weights());
     }
 
     @Override
@@ -140,33 +145,34 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
             return new Fitted(before, null);
         }
         for (double damping = config.damping(); ; damping = Math.min(1, damping * LADDER_STEP)) {
+            var how =
+                    new Factor(
+                            IntegerCodes.group(form, dense.weight()), config.actOrder(), damping);
+            List<Value> factor = seen.derived(how, owner -> how.of(seen.hessian(), owner));
             try (var step = TensorScope.open()) {
-                List<Value> factor =
-                        step.call(
-                                        "gptq_factor",
-                                        seen.hessian(),
-                                        IntegerCodes.group(form, dense.weight()),
-                                        config.actOrder(),
-                                        damping)
-                                .members();
                 if (!factor.isEmpty()) {
-                    Linear linear =
-                            IntegerCodes.grouped(
-                                    codes(dense, form, factor, config, step), dense, form, scope);
-                    String trouble =
+                    List<Value> codes = codes(dense, form, factor, config, step);
+                    return new Fitted(
+                            IntegerCodes.grouped(codes, dense, form, scope),
                             damping == config.damping()
                                     ? null
-                                    : "damped by %.2g".formatted(damping);
-                    return new Fitted(linear, trouble);
+                                    : "damped by %.2g".formatted(damping));
                 }
                 if (damping == 1) {
-                    int steps = steps(config);
-                    List<Value> codes = IntegerCodes.round(dense, form, steps, step);
+                    List<Value> codes = IntegerCodes.round(dense, form, steps(config), step);
                     return new Fitted(
                             IntegerCodes.grouped(codes, dense, form, scope),
                             "rounded to nearest: its Hessian is not positive definite");
                 }
             }
+        }
+    }
+
+    /// What the factors of a Hessian depend on besides it: the linears of a slot share them.
+    private record Factor(int group, boolean actOrder, double damping) {
+        /// Order, cost and T of `gptq.py`; nothing where H is not positive definite.
+        List<Value> of(Value hessian, TensorScope owner) {
+            return owner.call("gptq_factor", hessian, group, actOrder, damping).members();
         }
     }
 
@@ -186,7 +192,8 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
                         form.bits(),
                         group,
                         form.symmetric(),
-                        block(group),
+                        Math.max(group, near(BLOCK, group)),
+                        near(STEP, group),
                         steps(config),
                         form.scaleType().code())
                 .members();
@@ -196,16 +203,15 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
         return config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
     }
 
-    /// Columns per block: about 128, and such that a group never starts inside one block and ends
-    /// in another.
-    private static int block(int group) {
-        if (group <= BLOCK) {
-            return BLOCK / group * group;
+    /// About `columns`: whole groups, or what divides one.
+    private static int near(int columns, int group) {
+        if (group <= columns) {
+            return columns / group * group;
         }
-        int block = BLOCK;
-        while (group % block != 0) {
-            block--;
+        int divisor = columns;
+        while (group % divisor != 0) {
+            divisor--;
         }
-        return block;
+        return divisor;
     }
 }

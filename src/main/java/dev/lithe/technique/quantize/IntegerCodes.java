@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 /// and how codes become it.
 final class IntegerCodes {
     /// Clips tried per group in the search for the scale that loses least.
-    static final int SEARCH_STEPS = 20;
+    static final int SEARCH_STEPS = 14;
 
     private IntegerCodes() {}
 

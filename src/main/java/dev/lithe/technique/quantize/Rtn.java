@@ -27,7 +27,7 @@ import java.util.List;
 /// decides: `int8` stores that linear with 8 bits per channel, `dense` leaves it, `refuse` stops the plan.
 @AutoService(Technique.class)
 public final class Rtn implements LinearTechnique<Rtn.Config> {
-    private static final double PASSES_PER_STEP = 40;
+    private static final double PASSES_PER_STEP = 16;
 
     /// What happens to a linear whose inputs the group size does not divide.
     public enum Indivisible {

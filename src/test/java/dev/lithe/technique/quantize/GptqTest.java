@@ -289,9 +289,33 @@ class GptqTest extends LinearTechniqueContract<Config> {
             Config config = config(4, 16, true, Observer.MSE);
             LinearForm form = gptq.outcome(name(8, 64), before.form(), config);
             Fitted _ =
-                    gptq.apply(before, form, new InputStatistics(hessian, TOKENS), config, scope);
+                    gptq.apply(
+                            before,
+                            form,
+                            new InputStatistics(hessian, TOKENS, scope),
+                            config,
+                            scope);
             assertThat(hessian.floats()).isEqualTo(floats(h));
             assertThat(before.weight().floats()).isEqualTo(weights);
+        }
+    }
+
+    @Test
+    void linearsOfASlotShareTheirFactorAndComeOutAsAlone() {
+        var random = new Random(SEED);
+        double[][] h = hessian(inputs(random, 64, TOKENS, true));
+        Config config = config(4, 16, true, Observer.MSE);
+        try (var scope = TensorScope.open()) {
+            var shared = new InputStatistics(scope.tensor(floats(h), 64, 64), TOKENS, scope);
+            for (int n : new int[] {8, 24}) {
+                double[][] w = gaussian(random, n, 64);
+                var before = dense(w, scope);
+                LinearForm form = gptq.outcome(name(n, 64), before.form(), config);
+                Linear together = gptq.apply(before, form, shared, config, scope).linear();
+                assertThat(dequantize(together, n, 64, scope))
+                        .isDeepEqualTo(
+                                dequantize(apply(w, h, config, scope).linear(), n, 64, scope));
+            }
         }
     }
 
@@ -319,7 +343,7 @@ class GptqTest extends LinearTechniqueContract<Config> {
         int k = w[0].length;
         Linear.Dense before = dense(w, scope);
         LinearForm form = gptq.outcome(name(n, k), before.form(), config);
-        var seen = new InputStatistics(scope.tensor(floats(h), k, k), TOKENS);
+        var seen = new InputStatistics(scope.tensor(floats(h), k, k), TOKENS, scope);
         Fitted fitted = gptq.apply(before, form, seen, config, scope);
         assertThat(fitted.linear().form()).isEqualTo(form);
         return fitted;

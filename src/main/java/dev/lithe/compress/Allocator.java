@@ -1,0 +1,151 @@
+package dev.lithe.compress;
+
+import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.calibrate.DivergenceProbe;
+import dev.lithe.calibrate.InputStatistics;
+import dev.lithe.calibrate.LoadedPart;
+import dev.lithe.calibrate.SequentialPass;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.LinearReader;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Part;
+import dev.lithe.technique.quantize.BitAllocation;
+import dev.lithe.tensor.TensorScope;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
+
+/// Settles the allocations of a recipe: measures what each linear's widths would cost the model,
+/// and gives each the one that the budget allows. The measure is explained at [BitAllocation].
+public final class Allocator {
+    private static final double BITS_PER_BYTE = 8;
+
+    private final Checkpoint source;
+    private final LinearReader reader;
+    private final ModelSpec spec;
+    private final CalibrationSet calibration;
+    private final LongConsumer progress;
+
+    /// An allocator for the model in `source`.
+    ///
+    /// @param progress hears how many linears are measured
+    public Allocator(
+            Checkpoint source, ModelSpec spec, CalibrationSet calibration, LongConsumer progress) {
+        this.source = source;
+        this.reader = new LinearReader(source);
+        this.spec = spec;
+        this.calibration = calibration;
+        this.progress = progress;
+    }
+
+    /// `recipe` with every allocation settled.
+    ///
+    /// @throws LitheException where a budget is less than the smallest widths take
+    public Recipe settle(Recipe recipe) {
+        List<Stage<?>> stages = new ArrayList<>();
+        for (Stage<?> stage : recipe.stages()) {
+            stages.add(
+                    stage.allocation() == null ? stage : settle(recipe, stage, stage.allocation()));
+        }
+        return new Recipe(recipe.name(), stages, recipe.calibration());
+    }
+
+    private <C extends Record> Stage<C> settle(
+            Recipe recipe, Stage<C> stage, BitAllocation.Config allocation) {
+        Map<LinearName, List<Choice>> choices = measure(stage, allocation);
+        if (choices.isEmpty()) {
+            throw LitheException.badInput(
+                    "recipe '%s': bit_allocation has nothing to choose: %s takes no linear, or no group"
+                            + " size of its list divides one",
+                    recipe.name(), stage.name());
+        }
+        long budget = budget(recipe, stage, allocation, List.copyOf(choices.keySet()));
+        int @Nullable [] solution = Knapsack.solve(List.copyOf(choices.values()), budget);
+        if (solution == null) {
+            long least = choices.values().stream().mapToLong(Knapsack::least).sum();
+            throw LitheException.badInput(
+                    "recipe '%s': bit_allocation has %d bytes for the linears of %s, the smallest widths"
+                            + " take %d; allow more bytes or fewer bits",
+                    recipe.name(), Math.max(0, budget), stage.name(), least);
+        }
+        Map<LinearName, Choice> chosen = new LinkedHashMap<>();
+        choices.forEach((name, list) -> chosen.put(name, list.get(solution[chosen.size()])));
+        return stage.allocated(chosen);
+    }
+
+    /// Bytes for `linears` together.
+    private long budget(
+            Recipe recipe,
+            Stage<?> stage,
+            BitAllocation.Config allocation,
+            List<LinearName> linears) {
+        if (allocation.maxBytes() == 0) {
+            long weights = linears.stream().mapToLong(LinearName::weights).sum();
+            return (long) (allocation.averageBits() / BITS_PER_BYTE * weights);
+        }
+        Plan plan = Plan.of(recipe, source);
+        long theirs = 0;
+        for (LinearName name : linears) {
+            LinearForm form = plan.linear(name).forms().get(recipe.stages().indexOf(stage) + 1);
+            theirs += form.bytes(name.outFeatures(), name.inFeatures());
+        }
+        return allocation.maxBytes() - (plan.bytes(source) - theirs);
+    }
+
+    private Map<LinearName, List<Choice>> measure(Stage<?> stage, BitAllocation.Config allocation) {
+        Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
+        List<LoadedPart> parts = new ArrayList<>();
+        try (var pass = new SequentialPass(calibration, spec, false, null)) {
+            for (Part part : Architecture.parts(spec)) {
+                parts.add(load(part, pass));
+            }
+            try (var probe = new DivergenceProbe(parts, calibration.first(allocation.samples()))) {
+                for (LoadedPart part : parts) {
+                    for (Slot slot : part.part().slots()) {
+                        price(part, slot, new WidthPrices(stage, allocation, probe), choices);
+                    }
+                    pass.advance(part);
+                }
+            }
+        } finally {
+            parts.forEach(LoadedPart::close);
+        }
+        return choices;
+    }
+
+    private LoadedPart load(Part part, SequentialPass pass) {
+        var loaded = new LoadedPart(spec, part, pass);
+        try (var step = TensorScope.open()) {
+            part.linears().forEach(name -> loaded.set(name, reader.read(name, step)));
+            part.norms().forEach((slot, norm) -> loaded.setNorm(slot, source.load(norm, step)));
+            return loaded;
+        } catch (RuntimeException e) {
+            loaded.close();
+            throw e;
+        }
+    }
+
+    private void price(
+            LoadedPart part, Slot slot, WidthPrices prices, Map<LinearName, List<Choice>> choices) {
+        List<LinearName> linears =
+                part.part().linears(slot).stream().filter(prices::chooses).toList();
+        if (linears.isEmpty()) {
+            return;
+        }
+        try (var step = TensorScope.open()) {
+            InputStatistics seen = part.statistics(slot, step);
+            for (LinearName name : linears) {
+                choices.put(name, prices.of(name, part.linear(name), seen));
+                progress.accept(choices.size());
+            }
+        }
+    }
+}
