@@ -89,8 +89,9 @@ public record Cost(
 
     /// The most that `part` takes at a time.
     private static long workingBytes(Plan plan, Part part, @Nullable CalibrationSet set) {
-        boolean runs = set != null && part.kind() == Part.Kind.BLOCK;
-        long step = runs ? SequentialPass.stepBytes(plan.spec(), set.context()) : 0;
+        boolean block = part.kind() == Part.Kind.BLOCK;
+        long step =
+                set != null && block ? SequentialPass.stepBytes(plan.spec(), set.context()) : 0;
         long held = 0; // in the form that is written
         long running = 0;
         long most = 0;
@@ -105,7 +106,7 @@ public record Cost(
                     set == null ? 0 : (long) Float.BYTES * name.inFeatures() * name.inFeatures();
             long here = held + intermediate(linear) + running + hessian + Math.max(working, step);
             most = Math.max(most, here);
-            if (runs) {
+            if (set != null && block) {
                 running += runningBytes(linear.last()) * name.weights();
             }
         }
