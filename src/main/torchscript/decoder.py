@@ -1,5 +1,5 @@
 # The forward pass of a Llama decoder. B sequences, T new tokens each, all at the same position; h query heads, g key-value
-# heads of width hd; cache k, v: one (B, g, capacity, hd) tensor per block.
+# heads of width hd; cache k, v: one tensor per block, (B, g, capacity, hd) where bits = [16, 16], else as in kvcache.py.
 
 
 def rotary_tables(self, frequency: Tensor, length: int) -> List[Tensor]:
@@ -71,8 +71,10 @@ def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int) -> Tensor:
 
 def attention(self, x: Tensor, layer: int, position: int, w: List[Tensor],
               packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-              norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: Tensor, v: Tensor) -> Tensor:
-  # x (B, T, d) -> what the output projection reads (B, T, h hd); heads = [h, g, hd]; slots of a block: qkv, o, gate-up, down
+              norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, cache: List[Tensor],
+              bits: List[int]) -> Tensor:
+  # x (B, T, d) -> what the output projection reads (B, T, h hd); heads = [h, g, hd]; slots of a block: qkv, o, gate-up, down;
+  # cache = [k, v, ranges], and for fewer bits than 16 the rest of what attend_cached reads
   B = x.size(0)
   T = x.size(1)
   h = heads[0]
@@ -82,9 +84,14 @@ def attention(self, x: Tensor, layer: int, position: int, w: List[Tensor],
   qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
   qk = self.rotate(qkv[:, :h + g], cos, sin)
-  k[:, :, position:position + T] = qk[:, h:]
-  v[:, :, position:position + T] = qkv[:, h + g:]
-  return self.attend(qk[:, :h], k[:, :, :position + T], v[:, :, :position + T], position)
+  if bits[0] == 4:
+    qk = torch.matmul(qk, cache[3])
+  k = self.write_keys(qk[:, h:], position, bits[0], cache[0], cache[2])
+  v = self.write_values(qkv[:, h + g:], position, bits[1], cache[1])
+  S = position + T
+  if T == 1 and (bits[0] < 16 or bits[1] < 16):
+    return self.attend_cached(qk[:, :h], cache, bits, S)
+  return self.attend(qk[:, :h], self.read_keys(k, cache[2], bits[0], S), self.read_values(v, bits[1], S), position)
 
 
 def gated(self, x: Tensor, layer: int, w: List[Tensor],
@@ -98,8 +105,9 @@ def gated(self, x: Tensor, layer: int, w: List[Tensor],
 
 def block(self, x: Tensor, layer: int, position: int, w: List[Tensor],
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-          norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: Tensor, v: Tensor) -> Tensor:
-  o = self.attention(x, layer, position, w, packed, parts, slots, norms, heads, epsilon, cos, sin, k, v)
+          norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, cache: List[Tensor],
+          bits: List[int]) -> Tensor:
+  o = self.attention(x, layer, position, w, packed, parts, slots, norms, heads, epsilon, cos, sin, cache, bits)
   x = x + self.project(o, 4 * layer + 1, w, packed, parts, slots)
   y = self.gated(x, layer, w, packed, parts, slots, norms, epsilon)
   return x + self.project(y, 4 * layer + 3, w, packed, parts, slots)
@@ -107,15 +115,20 @@ def block(self, x: Tensor, layer: int, position: int, w: List[Tensor],
 
 def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: List[Tensor], w: List[Tensor],
             packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
-            k: List[Tensor], v: List[Tensor]) -> Tensor:
+            k: List[Tensor], v: List[Tensor], ranges: List[Tensor], turn: Tensor, bits: List[int]) -> Tensor:
   # ids (B, T) -> logits (B, T, V), or (B, 1, V) of the last position
   T = ids.size(1)
   blocks = len(k)
   x = self.embed(embedding, ids)  # (B, T, d)
   c = cos[position:position + T]
   s = sin[position:position + T]
+  shared = [turn]
+  if T == 1 and (bits[0] < 16 or bits[1] < 16):
+    shared.extend(self.cache_rows(k[0], v[0], heads[0], position + 1, bits))
   for layer in range(blocks):
-    x = self.block(x, layer, position, w, packed, parts, slots, norms, heads, epsilon, c, s, k[layer], v[layer])
+    cache = [k[layer], v[layer], ranges[layer]]
+    cache.extend(shared)
+    x = self.block(x, layer, position, w, packed, parts, slots, norms, heads, epsilon, c, s, cache, bits)
   if not all_positions:
     x = x[:, T - 1:]
   x = torch.rms_norm(x, [x.size(2)], norms[2 * blocks], epsilon)

@@ -9,6 +9,8 @@ import dev.lithe.compress.Cost;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
+import dev.lithe.model.KvCacheForm;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.report.Units;
 import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
@@ -168,10 +170,11 @@ final class CompressionOptions {
                 Units.count(plan.spec().parameters()),
                 Units.bytes(checkpoint.tensorBytes()));
         to.printf(
-                "plan       %s → %s · %s · peak memory about %s · about %s%n",
+                "plan       %s → %s · %s%s · peak memory about %s · about %s%n",
                 plan.recipe().summary(),
                 Units.bytes(cost.resultBytes()),
                 forms(plan.formCounts()),
+                cache(plan.running(checkpoint)),
                 Units.bytes(cost.memoryBytes()),
                 Units.seconds(cost.totalSeconds()));
         if (calibration != null) {
@@ -191,6 +194,16 @@ final class CompressionOptions {
             }
         }
         to.flush();
+    }
+
+    /// What keys and values become, where they do not stay in floats.
+    private static String cache(ModelSpec running) {
+        return running.kvCache().equals(KvCacheForm.FLOAT)
+                ? ""
+                : " · keys and values in %s, %s per token"
+                        .formatted(
+                                running.kvCache().label(),
+                                Units.bytes(running.cacheBytesPerToken()));
     }
 
     private static String forms(Map<String, Integer> counts) {

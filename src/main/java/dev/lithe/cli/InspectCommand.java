@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.model.Architecture;
+import dev.lithe.model.KvCacheForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
@@ -108,6 +109,11 @@ final class InspectCommand implements Callable<Integer> {
                 shapes.vocabSize(),
                 shapes.maxPositions(),
                 shapes.tiedEmbeddings() ? " · embeddings tied" : "");
+        if (!shapes.kvCache().equals(KvCacheForm.FLOAT)) {
+            out.printf(
+                    "cache        %s · %s per token%n",
+                    shapes.kvCache().label(), Units.bytes(shapes.cacheBytesPerToken()));
+        }
         Map<String, Integer> forms = new TreeMap<>();
         out.printf("embedding    %s%n", inspection.embedding().form());
         inspection.linears().forEach(row -> forms.merge(row.form(), 1, Integer::sum));

@@ -55,7 +55,7 @@ public final class Allocator {
             stages.add(
                     stage.allocation() == null ? stage : settle(recipe, stage, stage.allocation()));
         }
-        return new Recipe(recipe.name(), stages, recipe.calibration());
+        return new Recipe(recipe.name(), stages, recipe.running(), recipe.calibration());
     }
 
     private <C extends Record> Stage<C> settle(

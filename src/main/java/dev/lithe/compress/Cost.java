@@ -90,8 +90,7 @@ public record Cost(
     /// The most that `part` takes at a time.
     private static long workingBytes(Plan plan, Part part, @Nullable CalibrationSet set) {
         boolean block = part.kind() == Part.Kind.BLOCK;
-        long step =
-                set != null && block ? SequentialPass.stepBytes(plan.spec(), set.context()) : 0;
+        long step = set != null && block ? SequentialPass.stepBytes(plan.spec(), set.context()) : 0;
         long held = 0; // in the form that is written
         long running = 0;
         long most = 0;

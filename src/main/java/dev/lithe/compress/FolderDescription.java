@@ -28,7 +28,7 @@ final class FolderDescription {
 
     /// The source's `config.json` with the stored types and the quantization that `plan` ends in.
     static JsonNode config(Plan plan, Checkpoint source) {
-        ObjectNode config = source.config().deepCopy();
+        ObjectNode config = plan.recipe().configured(source.config());
         DType type = floatType(plan);
         config.remove("quantization_config");
         config.put(config.has("dtype") ? "dtype" : "torch_dtype", type.torchName());

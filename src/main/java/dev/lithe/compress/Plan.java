@@ -60,6 +60,7 @@ public record Plan(
         for (LinearName name : names) {
             linears.add(new PlannedLinear(name, forms(recipe, name, reader.form(name), problems)));
         }
+        checkRunning(recipe, checkpoint, problems);
         if (!Files.exists(checkpoint.folder().resolve("tokenizer.json"))) {
             problems.add("the model has no tokenizer.json, without which nothing can run it");
         }
@@ -101,6 +102,24 @@ public record Plan(
         } catch (LitheException e) {
             problems.add(e.getMessage());
         }
+    }
+
+    private static void checkRunning(Recipe recipe, Checkpoint checkpoint, Problems problems) {
+        try {
+            ModelSpec _ = running(recipe, checkpoint);
+        } catch (LitheException e) {
+            problems.add(e.getMessage());
+        }
+    }
+
+    private static ModelSpec running(Recipe recipe, Checkpoint checkpoint) {
+        return ModelSpec.of(
+                recipe.configured(checkpoint.config()), checkpoint.folder() + "/config.json");
+    }
+
+    /// The model as it will run, told by the stages that change only that.
+    public ModelSpec running(Checkpoint checkpoint) {
+        return running(recipe, checkpoint);
     }
 
     private static List<LinearForm> forms(

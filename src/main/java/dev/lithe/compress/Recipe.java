@@ -1,21 +1,31 @@
 package dev.lithe.compress;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationOptions;
 import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /// What to do to a model: stages, in order.
 ///
 /// @param name a built-in's name, a file's name without its ending, or `inline`
+/// @param stages those that change weights
+/// @param running those that change only how the model runs; the order among the two is free
 /// @param calibration what calibrated stages look at
-public record Recipe(String name, List<Stage<?>> stages, CalibrationOptions calibration) {
+public record Recipe(
+        String name,
+        List<Stage<?>> stages,
+        List<RunStage<?>> running,
+        CalibrationOptions calibration) {
     public Recipe {
         stages = List.copyOf(stages);
+        running = List.copyOf(running);
     }
 
     /// The same recipe with another calibration text.
     public Recipe withCalibrationText(String file) {
-        return new Recipe(name, stages, calibration.withText(file));
+        return new Recipe(name, stages, running, calibration.withText(file));
     }
 
     /// Whether a stage looks at data, or an allocation does.
@@ -26,6 +36,13 @@ public record Recipe(String name, List<Stage<?>> stages, CalibrationOptions cali
     /// Whether [Allocator] has to find bits before the recipe can be carried out.
     public boolean needsAllocation() {
         return stages.stream().anyMatch(stage -> stage.allocation() != null);
+    }
+
+    /// A copy of a model's `config.json` that says how the result runs.
+    ObjectNode configured(JsonNode model) {
+        ObjectNode result = model.deepCopy();
+        running.forEach(stage -> stage.configure(result));
+        return result;
     }
 
     /// Whether a stage looks at the original's stream too.
@@ -50,6 +67,9 @@ public record Recipe(String name, List<Stage<?>> stages, CalibrationOptions cali
 
     /// A line for people: `cast → rtn → rtn`.
     public String summary() {
-        return String.join(" → ", stages.stream().map(Stage::name).toList());
+        return Stream.concat(
+                        stages.stream().map(Stage::name),
+                        running.stream().map(stage -> stage.technique().name()))
+                .collect(Collectors.joining(" → "));
     }
 }

@@ -9,6 +9,7 @@ import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.RunTechnique;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Settings.Override;
 import dev.lithe.technique.Technique;
@@ -135,22 +136,18 @@ public final class RecipeParser {
                     "recipe '%s': stages is no list; start each stage with '- '", name);
         }
         List<Stage<?>> stages = new ArrayList<>();
+        List<RunStage<?>> running = new ArrayList<>();
+        int number = 0;
         BitAllocation.@Nullable Config allocation = null;
         for (JsonNode entry : root.path("stages")) {
+            number++;
             if (!entry.isObject() || entry.size() != 1) {
                 throw LitheException.badInput(
                         "recipe '%s': stage %d is not 'technique: {key: value, ...}'",
-                        name, stages.size() + 1);
+                        name, number);
             }
             var field = entry.properties().iterator().next();
-            String where =
-                    "recipe '"
-                            + name
-                            + "', stage "
-                            + (stages.size() + 1)
-                            + " ("
-                            + field.getKey()
-                            + ")";
+            String where = "recipe '" + name + "', stage " + number + " (" + field.getKey() + ")";
             switch (technique(where, field.getKey())) {
                 case WeightTechnique<?> weights -> {
                     stages.add(stage(where, weights, field.getValue(), allocation));
@@ -160,15 +157,18 @@ public final class RecipeParser {
                     requireNone(name, allocation);
                     allocation = allocation(where, model, field.getValue());
                 }
+                case RunTechnique<?> run ->
+                        running.add(configuredStage(where, run, field.getValue()));
             }
         }
         requireNone(name, allocation);
-        if (stages.isEmpty()) {
+        if (number == 0) {
             throw LitheException.badInput("recipe '%s': has no stages", name);
         }
         return new Recipe(
                 root.has("name") ? name(name, root.path("name")) : name,
                 stages,
+                running,
                 calibration(name, root));
     }
 
@@ -239,6 +239,11 @@ public final class RecipeParser {
         return new Stage<>(technique, settings, allocation);
     }
 
+    private static <C extends Record> RunStage<C> configuredStage(
+            String where, RunTechnique<C> technique, JsonNode keys) {
+        return new RunStage<>(technique, RecordBinder.bind(where, technique.defaults(), keys));
+    }
+
     private static <C extends Record> List<Override<C>> overrides(
             String where, C common, JsonNode written) {
         if (!written.isObject()) {
@@ -270,6 +275,8 @@ public final class RecipeParser {
             }
             stages.addObject().set(stage.name(), stage.toJson());
         }
+        recipe.running()
+                .forEach(stage -> stages.addObject().set(stage.technique().name(), stage.toJson()));
         return root;
     }
 }

@@ -1,7 +1,6 @@
 package dev.lithe.engine;
 
 import dev.lithe.fault.LitheException;
-import dev.lithe.model.ModelSpec;
 import java.util.List;
 import java.util.OptionalLong;
 
@@ -50,10 +49,8 @@ public record GenerationRequest(
         return prompt.size() + tokens() - 1;
     }
 
-    /// Bytes of memory of that cache, keys and values in float32.
+    /// Bytes of memory of that cache.
     long cacheBytes() {
-        ModelSpec spec = model.decoder().spec();
-        long perPosition = 2L * spec.layers() * spec.kvHeads() * spec.headDim() * Float.BYTES;
-        return perPosition * capacity();
+        return model.decoder().spec().cacheBytes(capacity());
     }
 }

@@ -21,6 +21,8 @@ public final class Decoder implements AutoCloseable {
     private final Value norms;
     private final Value heads;
     private final RotaryTables rotary;
+    private final Value turn;
+    private final Value cacheBits;
 
     private Decoder(Checkpoint checkpoint, TensorScope scope) {
         this.checkpoint = checkpoint;
@@ -43,6 +45,8 @@ public final class Decoder implements AutoCloseable {
                         && stored.floatType() == DType.F32;
         this.heads = scope.list(spec.heads(), spec.kvHeads(), spec.headDim());
         this.rotary = new RotaryTables(spec, scope);
+        this.turn = scope.call("hadamard", spec.kvCache().keys() == 4 ? spec.headDim() : 1);
+        this.cacheBits = scope.list(spec.kvCache().keys(), spec.kvCache().values());
     }
 
     /// Loads the model in `folder`. Weights that a kernel needs in another layout are copied; the
@@ -98,13 +102,15 @@ public final class Decoder implements AutoCloseable {
 
     /// An empty cache for `batch` sequences of up to `capacity` positions.
     public KvCache newCache(int batch, int capacity, TensorScope into) {
+        KvCacheForm form = spec.kvCache();
+        int heads = spec.kvHeads();
+        int width = spec.headDim();
+        int layers = spec.layers();
         return new KvCache(
-                newCacheHalf(batch, capacity, into), newCacheHalf(batch, capacity, into), capacity);
-    }
-
-    private Value newCacheHalf(int batch, int capacity, TensorScope into) {
-        return into.call(
-                "new_cache", batch, spec.kvHeads(), capacity, spec.headDim(), spec.layers());
+                into.call("new_keys", batch, heads, capacity, width, layers, form.keys()),
+                into.call("new_values", batch, heads, capacity, width, layers, form.values()),
+                into.call("new_ranges", batch, heads, capacity, layers, form.keys()),
+                capacity);
     }
 
     /// Runs T new tokens of B sequences, all at `position`, and extends `cache` by them.
@@ -132,7 +138,10 @@ public final class Decoder implements AutoCloseable {
                 rotary.cos(),
                 rotary.sin(),
                 cache.keys(),
-                cache.values());
+                cache.values(),
+                cache.ranges(),
+                turn,
+                cacheBits);
     }
 
     @Override

@@ -26,6 +26,7 @@ import org.jspecify.annotations.Nullable;
 /// @param bosToken the id that starts a text, or null
 /// @param eosTokens ids that end one
 /// @param dtype the type that the checkpoint declares for its weights
+/// @param kvCache how keys and values are kept while it runs
 public record ModelSpec(
         String architecture,
         int vocabSize,
@@ -44,8 +45,13 @@ public record ModelSpec(
         boolean mlpBias,
         @Nullable Integer bosToken,
         List<Integer> eosTokens,
-        DType dtype) {
+        DType dtype,
+        KvCacheForm kvCache) {
     private static final int DEFAULT_POSITIONS = 2048;
+    private static final int TOKENS = 1024;
+
+    /// Widest head whose keys are multiplied by a matrix before they are rounded.
+    private static final int MAX_TURNED = 4096;
 
     /// Far above any real model, and low enough that naming all tensors costs nothing.
     private static final int MAX_LAYERS = 10_000;
@@ -85,7 +91,8 @@ public record ModelSpec(
                         config.flag("mlp_bias", false),
                         bos.isEmpty() ? null : bos.getFirst(),
                         config.tokens("eos_token_id", vocabSize),
-                        dtype(config.text("dtype", config.text("torch_dtype", "float32")), where));
+                        dtype(config.text("dtype", config.text("torch_dtype", "float32")), where),
+                        KvCacheForm.of(config, where));
         spec.check(config, where);
         return spec;
     }
@@ -104,6 +111,11 @@ public record ModelSpec(
         if (headDim % 2 != 0) {
             throw LitheException.badInput(
                     "%s: head_dim %d is odd; rotary positions need pairs", where, headDim);
+        }
+        if (kvCache.keys() == 4 && headDim > MAX_TURNED) {
+            throw LitheException.badInput(
+                    "%s: head_dim %d is too wide for keys in 4 bits, which takes up to %d; choose 8",
+                    where, headDim, MAX_TURNED);
         }
         String activation = config.text("hidden_act", "silu");
         if (!activation.equals("silu")) {
@@ -159,6 +171,16 @@ public record ModelSpec(
             parameters += linear.weights() + (linear.hasBias() ? linear.outFeatures() : 0);
         }
         return parameters;
+    }
+
+    /// Bytes of the keys and values of one sequence of up to `positions` tokens.
+    public long cacheBytes(int positions) {
+        return kvCache.bytes(this, positions);
+    }
+
+    /// The same by the token, in a cache long enough that its last places do not matter.
+    public long cacheBytesPerToken() {
+        return Math.ceilDiv(cacheBytes(TOKENS), TOKENS);
     }
 
     /// The rotary frequency of each pair of a head's coordinates: `theta^(-2i/hd)`, stretched where

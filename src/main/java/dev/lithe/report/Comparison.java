@@ -55,6 +55,9 @@ final class Comparison {
                 COARSE);
         add("bits per weight", variant -> Units.decimal(variant.bitsPerWeight()), null, COARSE);
         add("memory", variant -> Units.bytes(variant.memoryBytes()), null, COARSE);
+        if (compressed != null && compressed.kvBytesPerToken() != original.kvBytesPerToken()) {
+            addCache(compressed);
+        }
         add(
                 "perplexity",
                 variant -> Units.perplexity(variant.perplexity().value()),
@@ -67,6 +70,15 @@ final class Comparison {
         if (report.evaluation().latency() != null) {
             addTimes(report.evaluation().latency().noise(), ratios);
         }
+    }
+
+    private void addCache(Variant other) {
+        double ratio = (double) other.kvBytesPerToken() / original.kvBytesPerToken();
+        add(
+                "cache per token",
+                variant -> Units.bytes(variant.kvBytesPerToken()),
+                new Ratio(ratio, null, null, null),
+                COARSE);
     }
 
     private void addTimes(Report.Noise noise, @Nullable Ratios ratios) {

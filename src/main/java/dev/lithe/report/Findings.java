@@ -48,6 +48,7 @@ record Findings(
                 size.parameters(),
                 size.bitsPerWeight(),
                 decoders.get(i).memoryBytes(),
+                decoders.get(i).spec().cacheBytesPerToken(),
                 perplexity(scores.get(i)),
                 divergence == null
                         ? null

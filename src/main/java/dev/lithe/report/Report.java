@@ -119,6 +119,7 @@ public record Report(
     /// @param parameters that its configuration gives it
     /// @param bitsPerWeight 8 x `bytesOnDisk` / `parameters`
     /// @param memoryBytes that its weights occupy while it runs
+    /// @param kvBytesPerToken that keys and values of one token occupy
     /// @param klDivergence from the original, null for the original
     /// @param sameTop share of predictions whose top token is the original's, null for the original
     /// @param compressSeconds that its making took, where known
@@ -135,6 +136,7 @@ public record Report(
             long parameters,
             double bitsPerWeight,
             long memoryBytes,
+            long kvBytesPerToken,
             Perplexity perplexity,
             @Nullable Divergence klDivergence,
             @Nullable Double sameTop,

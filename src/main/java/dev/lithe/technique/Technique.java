@@ -10,7 +10,7 @@ import java.util.ServiceLoader;
 /// membership: a class annotated `@AutoService(Technique.class)` is registered by that alone. Its
 /// class comment carries the paper, the equation, a recipe sample, shapes and limits, in that
 /// order.
-public sealed interface Technique permits WeightTechnique, ModelTechnique {
+public sealed interface Technique permits WeightTechnique, ModelTechnique, RunTechnique {
     /// The name in recipes.
     String name();
 
@@ -25,7 +25,8 @@ public sealed interface Technique permits WeightTechnique, ModelTechnique {
     /// refuses impossible values.
     Record defaults();
 
-    /// How much of the model it sees at a time: `linear`, `block` or `model`.
+    /// How much of the model it sees at a time: `linear`, `block` or `model`; `run` where it
+    /// changes no weights but how the model runs.
     String scope();
 
     /// Every registered technique.

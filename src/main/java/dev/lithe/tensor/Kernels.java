@@ -31,6 +31,7 @@ final class Kernels {
                     "tensor",
                     "linear",
                     "decoder",
+                    "kvcache",
                     "quantize",
                     "gptq",
                     "evaluate",

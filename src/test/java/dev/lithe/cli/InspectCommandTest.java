@@ -41,7 +41,7 @@ class InspectCommandTest {
         for (JsonNode row : rows) {
             assertThat(row.properties().stream().map(field -> field.getKey()))
                     .containsExactly("name", "family", "scope", "summary");
-            assertThat(row.path("scope").asText()).isIn("linear", "block", "model");
+            assertThat(row.path("scope").asText()).isIn("linear", "block", "model", "run");
         }
         assertThat(rows.findValuesAsText("name")).contains("cast", "rtn").isSorted();
         assertThat(rows.findValuesAsText("family")).contains("quantization");

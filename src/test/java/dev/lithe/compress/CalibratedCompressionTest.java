@@ -46,7 +46,7 @@ class CalibratedCompressionTest {
                                 technique + ":bits=4,group_size=32,ignore=[lm_head]",
                                 "rtn:bits=8,group_size=0,activations=dynamic,targets=[lm_head]"));
         var options = new CalibrationOptions(null, samples, null, seed);
-        return new Recipe(recipe.name(), recipe.stages(), options);
+        return new Recipe(recipe.name(), recipe.stages(), recipe.running(), options);
     }
 
     private static Path compress(Path model, Path text, Recipe recipe, Path output) {
@@ -102,7 +102,7 @@ class CalibratedCompressionTest {
                     compress(
                             DEMO,
                             text,
-                            new Recipe(recipe.name(), recipe.stages(), options),
+                            new Recipe(recipe.name(), recipe.stages(), recipe.running(), options),
                             folder.resolve("made" + folders.size())));
         }
         assertThat(Files.size(folders.get(2).resolve("model.safetensors")))
@@ -141,7 +141,7 @@ class CalibratedCompressionTest {
     private static Recipe tiny(CalibrationOptions options) {
         Recipe recipe =
                 RecipeParser.inline(List.of("cast", "gptq:bits=3,group_size=16,ignore=[lm_head]"));
-        return new Recipe(recipe.name(), recipe.stages(), options);
+        return new Recipe(recipe.name(), recipe.stages(), recipe.running(), options);
     }
 
     @Test
@@ -222,7 +222,11 @@ class CalibratedCompressionTest {
         refused("calibration: [a]", "is not {key: value");
         try (Checkpoint checkpoint = Checkpoint.open(DEMO)) {
             Recipe far =
-                    new Recipe("far", recipe.stages(), new CalibrationOptions(null, 1, 100_000, 0));
+                    new Recipe(
+                            "far",
+                            recipe.stages(),
+                            recipe.running(),
+                            new CalibrationOptions(null, 1, 100_000, 0));
             assertThatThrownBy(() -> Plan.of(far, checkpoint)).hasMessageContaining("at most 512");
             Plan plan = Plan.of(recipe, checkpoint);
             assertThatThrownBy(() ->

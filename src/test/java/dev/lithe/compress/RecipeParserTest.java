@@ -304,9 +304,31 @@ class RecipeParserTest {
                 continue; // configures another stage, and needs a budget
             }
             Recipe recipe = RecipeParser.inline(List.of(technique.name()));
-            assertThat(recipe.stages().getFirst().settings().common())
-                    .isEqualTo(technique.defaults());
+            Record config =
+                    recipe.stages().isEmpty()
+                            ? recipe.running().getFirst().config()
+                            : recipe.stages().getFirst().settings().common();
+            assertThat(config).isEqualTo(technique.defaults());
         }
+    }
+
+    @Test
+    void stagesThatChangeNoWeightsStandApart() {
+        Recipe recipe =
+                RecipeParser.inline(List.of("kv_cache:keys=8,values=4", "cast:dtype=bfloat16"));
+        assertThat(recipe.stages()).hasSize(1);
+        assertThat(recipe.running()).hasSize(1);
+        assertThat(recipe.summary()).isEqualTo("cast → kv_cache");
+        Recipe again = parse(recipe.toJson().toPrettyString());
+        assertThat(again.running()).usingRecursiveComparison().isEqualTo(recipe.running());
+        assertThat(again.toJson()).isEqualTo(recipe.toJson());
+        refused(() -> RecipeParser.inline(List.of("kv_cache:keys=5")), "keys in 5 bits; choose 4");
+        refused(() -> RecipeParser.inline(List.of("kv_cache:values=0")), "values in 0 bits");
+        refused(() -> RecipeParser.inline(List.of("kv_cache:key=8")), "did you mean 'keys'?");
+        refused(() -> RecipeParser.inline(List.of("kv_cache:keys=8.5")), "8.5 is no whole number");
+        refused(
+                () -> RecipeParser.inline(List.of("cast", "kv_cache:bits=8")),
+                "stage 2 (kv_cache)");
     }
 
     @Test

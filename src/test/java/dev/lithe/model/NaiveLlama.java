@@ -2,8 +2,10 @@ package dev.lithe.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.RawTensor;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 
 /// The forward pass written out in loops over doubles, one position after the other, straight from
 /// config.json and the tensors. It shares no code with the program.
@@ -15,6 +17,8 @@ final class NaiveLlama {
     private final int kvHeads;
     private final int headDim;
     private final double[] frequencies;
+    private UnaryOperator<double[]> keptKeys = UnaryOperator.identity();
+    private UnaryOperator<double[]> keptValues = UnaryOperator.identity();
 
     NaiveLlama(JsonNode config, Map<String, RawTensor> tensors) {
         this.config = config;
@@ -24,6 +28,13 @@ final class NaiveLlama {
         this.kvHeads = config.path("num_key_value_heads").asInt();
         this.headDim = config.path("head_dim").asInt();
         this.frequencies = frequencies();
+    }
+
+    /// What becomes of each head's keys and values before attention sees them.
+    NaiveLlama keeping(UnaryOperator<double[]> keys, UnaryOperator<double[]> values) {
+        keptKeys = keys;
+        keptValues = values;
+        return this;
     }
 
     /// The logits of every position of `ids`, (T, V).
@@ -51,8 +62,8 @@ final class NaiveLlama {
         for (int t = 0; t < x.length; t++) {
             double[] y = norm(name + "input_layernorm", x[t]);
             q[t] = rotate(linear(name + "self_attn.q_proj", y), heads, t);
-            k[t] = rotate(linear(name + "self_attn.k_proj", y), kvHeads, t);
-            v[t] = linear(name + "self_attn.v_proj", y);
+            k[t] = byHead(rotate(linear(name + "self_attn.k_proj", y), kvHeads, t), keptKeys);
+            v[t] = byHead(linear(name + "self_attn.v_proj", y), keptValues);
         }
         for (int t = 0; t < x.length; t++) {
             double[] o = linear(name + "self_attn.o_proj", attend(q[t], k, v, t));
@@ -65,6 +76,15 @@ final class NaiveLlama {
             }
             add(x[t], linear(name + "mlp.down_proj", up));
         }
+    }
+
+    private double[] byHead(double[] x, UnaryOperator<double[]> change) {
+        double[] result = new double[x.length];
+        for (int first = 0; first < x.length; first += headDim) {
+            double[] head = change.apply(Arrays.copyOfRange(x, first, first + headDim));
+            System.arraycopy(head, 0, result, first, headDim);
+        }
+        return result;
     }
 
     /// Attention of the query at `position` over the positions up to it.
