@@ -29,6 +29,7 @@ class CostTest {
             new Recipe(
                     "gptq",
                     RecipeParser.inline(List.of("gptq:bits=4,group_size=16")).stages(),
+                    List.of(),
                     new CalibrationOptions(null, 6, 20, 1));
 
     @BeforeEach

@@ -55,7 +55,8 @@ class ResumeTest {
 
     private static Recipe recipe(String... stages) {
         Recipe recipe = RecipeParser.inline(List.of(stages));
-        return new Recipe(recipe.name(), recipe.stages(), new CalibrationOptions(null, 6, 20, 1));
+        return new Recipe(
+                recipe.name(), recipe.stages(), List.of(), new CalibrationOptions(null, 6, 20, 1));
     }
 
     /// Compresses, and fails once `parts` parts are finished.
@@ -118,7 +119,7 @@ class ResumeTest {
         var targets = new Stage<>(new Pull(), Settings.of(Whole.ALL), null);
         List<Stage<?>> stages = new ArrayList<>(List.of(exact, targets));
         stages.addAll(recipe("cast", GPTQ).stages());
-        Recipe blocks = new Recipe("blocks", stages, recipe("cast").calibration());
+        Recipe blocks = new Recipe("blocks", stages, List.of(), recipe("cast").calibration());
         for (Recipe recipe : List.of(recipe(GPTQ), recipe("cast"), blocks)) {
             String whole = recipe.summary();
             finish(recipe, whole);
@@ -190,7 +191,11 @@ class ResumeTest {
         breakOff(recipe(GPTQ), "model-made", 1);
         assertThat(heard).containsExactly("the model");
         Recipe windows =
-                new Recipe("inline", recipe(GPTQ).stages(), new CalibrationOptions(null, 5, 20, 1));
+                new Recipe(
+                        "inline",
+                        recipe(GPTQ).stages(),
+                        List.of(),
+                        new CalibrationOptions(null, 5, 20, 1));
         finish(windows, "model-made");
         assertThat(heard).containsExactly("the calibration text or its windows");
         finish(windows, "model-whole");
