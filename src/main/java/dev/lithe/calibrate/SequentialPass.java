@@ -57,11 +57,12 @@ public final class SequentialPass implements AutoCloseable {
 
     /// Bytes of one step through a block: a piece of a stream, and in attention queries, keys,
     /// values and scores, or in the feed-forward part gate and up three times over, as a product in
-    /// two halves leaves them, with what becomes of them.
+    /// two halves leaves them, with what becomes of them. What one piece frees fits the next badly,
+    /// so half as much again is held.
     public static long stepBytes(ModelSpec spec, long context) {
         long tokens = HiddenStates.stepTokens(context);
-        long attention = 6L * spec.heads() * spec.headDim() + 2 * spec.heads() * context;
-        long feedForward = 8L * spec.intermediateSize();
+        long attention = 9L * spec.heads() * spec.headDim() + 3 * spec.heads() * context;
+        long feedForward = 12L * spec.intermediateSize();
         return tokens * Float.BYTES * (4L * spec.hiddenSize() + Math.max(attention, feedForward));
     }
 

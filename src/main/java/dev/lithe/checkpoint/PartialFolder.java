@@ -196,13 +196,21 @@ final class PartialFolder implements AutoCloseable {
         }
     }
 
+    /// Deletes `folder`, the file by which it is known to be ours last: a crash on the way leaves a
+    /// rest that the next writer may delete.
     private static void deleteTree(Path folder) throws IOException {
         if (!Files.exists(folder)) {
             return;
         }
+        Path mark = folder.resolve(LITHE);
         try (var paths = Files.walk(folder)) {
             for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
-                Files.delete(path);
+                if (path.equals(folder)) {
+                    boolean _ = Files.deleteIfExists(mark);
+                }
+                if (!path.equals(mark)) {
+                    Files.delete(path);
+                }
             }
         }
     }

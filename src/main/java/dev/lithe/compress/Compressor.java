@@ -194,6 +194,7 @@ public final class Compressor {
             made = compressor.compress(loaded);
             store.write(loaded);
         }
+        Torch.releaseMemory();
         double seconds = (System.nanoTime() - start) / NANOS_PER_SECOND;
         writer.commit(part.label(), notes(made, seconds));
         layers.addAll(made);

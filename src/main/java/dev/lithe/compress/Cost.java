@@ -115,8 +115,9 @@ public record Cost(
     /// A dense form between stages is held as well.
     private static long intermediate(PlannedLinear linear) {
         long bytes = 0;
-        for (LinearForm form : linear.forms().subList(1, linear.forms().size() - 1)) {
-            if (!form.equals(linear.forms().getFirst()) && form instanceof LinearForm.Dense) {
+        for (int i = 1; i < linear.forms().size() - 1; i++) {
+            LinearForm form = linear.forms().get(i);
+            if (form instanceof LinearForm.Dense && !form.equals(linear.forms().getFirst())) {
                 bytes = form.bytes(linear.name().outFeatures(), linear.name().inFeatures());
             }
         }

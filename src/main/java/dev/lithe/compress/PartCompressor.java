@@ -98,6 +98,7 @@ final class PartCompressor {
                     List<String> troubles = new ArrayList<>();
                     Linear before = part.linear(name);
                     Linear now = compress(name, before, first, last, seen, troubles, step);
+                    Torch.releaseMemory();
                     if (now != before) {
                         String trouble = troubles.isEmpty() ? null : String.join("; ", troubles);
                         results.put(
