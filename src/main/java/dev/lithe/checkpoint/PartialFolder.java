@@ -205,8 +205,8 @@ final class PartialFolder implements AutoCloseable {
         Path mark = folder.resolve(LITHE);
         try (var paths = Files.walk(folder)) {
             for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
-                if (path.equals(folder)) {
-                    boolean _ = Files.deleteIfExists(mark);
+                if (path.equals(folder) && Files.exists(mark)) {
+                    Files.delete(mark);
                 }
                 if (!path.equals(mark)) {
                     Files.delete(path);

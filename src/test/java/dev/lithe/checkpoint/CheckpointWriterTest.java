@@ -235,6 +235,17 @@ class CheckpointWriterTest {
     }
 
     @Test
+    void deletesWhatACrashLeftOfAnOldModel() throws Exception {
+        Path target = write(temporary.resolve("model"), 700, new HashMap<>());
+        Path left = Files.createDirectory(temporary.resolve("model.replaced"));
+        Files.writeString(left.resolve("lithe.json"), "{}"); // the last file to be deleted
+        try (var writer = CheckpointWriter.open(target, true)) {
+            writer.finish(JSON.createObjectNode());
+        }
+        assertThat(names(temporary)).containsExactly("model");
+    }
+
+    @Test
     void refusesASecondWriterUntilTheFirstIsDone() {
         Path target = temporary.resolve("model");
         try (var first = CheckpointWriter.open(target, false)) {
