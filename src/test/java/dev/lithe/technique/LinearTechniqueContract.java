@@ -47,6 +47,8 @@ public abstract class LinearTechniqueContract<C extends Record> {
     private static final int ROUNDS = 3;
     private static final long MAX_GROWTH = 20L << 20;
 
+    private float[] hessian = {};
+
     /// One configuration on weights of one type and shape.
     ///
     /// @param n outputs, the bias's length too
@@ -237,11 +239,14 @@ public abstract class LinearTechniqueContract<C extends Record> {
         };
     }
 
-    /// Inputs of equal size that have nothing to do with each other: H = 2 I.
-    private static InputStatistics seen(int k, TensorScope scope) {
-        float[] hessian = new float[k * k];
-        for (int i = 0; i < k; i++) {
-            hessian[i * k + i] = 2;
+    /// Inputs of equal size that have nothing to do with each other: H = 2 I. Its elements are kept,
+    /// for the garbage of making them anew would look like a leak.
+    private InputStatistics seen(int k, TensorScope scope) {
+        if (hessian.length != k * k) {
+            hessian = new float[k * k];
+            for (int i = 0; i < k; i++) {
+                hessian[i * k + i] = 2;
+            }
         }
         return new InputStatistics(scope.tensor(hessian, k, k), k, scope);
     }
