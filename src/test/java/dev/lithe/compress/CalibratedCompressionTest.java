@@ -114,6 +114,24 @@ class CalibratedCompressionTest {
                 .isLessThan(0.8 * divergence(scores.get(1)));
     }
 
+    @Test
+    void autoroundDivergesLessThanGptqAtTwoBits() {
+        Path text = DEMO.resolve("calibration.txt");
+        List<Path> folders = new ArrayList<>();
+        folders.add(DEMO);
+        for (String stage : List.of("gptq:bits=2", "autoround:bits=2,iterations=30")) {
+            Recipe recipe = RecipeParser.inline(List.of(stage + ",ignore=[lm_head]"));
+            var options = new CalibrationOptions(null, 24, null, 0);
+            Recipe calibrated = new Recipe(recipe.name(), recipe.stages(), List.of(), options);
+            Path output = folder.resolve(stage.substring(0, stage.indexOf(':')));
+            folders.add(compress(DEMO, text, calibrated, output));
+        }
+        List<Scores> scores = scores(folders);
+        assertThat(divergence(scores.get(2)))
+                .as("KL of autoround against gptq's")
+                .isLessThan(0.85 * divergence(scores.get(1)));
+    }
+
     private static List<Scores> scores(List<Path> folders) {
         List<Decoder> decoders = folders.stream().map(Decoder::open).toList();
         try (Tokenizer tokenizer = Tokenizer.open(DEMO)) {

@@ -352,6 +352,9 @@ class RecipeParserTest {
         refused(() -> overrides("{lm_head: {bits: 9}}"), "overrides, lm_head", "bits is 9");
         refused(() -> overrides("{lm_head: {bit: 9}}"), "'bit' is unknown", "'bits'");
         refused(() -> overrides("{lm_head: {ignore: [x]}}"), "ignore belongs to the stage");
+        refused(
+                () -> parse("stages: [{autoround: {overrides: {q_proj: {iterations: 9}}}}]"),
+                "iterations belongs to the stage");
         refused(() -> overrides("[lm_head]"), "overrides", "is not {pattern");
     }
 
