@@ -239,8 +239,8 @@ public abstract class LinearTechniqueContract<C extends Record> {
         };
     }
 
-    /// Inputs of equal size that have nothing to do with each other: H = 2 I. Its elements are kept,
-    /// for the garbage of making them anew would look like a leak.
+    /// Inputs of equal size that have nothing to do with each other: H = 2 I. Its elements are
+    /// kept, for the garbage of making them anew would look like a leak.
     private InputStatistics seen(int k, TensorScope scope) {
         if (hessian.length != k * k) {
             hessian = new float[k * k];
