@@ -66,7 +66,7 @@ final class NativeForward implements AutoCloseable {
                 && linears.stream().allMatch(name -> takes(reader.form(name), name.inFeatures()));
     }
 
-    private static boolean takes(LinearForm form, long inFeatures) {
+    static boolean takes(LinearForm form, long inFeatures) {
         return switch (form) {
             case LinearForm.Dense _, LinearForm.Codebook _ -> true;
             case LinearForm.Int8 _ -> inFeatures <= LONGEST_GROUP;

@@ -1,5 +1,6 @@
 package dev.lithe.tensor;
 
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -100,8 +101,7 @@ public final class NativeLibrary {
     static MethodHandle function(String name, FunctionDescriptor signature) {
         SymbolLookup symbols = Loaded.SYMBOLS;
         if (symbols == null) {
-            throw LitheException.internal(
-                    "there is no native library here", new IllegalStateException(RESOURCE));
+            throw LitheException.of(Fault.INTERNAL, "there is no native library %s", RESOURCE);
         }
         return Linker.nativeLinker().downcallHandle(symbols.findOrThrow(name), signature);
     }
