@@ -21,7 +21,7 @@ public final class Engine implements AutoCloseable {
 
     private final EngineLimits limits;
     private final BlockingQueue<Sequence> waiting;
-    private final Scheduler scheduler = new Scheduler();
+    private final Scheduler<Lane> scheduler = new Scheduler<>(System::nanoTime);
     private final CacheMemory memory;
     private final SplittableRandom seeds = new SplittableRandom();
     private final CompletableFuture<Void> stopped = new CompletableFuture<>();
@@ -131,7 +131,7 @@ public final class Engine implements AutoCloseable {
                 sequence.fail(reason.get());
             }
         }
-        scheduler.lanes().forEach(Lane::dropWithdrawn);
+        scheduler.all().forEach(Lane::dropWithdrawn);
     }
 
     /// Starts those whose model has a place, as long as memory lasts: one that finds none holds up
@@ -162,7 +162,7 @@ public final class Engine implements AutoCloseable {
     }
 
     private Lane lane(ServedModel model) {
-        Optional<Lane> known = scheduler.lane(model.decoder());
+        Optional<Lane> known = scheduler.find(model.decoder());
         if (known.isPresent()) {
             return known.get();
         }
@@ -172,7 +172,7 @@ public final class Engine implements AutoCloseable {
     }
 
     private void count() {
-        runningCount = scheduler.lanes().stream().mapToInt(lane -> lane.running().size()).sum();
+        runningCount = scheduler.all().stream().mapToInt(lane -> lane.running().size()).sum();
     }
 
     private void doze() {
@@ -185,7 +185,7 @@ public final class Engine implements AutoCloseable {
     }
 
     private void endAll(LitheException reason) {
-        scheduler.lanes().forEach(lane -> lane.endAll(reason));
+        scheduler.all().forEach(lane -> lane.endAll(reason));
         memory.close();
         runningCount = 0;
         for (Sequence next = waiting.poll(); next != null; next = waiting.poll()) {
