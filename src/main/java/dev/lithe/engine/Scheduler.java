@@ -7,9 +7,9 @@ import java.util.Optional;
 import java.util.function.LongSupplier;
 
 /// Which model computes next. Models that have work get the machine in proportion to their weights,
-/// by measured time: each has a clock that runs while it computes, slower the larger its weight, and
-/// the one that is behind goes first (start-time fair queueing, Goyal et al. 1996). One that had
-/// nothing to do saves up nothing. Belongs to the engine's thread.
+/// by measured time: each has a clock that runs while it computes, slower the larger its weight,
+/// and the one that is behind goes first (start-time fair queueing, Goyal et al. 1996). One that
+/// had nothing to do saves up nothing. Belongs to the engine's thread.
 ///
 /// @param <W> what computes
 final class Scheduler<W extends Scheduler.Work> {

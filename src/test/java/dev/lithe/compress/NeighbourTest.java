@@ -29,9 +29,7 @@ class NeighbourTest {
     private Path compress(String stages) {
         try (Checkpoint checkpoint = Checkpoint.open(DEMO)) {
             List<String> each =
-                    Arrays.stream(stages.split(";"))
-                            .map(stage -> stage.replace('|', ','))
-                            .toList();
+                    Arrays.stream(stages.split(";")).map(stage -> stage.replace('|', ',')).toList();
             Plan plan = Plan.of(RecipeParser.inline(each), checkpoint);
             return new Compressor(plan, checkpoint, (_, _, _) -> {})
                     .run(folder.resolve("made"), false);

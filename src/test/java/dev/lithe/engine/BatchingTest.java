@@ -50,8 +50,9 @@ class BatchingTest {
 
     /// Texts of the model's own, so that few choices are close.
     private static int[] story(ServedModel model, Random random, int length) {
-        String start = List.of("Once upon a time", "Tom and his dog", "The sun", "Lily had a red")
-                .get(random.nextInt(4));
+        String start =
+                List.of("Once upon a time", "Tom and his dog", "The sun", "Lily had a red")
+                        .get(random.nextInt(4));
         int[] ids = model.tokenizer().encode(start, true);
         int[] rest = PlainLoop.greedy(model.decoder(), ids, 2 + random.nextInt(length));
         int[] both = Arrays.copyOf(ids, ids.length + rest.length);
@@ -77,8 +78,7 @@ class BatchingTest {
             try (var engine = new Engine(limits(12))) {
                 var submitted = new AtomicInteger();
                 for (int i : order) {
-                    engine.submit(
-                            request(model, prompts.get(i), lengths.get(i)), recorders.get(i));
+                    engine.submit(request(model, prompts.get(i), lengths.get(i)), recorders.get(i));
                     // Some arrive while others are at every stage.
                     if (submitted.incrementAndGet() % 10 == 0) {
                         recorders.get(i).finish();
@@ -87,8 +87,7 @@ class BatchingTest {
                 recorders.forEach(Recorder::finish);
             }
             for (int i = 0; i < prompts.size(); i++) {
-                int[] expected =
-                        PlainLoop.greedy(model.decoder(), prompts.get(i), lengths.get(i));
+                int[] expected = PlainLoop.greedy(model.decoder(), prompts.get(i), lengths.get(i));
                 assertThat(recorders.get(i).ids)
                         .as("request %d of seed %d", i, SEED)
                         .isEqualTo(Arrays.stream(expected).boxed().toList());
