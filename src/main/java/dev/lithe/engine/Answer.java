@@ -3,6 +3,7 @@ package dev.lithe.engine;
 import dev.lithe.fault.LitheException;
 import java.lang.System.Logger.Level;
 import java.util.List;
+import java.util.OptionalInt;
 
 /// What a request's listener hears: chooses tokens, turns them into text, knows when it is enough,
 /// and keeps the times.
@@ -46,11 +47,20 @@ final class Answer {
 
     boolean greedy() {
         SamplingOptions options = request.sampling();
-        return options.greedy() && options.repetitionPenalty() == 1;
+        return options.greedy()
+                && options.repetitionPenalty() == 1
+                && request.topLogprobs().isEmpty();
     }
 
     int choose(float[] logits) {
-        return sampler.next(logits);
+        OptionalInt top = request.topLogprobs();
+        if (top.isEmpty()) {
+            return sampler.next(logits);
+        }
+        float[] raw = logits.clone();
+        int id = sampler.next(logits);
+        listener.onLogprobs(TokenLogprobs.of(raw, id, top.getAsInt()));
+        return id;
     }
 
     /// Tells of the next token.

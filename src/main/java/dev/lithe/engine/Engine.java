@@ -14,14 +14,15 @@ import java.util.concurrent.locks.LockSupport;
 
 /// Runs all requests on one thread, which owns libtorch. Waiting requests are in a bounded queue;
 /// those of one model that run take one token per step together, and prompts are read in between
-/// ([Lane]); models share the time by weight ([Scheduler]). Cancellation and deadlines are looked at
-/// before each step, so both free their place within one. A request that breaks ends alone.
+/// ([Lane]); models share the time by weight ([Scheduler]). Cancellation and deadlines are looked
+/// at before each step, so both free their place within one. A request that breaks ends alone.
 public final class Engine implements AutoCloseable {
     private static final long DOZE_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
     private final EngineLimits limits;
     private final BlockingQueue<Sequence> waiting;
-    private final Scheduler scheduler = new Scheduler();
+    private final ScoreQueue scores;
+    private final Scheduler<Lane> scheduler = new Scheduler<>(System::nanoTime);
     private final CacheMemory memory;
     private final SplittableRandom seeds = new SplittableRandom();
     private final CompletableFuture<Void> stopped = new CompletableFuture<>();
@@ -33,6 +34,7 @@ public final class Engine implements AutoCloseable {
     public Engine(EngineLimits limits) {
         this.limits = limits;
         this.waiting = new ArrayBlockingQueue<>(limits.queue());
+        this.scores = new ScoreQueue(limits.queue());
         this.memory = new CacheMemory(limits);
         this.thread = Thread.ofPlatform().name("lithe-engine").daemon().start(this::run);
     }
@@ -70,6 +72,33 @@ public final class Engine implements AutoCloseable {
         };
     }
 
+    /// Queues a text to score; returns at once.
+    ///
+    /// @throws LitheException `EXHAUSTED` where the queue is full, `UNAVAILABLE` once closed
+    public Ticket score(ScoreRequest request, ScoreListener listener) {
+        if (request.cacheBytes() > limits.cacheBytes()) {
+            throw LitheException.badField(
+                    "continuation",
+                    "the request needs %d MB for keys and values, the limit is %d MB; shorten it",
+                    request.cacheBytes() >> 20,
+                    limits.cacheBytes() >> 20);
+        }
+        var job = new ScoreJob(request, listener);
+        if (closed) {
+            throw shuttingDown();
+        }
+        scores.offer(job);
+        wake();
+        // As above.
+        if (closed && scores.remove(job)) {
+            throw shuttingDown();
+        }
+        return () -> {
+            job.cancel();
+            wake();
+        };
+    }
+
     private synchronized long newSeed() {
         return seeds.nextLong() >>> 1;
     }
@@ -77,6 +106,11 @@ public final class Engine implements AutoCloseable {
     /// Tells the engine that something changed, such as a listener that can take more.
     public void wake() {
         LockSupport.unpark(thread);
+    }
+
+    /// What it takes on at once.
+    public EngineLimits limits() {
+        return limits;
     }
 
     /// Tokens computed since the start, over all requests.
@@ -110,7 +144,7 @@ public final class Engine implements AutoCloseable {
             while (!closed) {
                 dropWithdrawn();
                 admit();
-                if (!scheduler.step()) {
+                if (!(scheduler.step() | scores.step())) {
                     doze();
                 }
                 count();
@@ -131,7 +165,7 @@ public final class Engine implements AutoCloseable {
                 sequence.fail(reason.get());
             }
         }
-        scheduler.lanes().forEach(Lane::dropWithdrawn);
+        scheduler.all().forEach(Lane::dropWithdrawn);
     }
 
     /// Starts those whose model has a place, as long as memory lasts: one that finds none holds up
@@ -162,7 +196,7 @@ public final class Engine implements AutoCloseable {
     }
 
     private Lane lane(ServedModel model) {
-        Optional<Lane> known = scheduler.lane(model.decoder());
+        Optional<Lane> known = scheduler.find(model.decoder());
         if (known.isPresent()) {
             return known.get();
         }
@@ -172,11 +206,11 @@ public final class Engine implements AutoCloseable {
     }
 
     private void count() {
-        runningCount = scheduler.lanes().stream().mapToInt(lane -> lane.running().size()).sum();
+        runningCount = scheduler.all().stream().mapToInt(lane -> lane.running().size()).sum();
     }
 
     private void doze() {
-        if (runningCount == 0 && waiting.isEmpty()) {
+        if (runningCount == 0 && waiting.isEmpty() && scores.isEmpty()) {
             LockSupport.park(this);
         } else {
             // Deadlines and stalled readers are looked at now and then.
@@ -185,7 +219,8 @@ public final class Engine implements AutoCloseable {
     }
 
     private void endAll(LitheException reason) {
-        scheduler.lanes().forEach(lane -> lane.endAll(reason));
+        scores.endAll(reason);
+        scheduler.all().forEach(lane -> lane.endAll(reason));
         memory.close();
         runningCount = 0;
         for (Sequence next = waiting.poll(); next != null; next = waiting.poll()) {

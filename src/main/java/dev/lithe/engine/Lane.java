@@ -9,7 +9,7 @@ import java.util.concurrent.atomic.AtomicLong;
 /// The running sequences of one model. A step decodes one token for each that has read its prompt,
 /// all together, and then reads one slice of the prompts of the others. Belongs to the engine's
 /// thread.
-final class Lane implements AutoCloseable {
+final class Lane implements Scheduler.Work, AutoCloseable {
     private final CacheMemory memory;
     private final AtomicLong tokens;
     private final List<Sequence> running = new ArrayList<>();
@@ -58,7 +58,8 @@ final class Lane implements AutoCloseable {
     }
 
     /// Whether any sequence can take a token.
-    boolean ready() {
+    @Override
+    public boolean ready() {
         boolean ready = false;
         for (Sequence sequence : running) {
             ready |= sequence.ready();
@@ -67,7 +68,8 @@ final class Lane implements AutoCloseable {
     }
 
     /// Computes a little of everything.
-    void step() {
+    @Override
+    public void step() {
         List<Sequence> ready = running.stream().filter(Sequence::ready).toList();
         decoding.step(ready.stream().filter(Sequence::decoding).toList());
         prefill.step(ready.stream().filter(each -> !each.decoding() && !each.over()).toList());

@@ -39,8 +39,7 @@ final class Prefill implements AutoCloseable {
                         .toList();
         PrefillPass next =
                 passes.stream().min(Comparator.comparingInt(PrefillPass::priority)).orElse(null);
-        if (!idle.isEmpty()
-                && (next == null || priority(idle.getFirst()) < next.priority())) {
+        if (!idle.isEmpty() && (next == null || priority(idle.getFirst()) < next.priority())) {
             next = begin(idle);
         }
         if (next != null) {

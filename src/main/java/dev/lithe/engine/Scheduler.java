@@ -4,55 +4,77 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.LongSupplier;
 
 /// Which model computes next. Models that have work get the machine in proportion to their weights,
-/// by measured time: each has a clock that runs while it computes, slower the larger its weight, and
-/// the one that is behind goes first (start-time fair queueing, Goyal et al. 1996). One that had
-/// nothing to do saves up nothing. Belongs to the engine's thread.
-final class Scheduler {
-    private static final class Turn {
-        private final Lane lane;
+/// by measured time: each has a clock that runs while it computes, slower the larger its weight,
+/// and the one that is behind goes first (start-time fair queueing, Goyal et al. 1996). One that
+/// had nothing to do saves up nothing. Belongs to the engine's thread.
+///
+/// @param <W> what computes
+final class Scheduler<W extends Scheduler.Work> {
+    /// What takes turns.
+    interface Work {
+        /// Whether there is anything to compute.
+        boolean ready();
+
+        /// Computes a little.
+        void step();
+    }
+
+    private static final class Turn<W> {
+        private final W work;
         private double weight = 1;
         private double clock;
         private boolean idle = true;
 
-        Turn(Lane lane) {
-            this.lane = lane;
+        Turn(W work) {
+            this.work = work;
         }
     }
 
-    private final Map<Object, Turn> turns = new LinkedHashMap<>();
+    private final Map<Object, Turn<W>> turns = new LinkedHashMap<>();
+    private final LongSupplier nanoTime;
 
-    /// When the work that was chosen last began, on the models' clocks.
+    /// Where the clock stood of what was chosen last.
     private double now;
 
-    void add(Object model, Lane lane) {
-        turns.put(model, new Turn(lane));
+    Scheduler(LongSupplier nanoTime) {
+        this.nanoTime = nanoTime;
     }
 
-    /// The lane of a model, if it has one.
-    Optional<Lane> lane(Object model) {
-        return Optional.ofNullable(turns.get(model)).map(turn -> turn.lane);
+    /// Adds work with weight 1.
+    ///
+    /// @param key what it is found by
+    void add(Object key, W work) {
+        turns.put(key, new Turn<>(work));
     }
 
-    Collection<Lane> lanes() {
-        return turns.values().stream().map(turn -> turn.lane).toList();
+    Optional<W> find(Object key) {
+        return Optional.ofNullable(turns.get(key)).map(turn -> turn.work);
     }
 
-    void weigh(Object model, double weight) {
-        Turn turn = turns.get(model);
+    Collection<W> all() {
+        return turns.values().stream().map(turn -> turn.work).toList();
+    }
+
+    /// Changes the share of one that is known.
+    ///
+    /// @param weight above 0
+    void weigh(Object key, double weight) {
+        Turn<W> turn = turns.get(key);
         if (turn != null) {
             turn.weight = weight;
         }
     }
 
-    /// Lets the lane that is due compute a little.
+    /// Lets the one that is due compute a little.
     ///
     /// @return whether any had work
     boolean step() {
-        Turn due = null;
-        for (Turn turn : turns.values()) {
-            boolean idle = !turn.lane.ready();
+        Turn<W> due = null;
+        for (Turn<W> turn : turns.values()) {
+            boolean idle = !turn.work.ready();
             if (!idle && turn.idle) {
                 turn.clock = Math.max(turn.clock, now);
             }
@@ -65,9 +87,9 @@ final class Scheduler {
             return false;
         }
         now = due.clock;
-        long start = System.nanoTime();
-        due.lane.step();
-        due.clock += (System.nanoTime() - start) / due.weight;
+        long start = nanoTime.getAsLong();
+        due.work.step();
+        due.clock += (nanoTime.getAsLong() - start) / due.weight;
         return true;
     }
 }

@@ -212,27 +212,28 @@ public final class Decoder implements AutoCloseable {
             return logits;
         }
         try (var step = TensorScope.open()) {
-            Value logits = into.call(
-                    "forward_rows",
-                    rows.ids(step),
-                    rows.counts(),
-                    rows.positions(),
-                    allPositions,
-                    embedding.tables(),
-                    linears.weights(),
-                    linears.packed(),
-                    linears.parts(),
-                    linears.slots(),
-                    norms,
-                    heads,
-                    spec.normEpsilon(),
-                    rotary.cos(),
-                    rotary.sin(),
-                    batch.keys(),
-                    batch.values(),
-                    batch.ranges(),
-                    turn,
-                    cacheBits);
+            Value logits =
+                    into.call(
+                            "forward_rows",
+                            rows.ids(step),
+                            rows.counts(),
+                            rows.positions(),
+                            allPositions,
+                            embedding.tables(),
+                            linears.weights(),
+                            linears.packed(),
+                            linears.parts(),
+                            linears.slots(),
+                            norms,
+                            heads,
+                            spec.normEpsilon(),
+                            rotary.cos(),
+                            rotary.sin(),
+                            batch.keys(),
+                            batch.values(),
+                            batch.ranges(),
+                            turn,
+                            cacheBits);
             rows.done();
             return logits;
         }

@@ -49,8 +49,8 @@ public final class ForwardPass implements AutoCloseable {
         return block == decoder.spec().layers();
     }
 
-    /// Logits of each sequence's last token, (B, V) float32 row-major whatever its outer dimensions,
-    /// once all blocks have run.
+    /// Logits of each sequence's last token, (B, V) float32 row-major whatever its outer
+    /// dimensions, once all blocks have run.
     public Value logits(TensorScope into) {
         if (!over()) {
             throw LitheException.of(
