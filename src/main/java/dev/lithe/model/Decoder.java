@@ -152,8 +152,7 @@ public final class Decoder implements AutoCloseable {
         if (fast != null) {
             int batch = ids.size(0);
             Value logits =
-                    fast.forward(
-                            ids.longs(), batch, position, cache, allPositions, rotary, into);
+                    fast.forward(ids.longs(), batch, position, cache, allPositions, rotary, into);
             cache.filled(position + ids.size(1));
             return logits;
         }

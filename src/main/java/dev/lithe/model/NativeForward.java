@@ -23,8 +23,8 @@ import org.jspecify.annotations.Nullable;
 /// of the memory's speed, and its operations between the linears take a fifth of a step.
 ///
 /// Inputs of integer weights are rounded to a byte per token where the form says so; for other
-/// integers to one byte per group up to 4 bits, and to two bytes above or where a group is long, so
-/// that the input's rounding stays far below the weights'.
+/// integers to one byte per group up to 4 bits, and to two bytes above, where a group is long, and
+/// in the output layer, so that the input's rounding stays far below the weights'.
 final class NativeForward implements AutoCloseable {
     /// Sums of products of bytes stay within 32 bits up to this many.
     private static final long LONGEST_GROUP = 65_536;
@@ -32,6 +32,10 @@ final class NativeForward implements AutoCloseable {
     /// Longest group whose inputs one byte each describes well enough for 4-bit weights.
     private static final int LONGEST_ONE_BYTE_GROUP = 128;
 
+    /// Bits of a weight, at most, that one byte per input goes with.
+    private static final int FEW_BITS = 4;
+
+    private static final int SLOTS_OF_BLOCK = 4;
     private static final int ROW_LONGS = 7;
 
     private final ModelSpec spec;
@@ -152,7 +156,8 @@ final class NativeForward implements AutoCloseable {
         long[] shape = linear.shape().longs();
         LinearForm.Grouped form = linear.form();
         long group = form.groupSize() == 0 ? shape[1] : form.groupSize();
-        int planes = form.bits() <= 4 && group <= LONGEST_ONE_BYTE_GROUP ? 1 : 2;
+        boolean output = slot == SLOTS_OF_BLOCK * spec.layers();
+        int planes = form.bits() <= FEW_BITS && group <= LONGEST_ONE_BYTE_GROUP && !output ? 1 : 2;
         Value scale = step.call("to_float", linear.scale());
         Value zero =
                 form.symmetric() ? null : step.call("to_float", DenseWeights.zero(linear, step));
@@ -236,8 +241,7 @@ final class NativeForward implements AutoCloseable {
             RotaryTables rotary) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment memory = arena.allocateFrom(ValueLayout.JAVA_LONG, rows.longs);
-            model.step(
-                    first, end, memory, rows.count, x, rotary.cos(), rotary.sin(), logits);
+            model.step(first, end, memory, rows.count, x, rotary.cos(), rotary.sin(), logits);
         }
     }
 

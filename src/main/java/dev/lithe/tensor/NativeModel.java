@@ -123,8 +123,8 @@ public final class NativeModel implements AutoCloseable {
         }
     }
 
-    /// Adds outputs to a slot: float weights (N, K), borrowed or copied, their scale per output
-    /// (N) and their bias (N), both float32.
+    /// Adds outputs to a slot: float weights (N, K), borrowed or copied, their scale per output (N)
+    /// and their bias (N), both float32.
     public void floats(
             int slot, Value weight, boolean copied, @Nullable Value scale, @Nullable Value bias) {
         try {

@@ -199,7 +199,8 @@ abstract class LinearFormContract {
         int group =
                 switch (a.form()) {
                     case LinearForm.Int8 _ -> a.k();
-                    case LinearForm.Grouped form -> form.groupSize() == 0 ? a.k() : form.groupSize();
+                    case LinearForm.Grouped form ->
+                            form.groupSize() == 0 ? a.k() : form.groupSize();
                     case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> 0;
                 };
         boolean oneByte =
