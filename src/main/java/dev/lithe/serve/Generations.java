@@ -27,6 +27,11 @@ class Generations {
         return route;
     }
 
+    /// The variant for a request that names a model; see [ModelNames].
+    Route routeModel(String model, CallVariant.Choice choice) {
+        return route(ModelNames.variant(serving.models().router(), model), choice);
+    }
+
     /// Routes a request and queues it.
     ///
     /// @param deadline when the client's time runs out, on the clock of [System#nanoTime]

@@ -3,7 +3,6 @@ package dev.lithe.serve;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.proto.v1.GenerationInput;
 import dev.lithe.proto.v1.TokenIds;
@@ -17,7 +16,6 @@ import jakarta.inject.Singleton;
 import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.List;
-import java.util.stream.Stream;
 
 /// OpenAI's HTTP interface: `/v1/models`, `/v1/completions`, `/v1/chat/completions`. A request's
 /// `model` is a variant's name, or the name of the first variant's folder, which stands for all of
@@ -81,7 +79,8 @@ class OpenAiHttp {
                 () -> {
                     ObjectNode root = JSON.createObjectNode().put("object", "list");
                     ArrayNode data = root.putArray("data");
-                    names().forEach(name -> data.add(describe(name)));
+                    ModelNames.of(serving.models().router())
+                            .forEach(name -> data.add(describe(name)));
                     call.answer(root);
                 });
     }
@@ -93,22 +92,9 @@ class OpenAiHttp {
                 call,
                 0,
                 () -> {
-                    if (!names().contains(name)) {
-                        throw unknown(name);
-                    }
+                    ModelNames.variant(serving.models().router(), name);
                     call.answer(describe(name));
                 });
-    }
-
-    private List<String> names() {
-        var router = serving.models().router();
-        Stream<String> variants = router.variants().stream().map(Variant::name);
-        return Stream.concat(variants, Stream.of(folder(router.first()))).distinct().toList();
-    }
-
-    private static String folder(Variant variant) {
-        var name = variant.folder().getFileName();
-        return name == null ? variant.name() : name.toString();
     }
 
     private static ObjectNode describe(String name) {
@@ -120,14 +106,6 @@ class OpenAiHttp {
                 .put("owned_by", "lithe");
     }
 
-    private LitheException unknown(String name) {
-        return LitheException.of(
-                Fault.NOT_FOUND,
-                "model '%s' is not served; known: %s",
-                name.length() > 64 ? name.substring(0, 64) + "..." : name,
-                String.join(", ", names()));
-    }
-
     private void complete(RoutingContext context, boolean chat) {
         HttpCall call = call(context);
         var body = context.body().buffer();
@@ -137,22 +115,10 @@ class OpenAiHttp {
                 bytes.length,
                 () -> {
                     var request = OpenAiRequest.of(bytes, chat);
-                    Route route = generations.route(variant(request.model()), call.choice());
+                    Route route = generations.routeModel(request.model(), call.choice());
                     List<GenerationInput> inputs = inputs(request, route.variant());
                     new OpenAiChoices(call, request, route).submit(generations, inputs);
                 });
-    }
-
-    /// The variant that a model's name stands for; empty for all.
-    private String variant(String model) {
-        var router = serving.models().router();
-        if (router.variants().stream().anyMatch(each -> each.name().equals(model))) {
-            return model;
-        }
-        if (!model.isEmpty() && !model.equals(folder(router.first()))) {
-            throw unknown(model);
-        }
-        return "";
     }
 
     private List<GenerationInput> inputs(OpenAiRequest request, Variant variant) {
