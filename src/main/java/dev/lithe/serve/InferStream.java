@@ -24,9 +24,7 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
     private int open = 1;
 
     InferStream(
-            Call<ModelStreamInferResponse> call,
-            Preparation preparation,
-            Generations generations) {
+            Call<ModelStreamInferResponse> call, Preparation preparation, Generations generations) {
         this.call = call;
         this.preparation = preparation;
         this.generations = generations;

@@ -17,8 +17,8 @@ import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/// Requests and answers of the Open Inference Protocol: named tensors, typed or raw. A raw string is
-/// its length in four bytes, low byte first, and its UTF-8; raw numbers are low byte first.
+/// Requests and answers of the Open Inference Protocol: named tensors, typed or raw. A raw string
+/// is its length in four bytes, low byte first, and its UTF-8; raw numbers are low byte first.
 final class InferTensors {
     static final String TEXT_INPUT = "text_input";
     static final String TEXT_OUTPUT = "text_output";
@@ -67,9 +67,7 @@ final class InferTensors {
         InferTensorContents contents = input.getContents();
         return switch (input.getDatatype()) {
             case "BYTES" ->
-                    contents.getBytesContentsList().stream()
-                            .map(ByteString::toStringUtf8)
-                            .toList();
+                    contents.getBytesContentsList().stream().map(ByteString::toStringUtf8).toList();
             case "BOOL" -> contents.getBoolContentsList();
             case "INT32" -> contents.getIntContentsList();
             case "INT64" -> contents.getInt64ContentsList();
@@ -199,7 +197,9 @@ final class InferTensors {
                     name,
                     "%d values; give one %s",
                     given == null ? 0 : given.size(),
-                    type == Object.class ? "number" : type.getSimpleName().toLowerCase(Locale.ROOT));
+                    type == Object.class
+                            ? "number"
+                            : type.getSimpleName().toLowerCase(Locale.ROOT));
         }
         return type.cast(given.getFirst());
     }
@@ -220,8 +220,7 @@ final class InferTensors {
 
     private void add(ModelInferResponse.Builder response, String name, String text) {
         ByteString bytes = ByteString.copyFromUtf8(text);
-        var tensor =
-                response.addOutputsBuilder().setName(name).setDatatype("BYTES").addShape(1);
+        var tensor = response.addOutputsBuilder().setName(name).setDatatype("BYTES").addShape(1);
         if (raw()) {
             byte[] length =
                     ByteBuffer.allocate(Integer.BYTES)

@@ -42,8 +42,7 @@ class InferenceGrpc extends GRPCInferenceServiceImplBase {
     }
 
     @Override
-    public void serverLive(
-            ServerLiveRequest request, StreamObserver<ServerLiveResponse> observer) {
+    public void serverLive(ServerLiveRequest request, StreamObserver<ServerLiveResponse> observer) {
         Call.of(observer).answer(ServerLiveResponse.newBuilder().setLive(true).build());
     }
 
@@ -55,8 +54,7 @@ class InferenceGrpc extends GRPCInferenceServiceImplBase {
     }
 
     @Override
-    public void modelReady(
-            ModelReadyRequest request, StreamObserver<ModelReadyResponse> observer) {
+    public void modelReady(ModelReadyRequest request, StreamObserver<ModelReadyResponse> observer) {
         Call<ModelReadyResponse> call = Call.of(observer);
         boolean ready =
                 serving.engine().isPresent()
@@ -105,16 +103,11 @@ class InferenceGrpc extends GRPCInferenceServiceImplBase {
     }
 
     private static TensorMetadata tensor(String name, String type, long size) {
-        return TensorMetadata.newBuilder()
-                .setName(name)
-                .setDatatype(type)
-                .addShape(size)
-                .build();
+        return TensorMetadata.newBuilder().setName(name).setDatatype(type).addShape(size).build();
     }
 
     @Override
-    public void modelInfer(
-            ModelInferRequest request, StreamObserver<ModelInferResponse> observer) {
+    public void modelInfer(ModelInferRequest request, StreamObserver<ModelInferResponse> observer) {
         Call<ModelInferResponse> call = Call.of(observer);
         preparation.run(
                 call,
@@ -136,8 +129,7 @@ class InferenceGrpc extends GRPCInferenceServiceImplBase {
                                     call::send,
                                     call::complete,
                                     call::fail);
-                    call.runs(
-                            generations.submit(tensors.input(), route, call.deadline(), sink));
+                    call.runs(generations.submit(tensors.input(), route, call.deadline(), sink));
                 });
     }
 

@@ -127,7 +127,8 @@ class InferenceTest {
     @Test
     void typedAndRawTensorsMeanTheSame() {
         String expected = expected("Once upon a time", 10);
-        ModelInferResponse response = stub().modelInfer(typed("i-1", "Once upon a time", 10).build());
+        ModelInferResponse response =
+                stub().modelInfer(typed("i-1", "Once upon a time", 10).build());
         assertThat(response.getId()).isEqualTo("i-1");
         assertThat(response.getModelName()).isEqualTo("original");
         assertThat(response.getOutputs(0).getName()).isEqualTo("text_output");
@@ -199,8 +200,7 @@ class InferenceTest {
         assertThat(responses)
                 .filteredOn(each -> !each.getErrorMessage().isEmpty())
                 .singleElement()
-                .satisfies(each ->
-                        assertThat(each.getInferResponse().getId()).isEqualTo("c"));
+                .satisfies(each -> assertThat(each.getInferResponse().getId()).isEqualTo("c"));
     }
 
     @Test
