@@ -36,6 +36,7 @@ final class Kernels {
                     "kvcache",
                     "quantize",
                     "gptq",
+                    "prune",
                     "hqq",
                     "codebook",
                     "autoround",
