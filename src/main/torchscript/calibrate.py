@@ -55,7 +55,7 @@ def block_attention(self, x: Tensor, w: List[Tensor],
   T = x.size(1)
   k = torch.zeros([x.size(0), heads[1], T, heads[2]])
   cache = [k, torch.zeros_like(k), k]
-  return self.attention(x, 0, 0, w, packed, parts, slots, norms, heads, epsilon, cos[:T], sin[:T], cache, [16, 16])
+  return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, heads, epsilon, cos[:T], sin[:T], [cache], [16, 16])
 
 
 def block_gated(self, x: Tensor, w: List[Tensor],

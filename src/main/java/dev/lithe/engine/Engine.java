@@ -23,6 +23,7 @@ public final class Engine implements AutoCloseable {
 
     private final EngineLimits limits;
     private final BlockingQueue<Sequence> waiting;
+    private final ScoreQueue scores;
     private final List<Sequence> running = new ArrayList<>();
     private final SplittableRandom seeds = new SplittableRandom();
     private final CompletableFuture<Void> stopped = new CompletableFuture<>();
@@ -34,6 +35,7 @@ public final class Engine implements AutoCloseable {
     public Engine(EngineLimits limits) {
         this.limits = limits;
         this.waiting = new ArrayBlockingQueue<>(limits.queue());
+        this.scores = new ScoreQueue(limits.queue());
         this.thread = Thread.ofPlatform().name("lithe-engine").daemon().start(this::run);
     }
 
@@ -70,6 +72,33 @@ public final class Engine implements AutoCloseable {
         };
     }
 
+    /// Queues a text to score; returns at once.
+    ///
+    /// @throws LitheException `EXHAUSTED` where the queue is full, `UNAVAILABLE` once closed
+    public Ticket score(ScoreRequest request, ScoreListener listener) {
+        if (request.cacheBytes() > limits.cacheBytes()) {
+            throw LitheException.badField(
+                    "continuation",
+                    "the request needs %d MB for keys and values, the limit is %d MB; shorten it",
+                    request.cacheBytes() >> 20,
+                    limits.cacheBytes() >> 20);
+        }
+        var job = new ScoreJob(request, listener);
+        if (closed) {
+            throw shuttingDown();
+        }
+        scores.offer(job);
+        wake();
+        // As above.
+        if (closed && scores.remove(job)) {
+            throw shuttingDown();
+        }
+        return () -> {
+            job.cancel();
+            wake();
+        };
+    }
+
     private synchronized long newSeed() {
         return seeds.nextLong() >>> 1;
     }
@@ -77,6 +106,11 @@ public final class Engine implements AutoCloseable {
     /// Tells the engine that something changed, such as a listener that can take more.
     public void wake() {
         LockSupport.unpark(thread);
+    }
+
+    /// What it takes on at once.
+    public EngineLimits limits() {
+        return limits;
     }
 
     /// Tokens computed since the start, over all requests.
@@ -105,7 +139,7 @@ public final class Engine implements AutoCloseable {
             while (!closed) {
                 dropWithdrawn();
                 admit();
-                if (!stepAll()) {
+                if (!(stepAll() | scores.step())) {
                     doze();
                 }
             }
@@ -219,7 +253,7 @@ public final class Engine implements AutoCloseable {
     }
 
     private void doze() {
-        if (running.isEmpty() && waiting.isEmpty()) {
+        if (running.isEmpty() && waiting.isEmpty() && scores.isEmpty()) {
             LockSupport.park(this);
         } else {
             // Deadlines and stalled readers are looked at now and then.
@@ -228,6 +262,7 @@ public final class Engine implements AutoCloseable {
     }
 
     private void endAll(LitheException reason) {
+        scores.endAll(reason);
         running.forEach(sequence -> end(sequence, reason));
         running.clear();
         runningCount = 0;

@@ -97,13 +97,16 @@ final class Sequence {
     ///
     /// @return whether it was the last
     boolean step() {
-        int id = sampler.next(logits());
+        float[] logits = logits();
+        float[] raw = request.topLogprobs().isPresent() ? logits.clone() : logits;
+        int id = sampler.next(logits);
         computed++;
         if (computed == 1) {
             first = System.nanoTime();
         }
         lastToken = id;
         sampler.occurred(id);
+        request.topLogprobs().ifPresent(top -> listener.onLogprobs(TokenLogprobs.of(raw, id, top)));
         boolean ended = ends(id);
         String delta = text.add(id);
         boolean last = ended || computed == request.tokens() || text.stopString().isPresent();

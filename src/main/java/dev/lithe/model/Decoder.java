@@ -122,26 +122,122 @@ public final class Decoder implements AutoCloseable {
     public Value forward(
             Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
         rotary.cover(cache.capacity());
-        return into.call(
-                "forward",
-                ids,
-                position,
-                allPositions,
-                embedding.tables(),
-                linears.weights(),
-                linears.packed(),
-                linears.parts(),
-                linears.slots(),
-                norms,
-                heads,
-                spec.normEpsilon(),
-                rotary.cos(),
-                rotary.sin(),
-                cache.keys(),
-                cache.values(),
-                cache.ranges(),
-                turn,
-                cacheBits);
+        Value logits =
+                into.call(
+                        "forward",
+                        ids,
+                        position,
+                        allPositions,
+                        embedding.tables(),
+                        linears.weights(),
+                        linears.packed(),
+                        linears.parts(),
+                        linears.slots(),
+                        norms,
+                        heads,
+                        spec.normEpsilon(),
+                        rotary.cos(),
+                        rotary.sin(),
+                        cache.keys(),
+                        cache.values(),
+                        cache.ranges(),
+                        turn,
+                        cacheBits);
+        cache.filled(position + ids.size(1));
+        return logits;
+    }
+
+    /// Runs one new token of each sequence of a batch, at the position that its cache has reached,
+    /// and extends the caches by them.
+    ///
+    /// @param ids one per sequence
+    /// @return logits, (B, V) float32 row-major whatever its outer dimensions, owned by `into`
+    public Value decode(int[] ids, KvBatch batch, TensorScope into) {
+        int[][] pieces = new int[ids.length][1];
+        for (int i = 0; i < ids.length; i++) {
+            pieces[i][0] = ids[i];
+        }
+        return extend(pieces, batch, false, into);
+    }
+
+    /// Runs some new tokens of each sequence of a batch, from the position that its cache has
+    /// reached, and extends the caches by them. The linears read all tokens at once. Where it fails
+    /// the caches keep their positions, and it can be tried again.
+    ///
+    /// @param pieces at least one token per sequence
+    /// @param allPositions whether to return logits of every new token or of each sequence's last
+    /// @return logits, (tokens, V) or (B, V) float32 row-major whatever its outer dimensions, owned
+    ///   by `into`
+    public Value extend(int[][] pieces, KvBatch batch, boolean allPositions, TensorScope into) {
+        List<KvCache> caches = batch.caches();
+        long[] counts = new long[pieces.length];
+        long[] positions = new long[pieces.length];
+        int room = 0;
+        int total = 0;
+        for (int i = 0; i < pieces.length; i++) {
+            counts[i] = pieces[i].length;
+            positions[i] = caches.get(i).position();
+            room = Math.max(room, caches.get(i).capacity());
+            total += pieces[i].length;
+        }
+        rotary.cover(room);
+        try (var step = TensorScope.open()) {
+            Value logits =
+                    into.call(
+                            "forward_rows",
+                            step.tensor(flat(pieces, total), 1, total),
+                            counts,
+                            positions,
+                            allPositions,
+                            embedding.tables(),
+                            linears.weights(),
+                            linears.packed(),
+                            linears.parts(),
+                            linears.slots(),
+                            norms,
+                            heads,
+                            spec.normEpsilon(),
+                            rotary.cos(),
+                            rotary.sin(),
+                            batch.keys(),
+                            batch.values(),
+                            batch.ranges(),
+                            turn,
+                            cacheBits);
+            for (int i = 0; i < pieces.length; i++) {
+                caches.get(i).filled((int) (positions[i] + counts[i]));
+            }
+            return logits;
+        }
+    }
+
+    private static long[] flat(int[][] pieces, int total) {
+        long[] ids = new long[total];
+        int at = 0;
+        for (int[] piece : pieces) {
+            for (int id : piece) {
+                ids[at++] = id;
+            }
+        }
+        return ids;
+    }
+
+    /// Fills an empty cache with the first `positions` of another, of one sequence too; their
+    /// capacities may differ.
+    public void copy(KvCache from, int positions, KvCache to) {
+        try (var step = TensorScope.open()) {
+            step.call(
+                    "copy_cache",
+                    from.keys(),
+                    from.values(),
+                    from.ranges(),
+                    to.keys(),
+                    to.values(),
+                    to.ranges(),
+                    positions,
+                    cacheBits);
+        }
+        to.filled(positions);
     }
 
     @Override

@@ -85,6 +85,12 @@ final class Call<T> {
         }
     }
 
+    /// The only message, and the end.
+    void answer(T message) {
+        send(message);
+        complete();
+    }
+
     void fail(RuntimeException error) {
         StatusRuntimeException status = Statuses.of(error);
         if (!observer.isCancelled()) {

@@ -33,6 +33,7 @@ final class Statuses {
                     Map.entry("min_p", "input.sampling.min_p"),
                     Map.entry("repetition_penalty", "input.decoding.repetition_penalty"),
                     Map.entry("max_new_tokens", "input.stopping.max_new_tokens"),
+                    Map.entry("top_logprobs", "input.response.top_logprobs"),
                     Map.entry("stop_strings", "input.stopping.stop_strings"));
 
     private Statuses() {}

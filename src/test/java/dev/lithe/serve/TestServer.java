@@ -4,6 +4,7 @@ import dev.lithe.engine.Engine;
 import dev.lithe.engine.EngineLimits;
 import dev.lithe.proto.v1.GenerationServiceGrpc;
 import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceBlockingStub;
+import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceFutureStub;
 import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceStub;
 import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
@@ -58,6 +59,10 @@ final class TestServer implements AutoCloseable {
 
     GenerationServiceStub async() {
         return GenerationServiceGrpc.newStub(channel);
+    }
+
+    GenerationServiceFutureStub future() {
+        return GenerationServiceGrpc.newFutureStub(channel);
     }
 
     @Override

@@ -1,0 +1,38 @@
+package dev.lithe.serve;
+
+import dev.lithe.engine.GenerationListener;
+import dev.lithe.engine.Ticket;
+import dev.lithe.proto.v1.GenerationInput;
+import dev.lithe.route.Route;
+import jakarta.inject.Singleton;
+import java.util.OptionalLong;
+import java.util.function.Function;
+
+/// The way of every generation, whatever protocol it came by: a variant is chosen, the request is
+/// checked and queued, and what comes of it is counted.
+@Singleton
+class Generations {
+    private final Serving serving;
+    private final EngineMetrics metrics;
+
+    Generations(Serving serving, EngineMetrics metrics) {
+        this.serving = serving;
+        this.metrics = metrics;
+    }
+
+    /// @param deadline when the client's time runs out, on the clock of [System#nanoTime]
+    /// @param sink what hears of it, given the route
+    Ticket submit(
+            GenerationInput input,
+            CallVariant.Choice choice,
+            OptionalLong deadline,
+            Function<Route, GenerationListener> sink) {
+        Requests.checkId(input.getRequestId());
+        Serving.Models models = serving.models();
+        Route route = models.router().route(input.getVariant(), choice.asked(), choice.key());
+        choice.chose(route.variant().name());
+        var request = Requests.of(input, route.variant().model(), deadline);
+        var listener = metrics.observe(route.variant().name(), sink.apply(route));
+        return models.engine().submit(request, listener);
+    }
+}
