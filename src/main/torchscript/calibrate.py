@@ -93,3 +93,9 @@ def mean_loss(self, logits: Tensor, ids: Tensor) -> float:
 
 def mean_cosine(self, x: Tensor, y: Tensor) -> float:
   return float(torch.mean(torch.cosine_similarity(x, y, 2)))
+
+
+def channel_sums(self, x: Tensor) -> List[Tensor]:
+  # x (..., K) -> sums and sums of squares over all rows, (K) each
+  rows = torch.reshape(x, [-1, x.size(-1)])
+  return [torch.sum(rows, [0]), torch.sum(torch.square(rows), [0])]

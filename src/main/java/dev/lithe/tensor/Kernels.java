@@ -37,6 +37,7 @@ final class Kernels {
                     "quantize",
                     "gptq",
                     "prune",
+                    "reshape",
                     "hqq",
                     "codebook",
                     "autoround",

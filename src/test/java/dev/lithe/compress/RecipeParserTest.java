@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName;
-import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.AllocationTechnique;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.quantize.Cast;
@@ -300,7 +300,7 @@ class RecipeParserTest {
     @Test
     void allTechniquesAreKnownByTheirDefaults() {
         for (Technique technique : Technique.all()) {
-            if (technique instanceof ModelTechnique) {
+            if (technique instanceof AllocationTechnique) {
                 continue; // configures another stage, and needs a budget
             }
             Recipe recipe = RecipeParser.inline(List.of(technique.name()));
