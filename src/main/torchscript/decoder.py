@@ -152,15 +152,11 @@ def last_rows(self, x: Tensor, counts: List[int]) -> Tensor:
   return x[:, torch.tensor(last)]
 
 
-def forward_rows(self, ids: Tensor, counts: List[int], positions: List[int], all_positions: bool, embedding: List[Tensor],
-                 w: List[Tensor], packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-                 slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
-                 k: List[List[Tensor]], v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor,
-                 bits: List[int]) -> Tensor:
-  # ids (B, T): one cache of B sequences at one position, or (1, T): counts[i] tokens of cache i, which holds positions[i].
-  # The linears see all tokens at once; attention goes cache by cache. -> logits of all T, or of the last of each cache
-  blocks = len(k[0])
-  x = self.embed(embedding, ids)  # (B, T, d)
+def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positions: List[int], w: List[Tensor],
+               packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
+               norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: List[List[Tensor]],
+               v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor, bits: List[int]) -> Tensor:
+  # x (B, T, d) through the blocks from `first` to before `end`
   c = self.angles(cos, counts, positions)
   s = self.angles(sin, counts, positions)
   shared = annotate(List[List[Tensor]], [])
@@ -169,17 +165,38 @@ def forward_rows(self, ids: Tensor, counts: List[int], positions: List[int], all
     if counts[i] == 1 and (bits[0] < 16 or bits[1] < 16):
       tables.extend(self.cache_rows(k[i][0], v[i][0], heads[0], positions[i] + 1, bits))
     shared.append(tables)
-  for layer in range(blocks):
+  for layer in range(first, end):
     caches = annotate(List[List[Tensor]], [])
     for i in range(len(counts)):
       cache = [k[i][layer], v[i][layer], ranges[i][layer]]
       cache.extend(shared[i])
       caches.append(cache)
     x = self.block(x, layer, counts, positions, w, packed, parts, slots, norms, heads, epsilon, c, s, caches, bits)
+  return x
+
+
+def head(self, x: Tensor, counts: List[int], all_positions: bool, blocks: int, w: List[Tensor],
+         packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
+         norms: List[Tensor], epsilon: float) -> Tensor:
+  # x (B, T, d) after the last block -> logits of all T, or of the last token of each cache
   if not all_positions:
     x = self.last_rows(x, counts)
   x = torch.rms_norm(x, [x.size(2)], norms[2 * blocks], epsilon)
   return self.project(x, 4 * blocks, w, packed, parts, slots)
+
+
+def forward_rows(self, ids: Tensor, counts: List[int], positions: List[int], all_positions: bool, embedding: List[Tensor],
+                 w: List[Tensor], packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
+                 slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
+                 k: List[List[Tensor]], v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor,
+                 bits: List[int]) -> Tensor:
+  # ids (B, T): one cache of B sequences at one position, or (1, T): counts[i] tokens of cache i, which holds positions[i].
+  # The linears see all tokens at once; attention goes cache by cache.
+  blocks = len(k[0])
+  x = self.embed(embedding, ids)  # (B, T, d)
+  x = self.run_blocks(x, 0, blocks, counts, positions, w, packed, parts, slots, norms, heads, epsilon, cos, sin, k, v, ranges,
+                      turn, bits)
+  return self.head(x, counts, all_positions, blocks, w, packed, parts, slots, norms, epsilon)
 
 
 def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: List[Tensor], w: List[Tensor],

@@ -65,6 +65,16 @@ public record GenerationRequest(
         return Math.min(stop.maxTokens(), room);
     }
 
+    int[] promptIds() {
+        return prompt.stream().mapToInt(Integer::intValue).toArray();
+    }
+
+    /// Whether all of its prompt is to be computed, though the beginning may be known. Who ignores
+    /// the end token measures.
+    boolean fresh() {
+        return stop.ignoreEos();
+    }
+
     /// Positions that its cache needs.
     int capacity() {
         return prompt.size() + tokens() - 1;

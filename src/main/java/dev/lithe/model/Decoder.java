@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/// A model ready to run: its weights in the layout of the kernels, and the forward pass.
+/// A model ready to run: its weights in the layout of the kernels, and the forward rows.
 public final class Decoder implements AutoCloseable {
     private final Checkpoint checkpoint;
     private final ModelSpec spec;
@@ -169,25 +169,15 @@ public final class Decoder implements AutoCloseable {
     /// @return logits, (tokens, V) or (B, V) float32 row-major whatever its outer dimensions, owned
     ///   by `into`
     public Value extend(int[][] pieces, KvBatch batch, boolean allPositions, TensorScope into) {
-        List<KvCache> caches = batch.caches();
-        long[] counts = new long[pieces.length];
-        long[] positions = new long[pieces.length];
-        int room = 0;
-        int total = 0;
-        for (int i = 0; i < pieces.length; i++) {
-            counts[i] = pieces[i].length;
-            positions[i] = caches.get(i).position();
-            room = Math.max(room, caches.get(i).capacity());
-            total += pieces[i].length;
-        }
-        rotary.cover(room);
+        var rows = Pieces.of(pieces, batch);
+        rotary.cover(rows.reach());
         try (var step = TensorScope.open()) {
             Value logits =
                     into.call(
                             "forward_rows",
-                            step.tensor(flat(pieces, total), 1, total),
-                            counts,
-                            positions,
+                            rows.ids(step),
+                            rows.counts(),
+                            rows.positions(),
                             allPositions,
                             embedding.tables(),
                             linears.weights(),
@@ -204,22 +194,59 @@ public final class Decoder implements AutoCloseable {
                             batch.ranges(),
                             turn,
                             cacheBits);
-            for (int i = 0; i < pieces.length; i++) {
-                caches.get(i).filled((int) (positions[i] + counts[i]));
-            }
+            rows.done();
             return logits;
         }
     }
 
-    private static long[] flat(int[][] pieces, int total) {
-        long[] ids = new long[total];
-        int at = 0;
-        for (int[] piece : pieces) {
-            for (int id : piece) {
-                ids[at++] = id;
-            }
-        }
-        return ids;
+    /// Begins what [#extend] does, to be run some blocks at a time.
+    public ForwardPass begin(int[][] pieces, KvBatch batch) {
+        var rows = Pieces.of(pieces, batch);
+        rotary.cover(rows.reach());
+        return new ForwardPass(this, rows);
+    }
+
+    Value embed(Value ids, TensorScope into) {
+        return embedding.lookup(ids, into);
+    }
+
+    Value runBlocks(Value x, int first, int end, Pieces rows, TensorScope into) {
+        return into.call(
+                "run_blocks",
+                x,
+                first,
+                end,
+                rows.counts(),
+                rows.positions(),
+                linears.weights(),
+                linears.packed(),
+                linears.parts(),
+                linears.slots(),
+                norms,
+                heads,
+                spec.normEpsilon(),
+                rotary.cos(),
+                rotary.sin(),
+                rows.batch().keys(),
+                rows.batch().values(),
+                rows.batch().ranges(),
+                turn,
+                cacheBits);
+    }
+
+    Value head(Value x, Pieces rows, TensorScope into) {
+        return into.call(
+                "head",
+                x,
+                rows.counts(),
+                false,
+                spec.layers(),
+                linears.weights(),
+                linears.packed(),
+                linears.parts(),
+                linears.slots(),
+                norms,
+                spec.normEpsilon());
     }
 
     /// Fills an empty cache with the first `positions` of another, of one sequence too; their
