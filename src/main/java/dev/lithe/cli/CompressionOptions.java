@@ -181,14 +181,13 @@ final class CompressionOptions {
                         ? ""
                         : Units.count(result.spec().parameters()) + " parameters, ";
         to.printf(
-                "plan       %s → %s%s · %s%s · peak memory about %s · about %s%n",
+                "plan       %s → %s%s · %s%s%s%n",
                 needs.recipe().summary(),
                 parameters,
                 Units.bytes(result.bytes()),
                 forms(result.formCounts()),
                 cache(needs.running()),
-                Units.bytes(needs.memoryBytes()),
-                Units.seconds(needs.totalSeconds()));
+                estimates(needs));
         CalibrationSet calibration = needs.calibration();
         if (calibration != null) {
             to.printf(
@@ -207,6 +206,15 @@ final class CompressionOptions {
             }
         }
         to.flush();
+    }
+
+    private static String estimates(Needs needs) {
+        return needs.costs().isEmpty()
+                ? ""
+                : " · peak memory about %s · about %s"
+                        .formatted(
+                                Units.bytes(needs.memoryBytes()),
+                                Units.seconds(needs.totalSeconds()));
     }
 
     /// What keys and values become, where they do not stay in floats.
