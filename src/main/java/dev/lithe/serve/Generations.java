@@ -20,6 +20,20 @@ class Generations {
         this.metrics = metrics;
     }
 
+    /// The variant for a request that names `variant`, or none where that is empty.
+    Route route(String variant, CallVariant.Choice choice) {
+        Route route = serving.models().router().route(variant, choice.asked(), choice.key());
+        choice.chose(route.variant().name());
+        return route;
+    }
+
+    /// The variant for a request that names a model; see [ModelNames].
+    Route routeModel(String model, CallVariant.Choice choice) {
+        return route(ModelNames.variant(serving.models().router(), model), choice);
+    }
+
+    /// Routes a request and queues it.
+    ///
     /// @param deadline when the client's time runs out, on the clock of [System#nanoTime]
     /// @param sink what hears of it, given the route
     Ticket submit(
@@ -28,11 +42,15 @@ class Generations {
             OptionalLong deadline,
             Function<Route, GenerationListener> sink) {
         Requests.checkId(input.getRequestId());
-        Serving.Models models = serving.models();
-        Route route = models.router().route(input.getVariant(), choice.asked(), choice.key());
-        choice.chose(route.variant().name());
+        Route route = route(input.getVariant(), choice);
+        return submit(input, route, deadline, sink.apply(route));
+    }
+
+    /// Queues a request that has its route.
+    Ticket submit(
+            GenerationInput input, Route route, OptionalLong deadline, GenerationListener sink) {
         var request = Requests.of(input, route.variant().model(), deadline);
-        var listener = metrics.observe(route.variant().name(), sink.apply(route));
-        return models.engine().submit(request, listener);
+        var listener = metrics.observe(route.variant().name(), sink);
+        return serving.models().engine().submit(request, listener);
     }
 }

@@ -24,7 +24,8 @@ public class Serving {
                     "",
                     "lithe.v1.GenerationService",
                     "lithe.v1.ModelService",
-                    "lithe.v1.ExperimentService");
+                    "lithe.v1.ExperimentService",
+                    "inference.GRPCInferenceService");
 
     /// A router and the engine that runs its variants.
     public record Models(Router router, Engine engine) {}

@@ -57,7 +57,8 @@ final class Statuses {
         return StatusProto.toStatusRuntimeException(status.build());
     }
 
-    private static String log(LitheException e) {
+    /// Writes an internal error to the log; what to say of it instead.
+    static String log(LitheException e) {
         String id = HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextInt());
         LOG.log(Level.ERROR, "internal error " + id, e);
         return "internal error " + id + "; the server's log tells more under this number";

@@ -67,7 +67,8 @@ class HealthTest {
                         "",
                         "lithe.v1.GenerationService",
                         "lithe.v1.ModelService",
-                        "lithe.v1.ExperimentService");
+                        "lithe.v1.ExperimentService",
+                        "inference.GRPCInferenceService");
         assertThat(services).allMatch(each -> health(each) == ServingStatus.NOT_SERVING);
         assertThat(refused().getStatus().getCode()).isEqualTo(Status.Code.UNAVAILABLE);
         assertThat(

@@ -25,10 +25,20 @@ final class TestServer implements AutoCloseable {
     private final ManagedChannel channel;
 
     TestServer(Serving serving, int port, EngineLimits limits, Map<String, Double> weights) {
+        this(serving, port, limits, weights, DEMO);
+    }
+
+    /// @param other the folder of the second variant
+    TestServer(
+            Serving serving,
+            int port,
+            EngineLimits limits,
+            Map<String, Double> weights,
+            Path other) {
         this.serving = serving;
         var router =
                 new Router(
-                        List.of(Variant.open("original", DEMO), Variant.open("other", DEMO)),
+                        List.of(Variant.open("original", DEMO), Variant.open("other", other)),
                         weights,
                         new SplittableRandom(7));
         this.models = new Serving.Models(router, new Engine(limits));
