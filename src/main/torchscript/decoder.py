@@ -8,7 +8,8 @@ def rotary_tables(self, frequency: Tensor, length: int) -> List[Tensor]:
 
 
 def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int) -> List[Tensor]:
-  return [torch.zeros([batch, heads, capacity, width]) for i in range(blocks)]
+  # views of one tensor, so that one address tells where all are
+  return torch.unbind(torch.zeros([blocks, batch, heads, capacity, width]), 0)
 
 
 def embed(self, table: List[Tensor], ids: Tensor) -> Tensor:

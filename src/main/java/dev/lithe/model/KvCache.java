@@ -11,6 +11,8 @@ public final class KvCache {
     private final Value ranges;
     private final int capacity;
     private int position;
+    private long keysAddress;
+    private long valuesAddress;
 
     KvCache(Value keys, Value values, Value ranges, int capacity) {
         this.keys = keys;
@@ -27,6 +29,22 @@ public final class KvCache {
     /// Values, likewise.
     public Value values() {
         return values;
+    }
+
+    /// Where the keys of the first block lie, and those of the others after them, in float32.
+    long keysAddress() {
+        if (keysAddress == 0) {
+            keysAddress = keys.members().getFirst().address();
+        }
+        return keysAddress;
+    }
+
+    /// The same of values.
+    long valuesAddress() {
+        if (valuesAddress == 0) {
+            valuesAddress = values.members().getFirst().address();
+        }
+        return valuesAddress;
     }
 
     /// Scale and least value of each token's keys, where they are codes.
