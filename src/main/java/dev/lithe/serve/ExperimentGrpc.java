@@ -73,9 +73,7 @@ class ExperimentGrpc extends ExperimentServiceImplBase {
                 .setChiSquared(ratio.chiSquared())
                 .setPValue(ratio.pValue())
                 .setMismatch(ratio.mismatch());
-        experiments
-                .shadow()
-                .ifPresent(shadow -> split.setShadowVariant(shadow.variant().name()));
+        experiments.shadow().ifPresent(shadow -> split.setShadowVariant(shadow.variant().name()));
         return split.build();
     }
 

@@ -96,8 +96,7 @@ public final class Server {
         private final GrpcServer grpc;
         private final HttpServer http;
 
-        Application(
-                Serving serving, Experiments experiments, GrpcServer grpc, HttpServer http) {
+        Application(Serving serving, Experiments experiments, GrpcServer grpc, HttpServer http) {
             this.serving = serving;
             this.experiments = experiments;
             this.grpc = grpc;
