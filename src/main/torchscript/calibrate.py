@@ -83,3 +83,19 @@ def spread_rows(self, W: Tensor, count: int) -> Tensor:
   # up to `count` rows at even distances
   step = max(1, W.size(0) // count)
   return W[::step][:count]
+
+
+def mean_loss(self, logits: Tensor, ids: Tensor) -> float:
+  # logits (B, T, V), ids (B, T): each token but the first of a window is predicted by what comes before
+  scores = torch.log_softmax(logits[:, :-1], -1)
+  return -float(torch.mean(torch.gather(scores, 2, torch.unsqueeze(ids[:, 1:], 2))))
+
+
+def mean_cosine(self, x: Tensor, y: Tensor) -> float:
+  return float(torch.mean(torch.cosine_similarity(x, y, 2)))
+
+
+def channel_sums(self, x: Tensor) -> List[Tensor]:
+  # x (..., K) -> sums and sums of squares over all rows, (K) each
+  rows = torch.reshape(x, [-1, x.size(-1)])
+  return [torch.sum(rows, [0]), torch.sum(torch.square(rows), [0])]

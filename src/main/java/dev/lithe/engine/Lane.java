@@ -7,14 +7,16 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 
 /// The running sequences of one model. A step decodes one token for each that has read its prompt,
-/// all together, and then reads one slice of the prompts of the others. Belongs to the engine's
-/// thread.
+/// all together, or reads one slice of the prompts of the others. Belongs to the engine's thread.
 final class Lane implements Scheduler.Work, AutoCloseable {
     private final CacheMemory memory;
     private final AtomicLong tokens;
     private final List<Sequence> running = new ArrayList<>();
     private final Decoding decoding;
     private final Prefill prefill;
+
+    /// Slices of prompts since the last decode step.
+    private int slices;
 
     /// @param tokens counts those computed
     Lane(ServedModel model, EngineLimits limits, CacheMemory memory, AtomicLong tokens) {
@@ -67,12 +69,21 @@ final class Lane implements Scheduler.Work, AutoCloseable {
         return ready;
     }
 
-    /// Computes a little of everything.
+    /// Decodes a token for all that have read their prompts, or reads a slice of the others', in
+    /// turn. A prompt that is read in one slice need not wait for a decode step first.
     @Override
     public void step() {
         List<Sequence> ready = running.stream().filter(Sequence::ready).toList();
-        decoding.step(ready.stream().filter(Sequence::decoding).toList());
-        prefill.step(ready.stream().filter(each -> !each.decoding() && !each.over()).toList());
+        List<Sequence> decoders = ready.stream().filter(Sequence::decoding).toList();
+        List<Sequence> readers = ready.stream().filter(each -> !each.decoding()).toList();
+        int allowed = prefill.quick(readers) ? 2 : 1;
+        if (readers.isEmpty() || !decoders.isEmpty() && slices >= allowed) {
+            slices = 0;
+            decoding.step(decoders);
+        } else {
+            slices++;
+            prefill.step(readers);
+        }
         decoding.keepOnly(running);
     }
 

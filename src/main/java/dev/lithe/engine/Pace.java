@@ -86,6 +86,11 @@ record Pace(int chunk, int layers, double stepNanos, double blockNanos) {
         return (int) Math.clamp(STEPS * stepNanos / each, 1, layers);
     }
 
+    /// Whether one slice is enough for so many tokens.
+    boolean atOnce(int tokens) {
+        return tokens <= chunk && blocks(tokens) == layers;
+    }
+
     /// About how long a prompt of so many tokens takes when nothing else runs.
     double prefillNanos(int tokens) {
         return stepNanos + blockNanos * layers * tokens / chunk;

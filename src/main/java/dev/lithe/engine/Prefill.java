@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /// several short prompts side by side. The shortest rest goes first, so a short prompt overtakes a
 /// long one that is under way; one that was passed over [#PATIENCE] times goes next all the same.
 final class Prefill implements AutoCloseable {
-    private static final int PATIENCE = 8;
+    private static final int PATIENCE = 3;
 
     private final Decoder decoder;
     private final Pace pace;
@@ -47,6 +47,11 @@ final class Prefill implements AutoCloseable {
             next.members().forEach(Sequence::takeTurn);
             advance(next);
         }
+    }
+
+    /// Whether one of `sequences` has so little to read that a single slice is enough.
+    boolean quick(List<Sequence> sequences) {
+        return sequences.stream().anyMatch(each -> pace.atOnce(each.unread()));
     }
 
     /// What has the least goes first: the tokens that are left, or for one that lost patience less

@@ -256,7 +256,7 @@ abstract class LinearFormContract {
                     int8.dynamicActivations() ? BFLOAT16_ROUNDING : FLOAT32_ROUNDING;
             case LinearForm.Float8 float8 ->
                     float8.dynamicActivations() ? FLOAT8_STEP : FLOAT32_ROUNDING;
-            case LinearForm.Codebook _ -> FLOAT16_ROUNDING;
+            case LinearForm.Codebook _, LinearForm.Masked _ -> FLOAT16_ROUNDING;
             case LinearForm.Grouped grouped ->
                     grouped.bits() == 4 ? BFLOAT16_ROUNDING : FLOAT16_ROUNDING;
         };
@@ -267,6 +267,9 @@ abstract class LinearFormContract {
             case LinearForm.Dense _ -> 0.004;
             case LinearForm.Int8 _ -> 0.01;
             case LinearForm.Float8 _ -> 0.03;
+            // the share of squares that the weights left out have, at most all
+            case LinearForm.Masked masked ->
+                    0.01 + (double) (masked.of() - masked.kept()) / masked.of();
             case LinearForm.Codebook codebook -> 2.4 / (1 << codebook.bits());
             case LinearForm.Grouped grouped -> 1.8 / (1 << grouped.bits());
         };
