@@ -67,7 +67,8 @@ class OpenAiHttp {
                                     "the body is longer than %d bytes; send less", MAX_BODY);
                     case 400 -> LitheException.badInput("the request is no valid HTTP");
                     default ->
-                            LitheException.of(Fault.INTERNAL, "the request failed: %s", context.failure());
+                            LitheException.of(
+                                    Fault.INTERNAL, "the request failed: %s", context.failure());
                 };
         call(context).fail(error);
     }

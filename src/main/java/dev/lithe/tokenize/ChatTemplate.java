@@ -133,10 +133,7 @@ public final class ChatTemplate {
                             JinjaValues.text(arguments.at(0)));
                 },
                 "strftime_now",
-                arguments ->
-                        now(
-                                JinjaValues.text(arguments.at(0)),
-                                ZonedDateTime.now()),
+                arguments -> now(JinjaValues.text(arguments.at(0)), ZonedDateTime.now()),
                 "namespace",
                 arguments -> {
                     var space = new JinjaValues.Namespace();

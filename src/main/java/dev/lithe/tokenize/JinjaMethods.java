@@ -30,9 +30,7 @@ final class JinjaMethods {
             case "get" ->
                     arguments -> {
                         Object key = arguments.at(0);
-                        return key != null && map.containsKey(key)
-                                ? map.get(key)
-                                : arguments.at(1);
+                        return key != null && map.containsKey(key) ? map.get(key) : arguments.at(1);
                     };
             default -> null;
         };
@@ -58,8 +56,7 @@ final class JinjaMethods {
             case "rsplit" -> arguments -> splitFromTheEnd(text, arguments);
             case "splitlines" -> _ -> new ArrayList<>(text.lines().toList());
             case "startswith" ->
-                    arguments ->
-                            any(arguments).stream().anyMatch(each -> text.startsWith(each));
+                    arguments -> any(arguments).stream().anyMatch(each -> text.startsWith(each));
             case "endswith" ->
                     arguments -> any(arguments).stream().anyMatch(each -> text.endsWith(each));
             case "removeprefix" ->
@@ -90,10 +87,8 @@ final class JinjaMethods {
                                 ? (long) text.length() + 1
                                 : (long) pieces(text, part, Long.MAX_VALUE).size() - 1;
                     };
-            case "isdigit" ->
-                    _ -> !text.isEmpty() && text.chars().allMatch(Character::isDigit);
-            case "isalpha" ->
-                    _ -> !text.isEmpty() && text.chars().allMatch(Character::isLetter);
+            case "isdigit" -> _ -> !text.isEmpty() && text.chars().allMatch(Character::isDigit);
+            case "isalpha" -> _ -> !text.isEmpty() && text.chars().allMatch(Character::isLetter);
             default -> null;
         };
     }
@@ -166,8 +161,7 @@ final class JinjaMethods {
         return pieces;
     }
 
-    private static List<@Nullable Object> splitFromTheEnd(
-            String text, Arguments arguments) {
+    private static List<@Nullable Object> splitFromTheEnd(String text, Arguments arguments) {
         String separator = textArgument(arguments, 0);
         List<String> pieces = pieces(text, separator, Long.MAX_VALUE);
         int first = (int) Math.max(1, pieces.size() - Math.min(most(arguments), pieces.size()));

@@ -297,7 +297,9 @@ final class JinjaTemplate {
                     arguments -> {
                         JinjaScope inner = scope.inner();
                         defaults.forEach((key, value) -> inner.set(key, value.in(scope)));
-                        for (int i = 0; i < Math.min(arguments.placed().size(), parameters.size()); i++) {
+                        for (int i = 0;
+                                i < Math.min(arguments.placed().size(), parameters.size());
+                                i++) {
                             inner.set(parameters.get(i), arguments.at(i));
                         }
                         arguments.named().forEach(inner::set);

@@ -269,8 +269,7 @@ final class JinjaValues {
     static List<@Nullable Object> range(Arguments arguments) {
         int count = arguments.placed().size();
         long start = count > 1 ? integer(arguments.at(0)) : 0;
-        long stop =
-                integer(arguments.at(count > 1 ? 1 : 0));
+        long stop = integer(arguments.at(count > 1 ? 1 : 0));
         long step = count > 2 ? integer(arguments.at(2)) : 1;
         List<@Nullable Object> numbers = new ArrayList<>();
         if (step == 0) {
