@@ -92,11 +92,13 @@ public final class Server {
     /// What Quarkus runs once its ports are open.
     public static final class Application implements QuarkusApplication {
         private final Serving serving;
+        private final Experiments experiments;
         private final GrpcServer grpc;
         private final HttpServer http;
 
-        Application(Serving serving, GrpcServer grpc, HttpServer http) {
+        Application(Serving serving, Experiments experiments, GrpcServer grpc, HttpServer http) {
             this.serving = serving;
+            this.experiments = experiments;
             this.grpc = grpc;
             this.http = http;
         }
@@ -108,7 +110,9 @@ public final class Server {
                 return 1;
             }
             try {
-                serving.publish(server.load());
+                Serving.Models models = server.load();
+                experiments.configure(server.options.experiment(), models);
+                serving.publish(models);
                 server.ready.accept(
                         new Address(server.options.host(), grpc.getPort(), http.getPort()));
             } catch (RuntimeException e) {

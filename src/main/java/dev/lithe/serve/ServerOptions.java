@@ -1,6 +1,7 @@
 package dev.lithe.serve;
 
 import dev.lithe.fault.LitheException;
+import dev.lithe.route.ExperimentOptions;
 import dev.lithe.route.Router;
 import dev.lithe.route.VariantSource;
 import java.io.IOException;
@@ -16,13 +17,15 @@ import java.util.Map;
 /// @param grpcPort 0 lets the system choose
 /// @param httpPort for health and metrics; 0 lets the system choose
 /// @param verbose whether the server's log shows more than warnings
+/// @param experiment what is watched of the requests
 public record ServerOptions(
         List<VariantSource> variants,
         Map<String, Double> weights,
         String host,
         int grpcPort,
         int httpPort,
-        boolean verbose) {
+        boolean verbose,
+        ExperimentOptions experiment) {
     public static final String DEFAULT_HOST = "127.0.0.1";
     public static final int DEFAULT_GRPC_PORT = 9000;
     public static final int DEFAULT_HTTP_PORT = 8080;
@@ -38,6 +41,32 @@ public record ServerOptions(
             throw LitheException.badInput(
                     "gRPC and HTTP cannot share port %d; choose another --http-port", grpcPort);
         }
+    }
+
+    /// Without an experiment.
+    public ServerOptions(
+            List<VariantSource> variants,
+            Map<String, Double> weights,
+            String host,
+            int grpcPort,
+            int httpPort,
+            boolean verbose) {
+        this(variants, weights, host, grpcPort, httpPort, verbose, ExperimentOptions.NONE);
+    }
+
+    /// With an experiment.
+    ///
+    /// @throws LitheException where its shadow is no variant
+    public ServerOptions with(ExperimentOptions other) {
+        List<String> names = variants.stream().map(VariantSource::name).toList();
+        other.shadow()
+                .filter(name -> !names.contains(name))
+                .ifPresent(name -> {
+                    throw LitheException.badInput(
+                            "the shadow '%s' is no variant; known: %s",
+                            name, String.join(", ", names));
+                });
+        return new ServerOptions(variants, weights, host, grpcPort, httpPort, verbose, other);
     }
 
     /// These variants with equal weights on the default address.
