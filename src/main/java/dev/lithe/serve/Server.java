@@ -108,6 +108,7 @@ public final class Server {
                 return 1;
             }
             try {
+                serving.drainWithin(server.options.drain());
                 serving.publish(server.load());
                 server.ready.accept(
                         new Address(server.options.host(), grpc.getPort(), http.getPort()));
@@ -127,15 +128,15 @@ public final class Server {
                 variants.add(Torch.onOwnThread(source::open));
             }
             var router = new Router(variants, options.weights(), new SplittableRandom());
-            return new Serving.Models(router, warmEngine(variants));
+            return new Serving.Models(router, warmEngine(variants, options.limits()));
         } catch (RuntimeException e) {
             variants.forEach(Variant::close);
             throw e;
         }
     }
 
-    private static Engine warmEngine(List<Variant> variants) {
-        var engine = new Engine(EngineLimits.DEFAULT);
+    private static Engine warmEngine(List<Variant> variants, EngineLimits limits) {
+        var engine = new Engine(limits);
         try {
             variants.forEach(variant -> WarmUp.run(engine, variant.model()));
             return engine;
