@@ -48,6 +48,8 @@ final class ServeCommand implements Runnable {
                     "Share of the requests that name no variant (repeatable); equal shares without.")
     private Map<String, Double> weights = new LinkedHashMap<>();
 
+    @Mixin private ServerLoad load = new ServerLoad();
+
     @Mixin private ServerAddress address = new ServerAddress();
     @Mixin private ExperimentFlags experiment = new ExperimentFlags();
 
@@ -60,6 +62,8 @@ final class ServeCommand implements Runnable {
                         address.host(),
                         address.grpcPort(),
                         address.httpPort(),
+                        load.limits(),
+                        load.drain(),
                         lithe.verbose());
         run(options.with(experiment.options()), spec.commandLine().getOut());
     }
