@@ -27,13 +27,13 @@ def linear(self, x: Tensor, part: int, w: List[Tensor],
   elif kind == 1:
     y = ops.quantized.linear_dynamic_fp16(x, packed[i])
   elif kind == 5:
-    y = ops.quantized.linear_dynamic_fp16(x, packed[i]) * w[group]
+    y = torch.mul_(ops.quantized.linear_dynamic_fp16(x, packed[i]), w[group])
   elif kind == 6:
     q, s = self.round_float8(x)
-    y = ops.quantized.linear_dynamic_fp16(q, packed[i]) * s * w[group]
+    y = torch.mul_(torch.mul_(ops.quantized.linear_dynamic_fp16(q, packed[i]), s), w[group])
   elif kind == 7:
     q, s = self.round_float8(x)
-    y = torch.linear(q, w[i]) * s
+    y = torch.mul_(torch.linear(q, w[i]), s)
   else:
     rows = torch.reshape(x, [-1, x.size(-1)])
     if kind == 2:
@@ -69,7 +69,7 @@ def int8_dynamic_matmul(self, x: Tensor, wt: Tensor, scale: Tensor) -> Tensor:
 
 def round_float8(self, x: Tensor) -> Tuple[Tensor, Tensor]:
   # E4M3 numbers and their scale per token (..., 1): x ≈ q s, and the largest magnitude becomes E4M3's, 448
-  s = torch.clamp_min(torch.amax(torch.abs(x), [-1], True) / 448., 1e-12)
+  s = torch.clamp_min_(torch.div_(torch.linalg_vector_norm(x, float("inf"), [-1], True), 448.), 1e-12)
   return ((x / s).to(24).to(6), s)
 
 

@@ -42,7 +42,7 @@ final class CompressCommand implements Callable<Integer> {
         Path target = output == null ? Path.of(compression.resultName(recipe)) : output;
         if (dryRun) {
             Compressor.checkOutput(compression.folder(), target, compression.force());
-            compression.printPlan(recipe, target, out);
+            compression.printPlan(recipe, target, out, err);
         } else if (noEvaluate) {
             Compressor.checkOutput(compression.folder(), target, compression.force());
             compression.compress(recipe, target, compression.force(), err);

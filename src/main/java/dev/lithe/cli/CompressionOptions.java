@@ -109,10 +109,10 @@ final class CompressionOptions {
         return folder().toAbsolutePath().normalize().getFileName() + "-" + recipe.name();
     }
 
-    /// Checks `recipe` against the model and the machine, and prints what will happen.
-    void printPlan(Recipe recipe, Path output, PrintWriter out) {
+    /// Checks `recipe` against the model and the machine, and prints what will happen to `out`.
+    void printPlan(Recipe recipe, Path output, PrintWriter out, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Plan plan = Plan.of(settled(recipe, checkpoint, out), checkpoint);
+            Plan plan = Plan.of(settled(recipe, checkpoint, err), checkpoint);
             CalibrationSet calibration = calibrationSet(plan);
             Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
             print(plan, calibration, cost, checkpoint, out);

@@ -38,9 +38,9 @@ import java.util.Map;
 /// is scaled where it reads the same channels as one that is; where one of them is quantized
 /// already, the channels stay. v is not scaled for o where heads share values.
 ///
-/// Departures from the authors' code, each measured in `eval/results/awq-smoothquant-rotate.md`:
-/// errors are taken at the outputs of the linears, where they take them behind attention or the
-/// whole feed-forward part; and q and k are clipped too, since the search here never clips for
+/// Departures from the authors' code: errors are taken at the outputs of the linears, where they
+/// take them behind attention or the whole feed-forward part (which chose no better scales on a
+/// 7 M model, for more time); and q and k are clipped too, since the search here never clips for
 /// nothing.
 @AutoService(Technique.class)
 public final class Awq implements BlockTechnique<Awq.Config> {
@@ -51,7 +51,7 @@ public final class Awq implements BlockTechnique<Awq.Config> {
     private static final int GRID_STEPS = 4;
 
     /// Outputs of a linear, evenly spaced, by which scales are ranked: each is an error of its own,
-    /// and hundreds give the mean well enough.
+    /// and hundreds give the mean well enough. A linear counts by all that it has.
     private static final int GRID_ROWS = 512;
 
     /// @param bits 2 to 8
@@ -168,8 +168,10 @@ public final class Awq implements BlockTechnique<Awq.Config> {
             for (LinearName name : fold.readers()) {
                 LinearForm.Grouped form = forms.get(name);
                 if (form != null && part.linear(name) instanceof Linear.Dense dense) {
-                    int every = Math.max(1, dense.weight().size(0) / GRID_ROWS);
-                    readers.add(new Reader(step.call("every_row", dense.weight(), every), form));
+                    int rows = dense.weight().size(0);
+                    int every = Math.max(1, rows / GRID_ROWS);
+                    Value sample = step.call("every_row", dense.weight(), every);
+                    readers.add(new Reader(sample, (double) rows / sample.size(0), form));
                 }
             }
             Value weights =
@@ -192,23 +194,27 @@ public final class Awq implements BlockTechnique<Awq.Config> {
     }
 
     /// A linear that reads scaled channels, and what it is to become.
-    private record Reader(Value weight, LinearForm.Grouped form) {
+    ///
+    /// @param weight some of its rows
+    /// @param outputs that each of them stands for
+    private record Reader(Value weight, double outputs, LinearForm.Grouped form) {
         long group() {
             return IntegerCodes.group(form, weight);
         }
 
         double cost(Value hessian, Value s) {
             try (var trial = TensorScope.open()) {
-                return trial.call(
-                                "rounding_error",
-                                trial.call("scale_columns", weight, s),
-                                trial.call("scaled_hessian", hessian, s),
-                                form.bits(),
-                                group(),
-                                form.symmetric(),
-                                GRID_STEPS,
-                                form.scaleType().code())
-                        .number();
+                return outputs
+                        * trial.call(
+                                        "rounding_error",
+                                        trial.call("scale_columns", weight, s),
+                                        trial.call("scaled_hessian", hessian, s),
+                                        form.bits(),
+                                        group(),
+                                        form.symmetric(),
+                                        GRID_STEPS,
+                                        form.scaleType().code())
+                                .number();
             }
         }
     }
