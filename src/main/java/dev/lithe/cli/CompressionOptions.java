@@ -15,6 +15,7 @@ import dev.lithe.report.Units;
 import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -27,6 +28,7 @@ import picocli.CommandLine.Parameters;
 /// What to compress and how: shared by `compress` and `run`.
 final class CompressionOptions {
     private static final String DEFAULT_RECIPE = "int4";
+    private static final double NANOS_PER_SECOND = 1e9;
 
     @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
     private String model = "";
@@ -112,40 +114,52 @@ final class CompressionOptions {
     /// Checks `recipe` against the model and the machine, and prints what will happen to `out`.
     void printPlan(Recipe recipe, Path output, PrintWriter out, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Plan plan = Plan.of(settled(recipe, checkpoint, err), checkpoint);
+            Settled settled = settled(recipe, checkpoint, err);
+            Plan plan = Plan.of(settled.recipe(), checkpoint);
             CalibrationSet calibration = calibrationSet(plan);
             Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
-            print(plan, calibration, cost, checkpoint, out);
+            print(plan, calibration, cost, settled.seconds(), checkpoint, out);
             out.printf(
                     "needs      memory %s of %s available%s · disk %s%n",
                     Units.bytes(cost.memoryBytes()),
                     Units.bytes(Machine.here().availableBytes()),
                     cost.spills() ? ", calibration windows on disk" : "",
                     Units.bytes(cost.diskBytes()));
-            out.printf("time       %s%n", times(cost));
+            out.printf("time       %s%n", times(settled, cost));
             out.flush();
             cost.requireRoom(output, Machine.here());
         }
     }
 
-    private static String times(Cost cost) {
+    private static String times(Settled settled, Cost cost) {
+        Map<String, Double> seconds = new LinkedHashMap<>();
+        if (settled.seconds() > 0) {
+            seconds.put("bit_allocation", settled.seconds());
+        }
+        seconds.putAll(cost.seconds());
         return String.join(
                 " · ",
-                cost.seconds().entrySet().stream()
+                seconds.entrySet().stream()
                         .map(each -> each.getKey() + " " + Units.seconds(each.getValue()))
                         .toList());
     }
 
+    /// A recipe with the bits of every linear found, and the seconds that took.
+    private record Settled(Recipe recipe, double seconds) {}
+
     /// `recipe` with the bits of every linear found, where it leaves that to a budget.
-    private Recipe settled(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
+    private Settled settled(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
         if (!recipe.needsAllocation()) {
-            return recipe;
+            return new Settled(recipe, 0);
         }
+        long start = System.nanoTime();
         Plan plan = Plan.of(recipe, checkpoint);
         CalibrationSet set = Objects.requireNonNull(calibrationSet(plan));
         try (Progress bar = Progress.bar("allocate", plan.linears().size(), err)) {
-            return new Allocator(checkpoint, plan.spec(), set, _ -> bar.advance(1, "linears"))
-                    .settle(recipe);
+            var allocator =
+                    new Allocator(checkpoint, plan.spec(), set, _ -> bar.advance(1, "linears"));
+            return new Settled(
+                    allocator.settle(recipe), (System.nanoTime() - start) / NANOS_PER_SECOND);
         }
     }
 
@@ -157,10 +171,12 @@ final class CompressionOptions {
                 : CalibrationSet.draw(text, plan.recipe().calibration(), folder(), plan.spec());
     }
 
+    /// @param spent seconds that count to those that all takes
     private void print(
             Plan plan,
             @Nullable CalibrationSet calibration,
             Cost cost,
+            double spent,
             Checkpoint checkpoint,
             PrintWriter to) {
         to.printf(
@@ -176,7 +192,7 @@ final class CompressionOptions {
                 forms(plan.formCounts()),
                 cache(plan.running(checkpoint)),
                 Units.bytes(cost.memoryBytes()),
-                Units.seconds(cost.totalSeconds()));
+                Units.seconds(spent + cost.totalSeconds()));
         if (calibration != null) {
             to.printf(
                     "calibrate  %d windows of %d tokens of %s%n",
@@ -220,14 +236,15 @@ final class CompressionOptions {
     /// @return the seconds it took
     double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Plan plan = Plan.of(settled(recipe, checkpoint, err), checkpoint);
+            Settled settled = settled(recipe, checkpoint, err);
+            Plan plan = Plan.of(settled.recipe(), checkpoint);
             CalibrationSet calibration = calibrationSet(plan);
             Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
-            print(plan, calibration, cost, checkpoint, err);
-            double seconds;
+            print(plan, calibration, cost, 0, checkpoint, err);
+            double seconds = settled.seconds();
             try (var progress = new CompressionProgress(plan, table, err)) {
                 new Compressor(plan, checkpoint, calibration, progress).run(output, replace);
-                seconds = progress.seconds();
+                seconds += progress.seconds();
             }
             err.printf(Locale.ROOT, "written    %s%n", output);
             err.flush();

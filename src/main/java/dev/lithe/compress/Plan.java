@@ -36,6 +36,11 @@ public record Plan(
         public LinearForm last() {
             return forms.getLast();
         }
+
+        /// Whether no stage gives it another form: then it goes to the disk from its mapped file.
+        boolean unchanged() {
+            return forms.stream().allMatch(forms.getFirst()::equals);
+        }
     }
 
     public Plan {

@@ -110,11 +110,11 @@ public final class Awq implements BlockTechnique<Awq.Config> {
 
     @Override
     public LinearForm outcome(LinearName linear, LinearForm before, Config config) {
-        LinearForm quantized = form(linear, IntegerCodes.requireDense(before), config);
+        LinearForm quantized = form(linear, before, config);
         return config.quantize() ? quantized : before;
     }
 
-    private static LinearForm form(LinearName linear, LinearForm.Dense before, Config config) {
+    private static LinearForm form(LinearName linear, LinearForm before, Config config) {
         return IntegerCodes.form(
                 linear,
                 before,
@@ -122,6 +122,26 @@ public final class Awq implements BlockTechnique<Awq.Config> {
                 config.groupSize(),
                 config.symmetric(),
                 config.indivisible());
+    }
+
+    /// Every scale of the grid rounds some rows and takes what they lose; then all rows are
+    /// clipped.
+    @Override
+    public double operations(LinearName linear, Config config) {
+        double n = linear.outFeatures();
+        double k = linear.inFeatures();
+        double share = Math.min(1, GRID_ROWS / n);
+        double trial = IntegerCodes.operations(linear, GRID_STEPS) + 2 * n * k * k;
+        int group = config.groupSize() == 0 ? 1 : config.groupSize();
+        double clipping =
+                IntegerCodes.operations(linear, IntegerCodes.SEARCH_STEPS)
+                        + 4.0 * IntegerCodes.SEARCH_STEPS * n * k * group;
+        return (1 + GRID) * share * trial + (config.quantize() ? clipping : 0);
+    }
+
+    @Override
+    public long workingBytes(LinearName linear, Config config) {
+        return IntegerCodes.workingBytes(linear);
     }
 
     @Override
