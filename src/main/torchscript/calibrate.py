@@ -55,7 +55,7 @@ def block_attention(self, x: Tensor, w: List[Tensor],
   T = x.size(1)
   k = torch.zeros([x.size(0), heads[1], T, heads[2]])
   cache = [k, torch.zeros_like(k), k]
-  return self.attention(x, 0, 0, w, packed, parts, slots, norms, heads, epsilon, cos[:T], sin[:T], cache, [16, 16])
+  return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, heads, epsilon, cos[:T], sin[:T], [cache], [16, 16])
 
 
 def block_gated(self, x: Tensor, w: List[Tensor],
@@ -83,3 +83,19 @@ def spread_rows(self, W: Tensor, count: int) -> Tensor:
   # up to `count` rows at even distances
   step = max(1, W.size(0) // count)
   return W[::step][:count]
+
+
+def mean_loss(self, logits: Tensor, ids: Tensor) -> float:
+  # logits (B, T, V), ids (B, T): each token but the first of a window is predicted by what comes before
+  scores = torch.log_softmax(logits[:, :-1], -1)
+  return -float(torch.mean(torch.gather(scores, 2, torch.unsqueeze(ids[:, 1:], 2))))
+
+
+def mean_cosine(self, x: Tensor, y: Tensor) -> float:
+  return float(torch.mean(torch.cosine_similarity(x, y, 2)))
+
+
+def channel_sums(self, x: Tensor) -> List[Tensor]:
+  # x (..., K) -> sums and sums of squares over all rows, (K) each
+  rows = torch.reshape(x, [-1, x.size(-1)])
+  return [torch.sum(rows, [0]), torch.sum(torch.square(rows), [0])]

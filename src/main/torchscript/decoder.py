@@ -8,7 +8,8 @@ def rotary_tables(self, frequency: Tensor, length: int) -> List[Tensor]:
 
 
 def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int) -> List[Tensor]:
-  return [torch.zeros([batch, heads, capacity, width]) for i in range(blocks)]
+  # views of one tensor, so that one address tells where all are
+  return torch.unbind(torch.zeros([blocks, batch, heads, capacity, width]), 0)
 
 
 def embed(self, table: List[Tensor], ids: Tensor) -> Tensor:
@@ -69,12 +70,23 @@ def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int) -> Tensor:
   return torch.reshape(torch.transpose(o, 1, 2), [B, T, h * hd])
 
 
-def attention(self, x: Tensor, layer: int, position: int, w: List[Tensor],
+def extend_and_attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, cache: List[Tensor], bits: List[int]) -> Tensor:
+  # q (B, h, T, hd), k and v (B, g, T, hd) of new tokens -> (B, T, h hd); cache = [k, v, ranges, H], and for fewer bits than
+  # 16 the rest of what attend_cached reads
+  S = position + q.size(2)
+  keys = self.write_keys(k, position, bits[0], cache[0], cache[2])
+  values = self.write_values(v, position, bits[1], cache[1])
+  if q.size(2) == 1 and (bits[0] < 16 or bits[1] < 16):
+    return self.attend_cached(q, cache, bits, S)
+  return self.attend(q, self.read_keys(keys, cache[2], bits[0], S), self.read_values(values, bits[1], S), position)
+
+
+def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
               packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-              norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, cache: List[Tensor],
+              norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
               bits: List[int]) -> Tensor:
   # x (B, T, d) -> what the output projection reads (B, T, h hd); heads = [h, g, hd]; slots of a block: qkv, o, gate-up, down;
-  # cache = [k, v, ranges], and for fewer bits than 16 the rest of what attend_cached reads
+  # the T tokens are counts[i] of each cache i, side by side
   B = x.size(0)
   T = x.size(1)
   h = heads[0]
@@ -85,13 +97,19 @@ def attention(self, x: Tensor, layer: int, position: int, w: List[Tensor],
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
   qk = self.rotate(qkv[:, :h + g], cos, sin)
   if bits[0] == 4:
-    qk = torch.matmul(qk, cache[3])
-  k = self.write_keys(qk[:, h:], position, bits[0], cache[0], cache[2])
-  v = self.write_values(qkv[:, h + g:], position, bits[1], cache[1])
-  S = position + T
-  if T == 1 and (bits[0] < 16 or bits[1] < 16):
-    return self.attend_cached(qk[:, :h], cache, bits, S)
-  return self.attend(qk[:, :h], self.read_keys(k, cache[2], bits[0], S), self.read_values(v, bits[1], S), position)
+    qk = torch.matmul(qk, caches[0][3])
+  q = qk[:, :h]
+  k = qk[:, h:]
+  v = qkv[:, h + g:]
+  if len(counts) == 1:
+    return self.extend_and_attend(q, k, v, positions[0], caches[0], bits)
+  o = annotate(List[Tensor], [])
+  first = 0
+  for i in range(len(counts)):
+    end = first + counts[i]
+    o.append(self.extend_and_attend(q[:, :, first:end], k[:, :, first:end], v[:, :, first:end], positions[i], caches[i], bits))
+    first = end
+  return torch.cat(o, 1)
 
 
 def gated(self, x: Tensor, layer: int, w: List[Tensor],
@@ -103,33 +121,107 @@ def gated(self, x: Tensor, layer: int, w: List[Tensor],
   return torch.silu(gate) * up
 
 
-def block(self, x: Tensor, layer: int, position: int, w: List[Tensor],
+def block(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-          norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, cache: List[Tensor],
+          norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
           bits: List[int]) -> Tensor:
-  o = self.attention(x, layer, position, w, packed, parts, slots, norms, heads, epsilon, cos, sin, cache, bits)
+  o = self.attention(x, layer, counts, positions, w, packed, parts, slots, norms, heads, epsilon, cos, sin, caches, bits)
   x = x + self.project(o, 4 * layer + 1, w, packed, parts, slots)
   y = self.gated(x, layer, w, packed, parts, slots, norms, epsilon)
   return x + self.project(y, 4 * layer + 3, w, packed, parts, slots)
 
 
-def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: List[Tensor], w: List[Tensor],
-            packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
-            k: List[Tensor], v: List[Tensor], ranges: List[Tensor], turn: Tensor, bits: List[int]) -> Tensor:
-  # ids (B, T) -> logits (B, T, V), or (B, 1, V) of the last position
-  T = ids.size(1)
-  blocks = len(k)
-  x = self.embed(embedding, ids)  # (B, T, d)
-  c = cos[position:position + T]
-  s = sin[position:position + T]
-  shared = [turn]
-  if T == 1 and (bits[0] < 16 or bits[1] < 16):
-    shared.extend(self.cache_rows(k[0], v[0], heads[0], position + 1, bits))
-  for layer in range(blocks):
-    cache = [k[layer], v[layer], ranges[layer]]
-    cache.extend(shared)
-    x = self.block(x, layer, position, w, packed, parts, slots, norms, heads, epsilon, c, s, cache, bits)
+def angles(self, table: Tensor, counts: List[int], positions: List[int]) -> Tensor:
+  # the rows of a rotary table (S, hd / 2) that belong to the new tokens: (T, hd / 2)
+  if len(counts) == 1:
+    return table[positions[0]:positions[0] + counts[0]]
+  rows = annotate(List[Tensor], [])
+  for i in range(len(counts)):
+    rows.append(table[positions[i]:positions[i] + counts[i]])
+  return torch.cat(rows, 0)
+
+
+def last_rows(self, x: Tensor, counts: List[int]) -> Tensor:
+  # the last new token of each cache: (1, T, d) -> (1, len(counts), d), or (B, T, d) -> (B, 1, d) where they share one
+  if len(counts) == 1:
+    return x[:, counts[0] - 1:]
+  last = annotate(List[int], [])
+  end = 0
+  for count in counts:
+    end = end + count
+    last.append(end - 1)
+  return x[:, torch.tensor(last)]
+
+
+def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positions: List[int], w: List[Tensor],
+               packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
+               norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: List[List[Tensor]],
+               v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor, bits: List[int]) -> Tensor:
+  # x (B, T, d) through the blocks from `first` to before `end`
+  c = self.angles(cos, counts, positions)
+  s = self.angles(sin, counts, positions)
+  shared = annotate(List[List[Tensor]], [])
+  for i in range(len(counts)):
+    tables = [turn]
+    if counts[i] == 1 and (bits[0] < 16 or bits[1] < 16):
+      tables.extend(self.cache_rows(k[i][0], v[i][0], heads[0], positions[i] + 1, bits))
+    shared.append(tables)
+  for layer in range(first, end):
+    caches = annotate(List[List[Tensor]], [])
+    for i in range(len(counts)):
+      cache = [k[i][layer], v[i][layer], ranges[i][layer]]
+      cache.extend(shared[i])
+      caches.append(cache)
+    x = self.block(x, layer, counts, positions, w, packed, parts, slots, norms, heads, epsilon, c, s, caches, bits)
+  return x
+
+
+def head(self, x: Tensor, counts: List[int], all_positions: bool, blocks: int, w: List[Tensor],
+         packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
+         norms: List[Tensor], epsilon: float) -> Tensor:
+  # x (B, T, d) after the last block -> logits of all T, or of the last token of each cache
   if not all_positions:
-    x = x[:, T - 1:]
+    x = self.last_rows(x, counts)
   x = torch.rms_norm(x, [x.size(2)], norms[2 * blocks], epsilon)
   return self.project(x, 4 * blocks, w, packed, parts, slots)
+
+
+def forward_rows(self, ids: Tensor, counts: List[int], positions: List[int], all_positions: bool, embedding: List[Tensor],
+                 w: List[Tensor], packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
+                 slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
+                 k: List[List[Tensor]], v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor,
+                 bits: List[int]) -> Tensor:
+  # ids (B, T): one cache of B sequences at one position, or (1, T): counts[i] tokens of cache i, which holds positions[i].
+  # The linears see all tokens at once; attention goes cache by cache.
+  blocks = len(k[0])
+  x = self.embed(embedding, ids)  # (B, T, d)
+  x = self.run_blocks(x, 0, blocks, counts, positions, w, packed, parts, slots, norms, heads, epsilon, cos, sin, k, v, ranges,
+                      turn, bits)
+  return self.head(x, counts, all_positions, blocks, w, packed, parts, slots, norms, epsilon)
+
+
+def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: List[Tensor], w: List[Tensor],
+            packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
+            slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
+            k: List[Tensor], v: List[Tensor], ranges: List[Tensor], turn: Tensor, bits: List[int]) -> Tensor:
+  # ids (B, T) -> logits (B, T, V), or (B, 1, V) of the last position
+  return self.forward_rows(ids, [ids.size(1)], [position], all_positions, embedding, w, packed, parts, slots, norms, heads,
+                           epsilon, cos, sin, [k], [v], [ranges], turn, bits)
+
+
+def new_lists(self, x: List[Tensor]) -> List[List[Tensor]]:
+  # not from a literal [], as in new_list
+  lists = [x]
+  lists.clear()
+  return lists
+
+
+def append_list(self, lists: List[List[Tensor]], x: List[Tensor]) -> List[List[Tensor]]:
+  lists.append(x)
+  return lists
+
+
+def likeliest(self, logits: Tensor) -> Tensor:
+  # (..., V) -> the most likely token of each row and its logit, which is NaN where any of the row is: (rows, 2)
+  value, index = torch.max(torch.reshape(logits, [-1, logits.size(-1)]), 1)
+  return torch.stack([index.to(7), value.to(7)], 1)

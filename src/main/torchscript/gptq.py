@@ -13,9 +13,9 @@ def gptq_order(self, cost: Tensor, group: int) -> Tensor:
 
 
 def gptq_factor(self, H: Tensor, group: int, act_order: bool, damping: float) -> List[Tensor]:
-  # -> the order of the columns (K) int64, the cost of an error in each (K), and T (K, K); nothing where H is not positive
-  # definite. In that order H + damping mean(diag H) I = RRᵀ with R upper, and T is R with each column divided by its
-  # diagonal element. R comes from the Cholesky factor of H with rows and columns reversed.
+  # -> the order of the columns (K) int64, the cost of an error in each (K), T (K, K), and the squared diagonal of R (K);
+  # nothing where H is not positive definite. In that order H + damping mean(diag H) I = RRᵀ with R upper, and T is R with
+  # each column divided by its diagonal element. R comes from the Cholesky factor of H with rows and columns reversed.
   K = H.size(0)
   cost = torch.diagonal(H).clone()
   order = torch.arange(K)
@@ -29,10 +29,11 @@ def gptq_factor(self, H: Tensor, group: int, act_order: bool, damping: float) ->
   if int(info) != 0:
     return annotate(List[Tensor], [])
   T = torch.flip(L, [0, 1])
+  pivot = torch.square(torch.diagonal(T))
   torch.div_(T, torch.clone(torch.diagonal(T)))
   if not bool(torch.isfinite(torch.sum(T))):
     return annotate(List[Tensor], [])
-  return [order, cost, T]
+  return [order, cost, T, pivot]
 
 
 def gptq(self, W: Tensor, order: Tensor, cost: Tensor, T: Tensor, bits: int, group: int, symmetric: bool, block: int,
@@ -85,9 +86,9 @@ def gptq(self, W: Tensor, order: Tensor, cost: Tensor, T: Tensor, bits: int, gro
 
 def row_scales(self, x: Tensor, weight: Tensor, bits: int, symmetric: bool, steps: int,
                scale_dtype: int) -> Tuple[Tensor, Tensor]:
-  # x (group, N) -> scale and zero (N). In slices too small for libtorch to share out: on busy cores its threads wait for
-  # each other longer than so small an operation takes.
-  parts = x.numel() // 32768 + 1
+  # x (group, N) -> scale and zero (N). In slices that stay in the cache, and that two threads share: libtorch gives each
+  # 32768 elements.
+  parts = x.numel() // 98304 + 1
   slice = max(1, (x.size(1) + parts - 1) // parts)
   scales = annotate(List[Tensor], [])
   zeros = annotate(List[Tensor], [])

@@ -181,3 +181,31 @@ def attend_cached(self, q: Tensor, cache: List[Tensor], bits: List[int], S: int)
   else:
     o = self.bags(torch.reshape(v, [-1, v.size(3)]), torch.reshape(p, [-1]), cache[6], cache[7], bits[1])
   return torch.reshape(o, [B, 1, h * hd])
+
+
+def copy_cache(self, from_k: List[Tensor], from_v: List[Tensor], from_ranges: List[Tensor], k: List[Tensor],
+               v: List[Tensor], ranges: List[Tensor], n: int, bits: List[int]) -> int:
+  # the first n positions into a cache of another capacity
+  for i in range(len(k)):
+    v[i][:, :, :n] = from_v[i][:, :, :n]
+    if bits[0] == 16:
+      k[i][:, :, :n] = from_k[i][:, :, :n]
+    else:
+      ranges[i][:, :, :, :n] = from_ranges[i][:, :, :, :n]
+      self.copy_key_codes(from_k[i], k[i], n, bits[0])
+  return n
+
+
+def copy_key_codes(self, source: Tensor, target: Tensor, n: int, bits: int) -> Tensor:
+  # blocks hold G tokens, a multiple of 32, so pieces that end with a block of either start at a whole byte
+  G = (source.size(4) - bits) * 8 // bits
+  H = (target.size(4) - bits) * 8 // bits
+  first = 0
+  while first < n:
+    count = min(n - first, min(G - first % G, H - first % H))
+    bytes = (count * bits + 7) // 8
+    a = first % G * bits // 8
+    b = first % H * bits // 8
+    target[:, :, first // H, :, b:b + bytes] = source[:, :, first // G, :, a:a + bytes]
+    first = first + count
+  return target

@@ -68,6 +68,16 @@ def as_bytes(self, x: Tensor) -> Tensor:
   return self.reinterpret(y, y.storage_offset() * (width - 1), 0, [y.numel() * width])
 
 
+def start_of(self, x: Tensor) -> Tensor:
+  # the first element's bytes, a view; for a tensor without gaps only, whose address is wanted
+  assert x.is_contiguous()
+  return self.as_bytes(torch.reshape(x, [-1])[:1])
+
+
+def empty(self, shape: List[int]) -> Tensor:
+  return torch.empty(shape)
+
+
 def dtype_of(self, x: Tensor) -> int:
   return x.dtype
 

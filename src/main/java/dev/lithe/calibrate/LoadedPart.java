@@ -1,11 +1,13 @@
 package dev.lithe.calibrate;
 
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.DecoderBlock;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part;
 import dev.lithe.tensor.TensorScope;
@@ -43,6 +45,14 @@ public final class LoadedPart implements AutoCloseable {
         this.spec = spec;
         this.part = part;
         this.pass = pass;
+    }
+
+    /// Takes its values from `source`, as they are stored.
+    public void load(LinearReader reader, Checkpoint source) {
+        try (var step = TensorScope.open()) {
+            part.linears().forEach(name -> set(name, reader.read(name, step)));
+            part.norms().forEach((slot, norm) -> setNorm(slot, source.load(norm, step)));
+        }
     }
 
     /// Shapes of the whole model.

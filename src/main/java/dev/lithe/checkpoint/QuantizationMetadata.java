@@ -26,7 +26,9 @@ public final class QuantizationMetadata {
         /// pack-quantized, but zero points are bytes: 256 steps of the codes' range.
         FRACTIONAL_ZEROS("lithe-fractional-zeros", "int"),
         /// Indices into a table of numbers.
-        CODEBOOK("lithe-codebook", "codebook");
+        CODEBOOK("lithe-codebook", "codebook"),
+        /// Floats without those that are 0, and a mask of which are left.
+        BITMASK("lithe-bitmask", "masked");
 
         private final String label;
         private final String type;
@@ -76,6 +78,11 @@ public final class QuantizationMetadata {
         /// Indices of `bits` into a table; `groupSize` 0 for no scales.
         public static Scheme codebook(int bits, int groupSize) {
             return new Scheme(Format.CODEBOOK, bits, true, groupSize, false);
+        }
+
+        /// Floats without those that are 0.
+        public static Scheme masked() {
+            return new Scheme(Format.BITMASK, 1, true, 0, false);
         }
 
         /// Packed integers whose zero points lie between codes.
@@ -142,6 +149,7 @@ public final class QuantizationMetadata {
                 switch (type) {
                     case "int" -> bits >= 2 && bits <= 8;
                     case "float" -> bits == 8;
+                    case "masked" -> bits == 1;
                     case "codebook" -> bits >= 1 && bits <= 8;
                     default -> false;
                 };
@@ -150,7 +158,7 @@ public final class QuantizationMetadata {
                     "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8, and float with 8",
                     where, type, bits);
         }
-        for (Format own : List.of(Format.FRACTIONAL_ZEROS, Format.CODEBOOK)) {
+        for (Format own : List.of(Format.FRACTIONAL_ZEROS, Format.CODEBOOK, Format.BITMASK)) {
             if (label.equals(own.label) && type.equals(own.type)) {
                 return own;
             }
@@ -164,7 +172,12 @@ public final class QuantizationMetadata {
             default ->
                     throw LitheException.badInput(
                             "%s: weights of type %s in format '%s'; it must be %s",
-                            where, type, label, Format.CODEBOOK.label);
+                            where,
+                            type,
+                            label,
+                            type.equals(Format.BITMASK.type)
+                                    ? Format.BITMASK.label
+                                    : Format.CODEBOOK.label);
         };
     }
 

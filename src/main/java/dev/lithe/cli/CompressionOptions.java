@@ -4,8 +4,8 @@ import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.compress.Allocator;
-import dev.lithe.compress.Compressor;
-import dev.lithe.compress.Cost;
+import dev.lithe.compress.Needs;
+import dev.lithe.compress.Pipeline;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
@@ -111,32 +111,30 @@ final class CompressionOptions {
         return folder().toAbsolutePath().normalize().getFileName() + "-" + recipe.name();
     }
 
-    /// Checks `recipe` against the model and the machine, and prints what will happen to `out`.
+    /// Checks `recipe` against the model and the machine, and prints what will happen.
     void printPlan(Recipe recipe, Path output, PrintWriter out, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Settled settled = settled(recipe, checkpoint, err);
-            Plan plan = Plan.of(settled.recipe(), checkpoint);
-            CalibrationSet calibration = calibrationSet(plan);
-            Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
-            print(plan, calibration, cost, settled.seconds(), checkpoint, out);
+            var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
+            print(needs, checkpoint, out);
             out.printf(
                     "needs      memory %s of %s available%s · disk %s%n",
-                    Units.bytes(cost.memoryBytes()),
+                    Units.bytes(needs.memoryBytes()),
                     Units.bytes(Machine.here().availableBytes()),
-                    cost.spills() ? ", calibration windows on disk" : "",
-                    Units.bytes(cost.diskBytes()));
-            out.printf("time       %s%n", times(settled, cost));
+                    needs.spills() ? ", calibration windows on disk" : "",
+                    Units.bytes(needs.diskBytes()));
+            out.printf("time       %s%n", times(settled, needs));
             out.flush();
-            cost.requireRoom(output, Machine.here());
+            needs.requireRoom(output);
         }
     }
 
-    private static String times(Settled settled, Cost cost) {
+    private static String times(Settled settled, Needs needs) {
         Map<String, Double> seconds = new LinkedHashMap<>();
         if (settled.seconds() > 0) {
             seconds.put("bit_allocation", settled.seconds());
         }
-        seconds.putAll(cost.seconds());
+        seconds.putAll(needs.seconds());
         return String.join(
                 " · ",
                 seconds.entrySet().stream()
@@ -144,17 +142,18 @@ final class CompressionOptions {
                         .toList());
     }
 
-    /// A recipe with the bits of every linear found, and the seconds that took.
+    /// A recipe, and the seconds that finding its bits took.
     private record Settled(Recipe recipe, double seconds) {}
 
-    /// `recipe` with the bits of every linear found, where it leaves that to a budget.
+    /// `recipe` with the bits of every linear found, where it leaves that to a budget and nothing
+    /// comes before.
     private Settled settled(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
-        if (!recipe.needsAllocation()) {
+        if (!recipe.needsAllocation() || recipe.hasModelSteps()) {
             return new Settled(recipe, 0);
         }
         long start = System.nanoTime();
         Plan plan = Plan.of(recipe, checkpoint);
-        CalibrationSet set = Objects.requireNonNull(calibrationSet(plan));
+        CalibrationSet set = Objects.requireNonNull(calibration(recipe));
         try (Progress bar = Progress.bar("allocate", plan.linears().size(), err)) {
             var allocator =
                     new Allocator(checkpoint, plan.spec(), set, _ -> bar.advance(1, "linears"));
@@ -163,53 +162,73 @@ final class CompressionOptions {
         }
     }
 
-    /// Draws the windows for calibrated stages; null where there are none.
-    private @Nullable CalibrationSet calibrationSet(Plan plan) {
-        Path text = calibrationText(plan.recipe());
-        return text == null
-                ? null
-                : CalibrationSet.draw(text, plan.recipe().calibration(), folder(), plan.spec());
+    /// Draws the windows that `recipe` looks at in the beginning; null where it looks at none.
+    private @Nullable CalibrationSet calibration(Recipe recipe) {
+        Pipeline.Windows windows = windows(recipe);
+        Path folder = folder();
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+            return windows == null
+                    ? null
+                    : windows.draw(
+                            folder, ModelSpec.of(checkpoint.config(), folder + "/config.json"));
+        }
     }
 
-    /// @param spent seconds that count to those that all takes
-    private void print(
-            Plan plan,
-            @Nullable CalibrationSet calibration,
-            Cost cost,
-            double spent,
-            Checkpoint checkpoint,
-            PrintWriter to) {
+    private static Pipeline.@Nullable Windows windows(Recipe recipe) {
+        Path text = calibrationText(recipe);
+        return text == null
+                ? null
+                : (folder, spec) -> CalibrationSet.draw(text, recipe.calibration(), folder, spec);
+    }
+
+    private void print(Needs needs, Checkpoint checkpoint, PrintWriter to) {
+        Plan result = needs.result();
+        ModelSpec before = ModelSpec.of(checkpoint.config(), checkpoint.folder().toString());
         to.printf(
                 "model      %s · %s · %s parameters · %s%n",
                 model,
                 checkpoint.config().path("model_type").asText("llama"),
-                Units.count(plan.spec().parameters()),
+                Units.count(before.parameters()),
                 Units.bytes(checkpoint.tensorBytes()));
+        String parameters =
+                before.parameters() == result.spec().parameters()
+                        ? ""
+                        : Units.count(result.spec().parameters()) + " parameters, ";
         to.printf(
-                "plan       %s → %s · %s%s · peak memory about %s · about %s%n",
-                plan.recipe().summary(),
-                Units.bytes(cost.resultBytes()),
-                forms(plan.formCounts()),
-                cache(plan.running(checkpoint)),
-                Units.bytes(cost.memoryBytes()),
-                Units.seconds(spent + cost.totalSeconds()));
+                "plan       %s → %s%s · %s%s%s%n",
+                needs.recipe().summary(),
+                parameters,
+                Units.bytes(result.bytes()),
+                forms(result.formCounts()),
+                cache(needs.running()),
+                estimates(needs));
+        CalibrationSet calibration = needs.calibration();
         if (calibration != null) {
             to.printf(
                     "calibrate  %d windows of %d tokens of %s%n",
                     calibration.samples(),
                     calibration.context(),
-                    plan.recipe().calibration().text() == null
+                    needs.recipe().calibration().text() == null
                             ? "the demo's calibration text; choose your own with --calibration-text"
                             : calibration.text().name());
             long tokens = (long) calibration.samples() * calibration.context();
-            if (tokens < plan.widestInput()) {
+            if (tokens < result.widestInput()) {
                 to.printf(
                         "few        %d calibration tokens for linears of %d inputs; give a longer text or"
                                 + " more samples%n",
-                        tokens, plan.widestInput());
+                        tokens, result.widestInput());
             }
         }
         to.flush();
+    }
+
+    private static String estimates(Needs needs) {
+        return needs.costs().isEmpty()
+                ? ""
+                : " · peak memory about %s · about %s"
+                        .formatted(
+                                Units.bytes(needs.memoryBytes()),
+                                Units.seconds(needs.totalSeconds()));
     }
 
     /// What keys and values become, where they do not stay in floats.
@@ -237,13 +256,12 @@ final class CompressionOptions {
     double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Settled settled = settled(recipe, checkpoint, err);
-            Plan plan = Plan.of(settled.recipe(), checkpoint);
-            CalibrationSet calibration = calibrationSet(plan);
-            Cost cost = Cost.of(plan, checkpoint, calibration, Machine.here());
-            print(plan, calibration, cost, 0, checkpoint, err);
+            var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
+            print(needs, checkpoint, err);
+            needs.requireRoom(output);
             double seconds = settled.seconds();
-            try (var progress = new CompressionProgress(plan, table, err)) {
-                new Compressor(plan, checkpoint, calibration, progress).run(output, replace);
+            try (var progress = new PipelineProgress(table, err)) {
+                new Pipeline(settled.recipe(), checkpoint, windows(recipe), progress).run(output, replace);
                 seconds += progress.seconds();
             }
             err.printf(Locale.ROOT, "written    %s%n", output);

@@ -102,9 +102,9 @@ final class CompressionProgress implements Compressor.Listener, AutoCloseable {
         return (System.nanoTime() - start) / NANOS_PER_SECOND;
     }
 
-    /// Seconds so far, those of an earlier run included.
-    double seconds() {
-        return secondsBefore + elapsed();
+    /// Seconds of an earlier run that was cut off.
+    double earlierSeconds() {
+        return secondsBefore;
     }
 
     @Override

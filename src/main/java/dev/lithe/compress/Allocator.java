@@ -50,12 +50,12 @@ public final class Allocator {
     ///
     /// @throws LitheException where a budget is less than the smallest widths take
     public Recipe settle(Recipe recipe) {
-        List<Stage<?>> stages = new ArrayList<>();
+        List<Step> steps = new ArrayList<>();
         for (Stage<?> stage : recipe.stages()) {
-            stages.add(
+            steps.add(
                     stage.allocation() == null ? stage : settle(recipe, stage, stage.allocation()));
         }
-        return new Recipe(recipe.name(), stages, recipe.running(), recipe.calibration());
+        return new Recipe(recipe.name(), steps, recipe.running(), recipe.calibration());
     }
 
     private <C extends Record> Stage<C> settle(
@@ -97,7 +97,7 @@ public final class Allocator {
             LinearForm form = plan.linear(name).forms().get(recipe.stages().indexOf(stage) + 1);
             theirs += form.bytes(name.outFeatures(), name.inFeatures());
         }
-        return allocation.maxBytes() - (plan.bytes(source) - theirs);
+        return allocation.maxBytes() - (plan.bytes() - theirs);
     }
 
     private Map<LinearName, List<Choice>> measure(Stage<?> stage, BitAllocation.Config allocation) {
@@ -123,9 +123,8 @@ public final class Allocator {
 
     private LoadedPart load(Part part, SequentialPass pass) {
         var loaded = new LoadedPart(spec, part, pass);
-        try (var step = TensorScope.open()) {
-            part.linears().forEach(name -> loaded.set(name, reader.read(name, step)));
-            part.norms().forEach((slot, norm) -> loaded.setNorm(slot, source.load(norm, step)));
+        try {
+            loaded.load(reader, source);
             return loaded;
         } catch (RuntimeException e) {
             loaded.close();

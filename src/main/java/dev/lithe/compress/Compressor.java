@@ -36,6 +36,9 @@ public final class Compressor {
             "tokenizer.*|special_tokens_map\\.json|added_tokens\\.json|generation_config\\.json|vocab\\.json|merges\\.txt"
                     + "|chat_template.*|LICENSE.*|NOTICE.*|USE_POLICY.*";
 
+    /// The key of `lithe.json` that holds the hash of all that decided what was written.
+    static final String ORIGIN = "origin";
+
     private static final double NANOS_PER_SECOND = 1e9;
 
     /// Hears of progress.
@@ -98,7 +101,7 @@ public final class Compressor {
         checkOutput(source.folder(), output, replace);
         Cost cost = Cost.of(plan, source, calibration, machine);
         cost.requireRoom(output, machine);
-        JsonNode origin = Origin.of(plan, source, calibration);
+        JsonNode origin = Origin.of(plan.recipe(), source, calibration);
         try (var writer = CheckpointWriter.open(output, replace, origin)) {
             try {
                 tellOfEarlierRun(writer, origin);
@@ -106,8 +109,10 @@ public final class Compressor {
                 Path spill = cost.spills() ? writer.scratch() : null;
                 writeParts(writer, new PartStore(plan, source, writer, config), spill);
                 writer.json("config.json", config);
-                keptFiles().forEach(writer::copy);
-                return writer.finish(FolderDescription.lithe(plan, source, calibration, layers));
+                keptFiles(source.folder()).forEach(writer::copy);
+                return writer.finish(
+                        FolderDescription.lithe(plan, source, calibration, layers)
+                                .put(ORIGIN, origin.path("sha256").asText()));
             } catch (RuntimeException | Error e) {
                 if (!(e instanceof LitheException known && known.fault() == Fault.BAD_INPUT)) {
                     writer.keep();
@@ -234,15 +239,15 @@ public final class Compressor {
         return new SequentialPass(calibration, plan.spec(), plan.recipe().needsTargets(), spill);
     }
 
-    private List<Path> keptFiles() {
-        try (var files = Files.list(source.folder())) {
+    /// The files of a model folder that copies of it have too.
+    static List<Path> keptFiles(Path folder) {
+        try (var files = Files.list(folder)) {
             return files.filter(Files::isRegularFile)
                     .filter(file -> file.getFileName().toString().matches(KEPT_FILES))
                     .sorted()
                     .toList();
         } catch (IOException e) {
-            throw LitheException.badInput(
-                            "%s cannot be listed: %s", source.folder(), e.getMessage())
+            throw LitheException.badInput("%s cannot be listed: %s", folder, e.getMessage())
                     .causedBy(e);
         }
     }

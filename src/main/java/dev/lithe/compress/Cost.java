@@ -59,7 +59,12 @@ public record Cost(
     /// Of carrying out `plan`, which was made from `source`.
     public static Cost of(
             Plan plan, Checkpoint source, @Nullable CalibrationSet set, Machine machine) {
-        long result = plan.bytes(source);
+        return of(plan, source.tensorBytes(), set, machine);
+    }
+
+    /// Of carrying out `plan` on a model whose tensors are `sourceBytes` large.
+    static Cost of(Plan plan, long sourceBytes, @Nullable CalibrationSet set, Machine machine) {
+        long result = plan.bytes();
         long streams = set == null ? 0 : streamBytes(plan, set);
         boolean spills = streams > machine.memoryBytes() / SPILL_SHARE;
         long memory = FIXED_BYTES + (set == null ? 0 : FREED_BYTES) + (spills ? 0 : streams);
@@ -76,7 +81,7 @@ public record Cost(
                 operations.merge(stage.name(), stage.operations(linear.name()), Double::sum);
             }
         }
-        operations.put(DISK, BYTE * (source.tensorBytes() + 2.0 * result));
+        operations.put(DISK, BYTE * (sourceBytes + 2.0 * result));
         // the spool and the assembled files
         long disk = 2 * result + (spills ? streams : 0);
         return new Cost(result, memory + largest, disk, spills, operations);

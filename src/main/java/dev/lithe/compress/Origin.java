@@ -26,11 +26,11 @@ final class Origin {
 
     private Origin() {}
 
-    static JsonNode of(Plan plan, Checkpoint source, @Nullable CalibrationSet calibration) {
+    static JsonNode of(Recipe recipe, Checkpoint source, @Nullable CalibrationSet calibration) {
         ObjectNode origin = JsonNodeFactory.instance.objectNode();
         String version = Origin.class.getPackage().getImplementationVersion();
         origin.put("lithe", version == null ? "development" : version);
-        origin.put("recipe", sha256(plan.recipe().toJson().toString()));
+        origin.put("recipe", sha256(recipe.toJson().toString()));
         origin.put("model", sha256(source.sha256() + source.config().toString()));
         origin.put("calibration", calibration == null ? "none" : sha256(text(calibration)));
         return origin.put("sha256", sha256(origin.toString()));

@@ -1,17 +1,16 @@
 package dev.lithe.compress;
 
 import dev.lithe.checkpoint.Checkpoint;
-import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
-import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
-import java.nio.file.Files;
 import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -48,29 +47,26 @@ public record Plan(
         otherTypes = Map.copyOf(otherTypes);
     }
 
-    /// Checks `recipe` against `checkpoint`.
+    /// Checks `recipe`, whose steps all go linear by linear, against `checkpoint`.
     ///
     /// @throws LitheException listing every problem, where there is one
     public static Plan of(Recipe recipe, Checkpoint checkpoint) {
-        ModelSpec spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
-        var reader = new LinearReader(checkpoint);
-        reader.checkAll(spec);
+        return of(recipe, Shapes.of(checkpoint));
+    }
+
+    static Plan of(Recipe recipe, Shapes before) {
+        ModelSpec spec = before.spec();
         var problems = new Problems();
-        List<LinearName> names = new ArrayList<>();
-        Architecture.parts(spec).forEach(part -> names.addAll(part.linears()));
         checkModel(recipe, spec, problems);
-        checkTargets(recipe, names, problems);
+        checkTargets(recipe, before.forms().keySet(), problems);
         checkCalibration(recipe, spec, problems);
         List<PlannedLinear> linears = new ArrayList<>();
-        for (LinearName name : names) {
-            linears.add(new PlannedLinear(name, forms(recipe, name, reader.form(name), problems)));
-        }
-        checkRunning(recipe, checkpoint, problems);
-        if (!Files.exists(checkpoint.folder().resolve("tokenizer.json"))) {
-            problems.add("the model has no tokenizer.json, without which nothing can run it");
-        }
+        before.forms()
+                .forEach((name, form) ->
+                        linears.add(new PlannedLinear(name, forms(recipe, name, form, problems))));
+        checkRunning(recipe, before, problems);
         problems.throwIfAny(recipe.name());
-        return new Plan(recipe, spec, linears, otherTypes(recipe, spec, checkpoint));
+        return new Plan(recipe, spec, linears, otherTypes(recipe, before));
     }
 
     private static void checkModel(Recipe recipe, ModelSpec spec, Problems problems) {
@@ -83,7 +79,8 @@ public record Plan(
         }
     }
 
-    private static void checkTargets(Recipe recipe, List<LinearName> names, Problems problems) {
+    private static void checkTargets(
+            Recipe recipe, Collection<LinearName> names, Problems problems) {
         List<String> modules = new ArrayList<>(names.stream().map(LinearName::module).toList());
         modules.add(Architecture.LM_HEAD); // may be named even where it is tied to the embedding
         for (Stage<?> stage : recipe.stages()) {
@@ -109,22 +106,12 @@ public record Plan(
         }
     }
 
-    private static void checkRunning(Recipe recipe, Checkpoint checkpoint, Problems problems) {
+    private static void checkRunning(Recipe recipe, Shapes before, Problems problems) {
         try {
-            ModelSpec _ = running(recipe, checkpoint);
+            ModelSpec _ = ModelSpec.of(recipe.configured(before.config()), before.where());
         } catch (LitheException e) {
             problems.add(e.getMessage());
         }
-    }
-
-    private static ModelSpec running(Recipe recipe, Checkpoint checkpoint) {
-        return ModelSpec.of(
-                recipe.configured(checkpoint.config()), checkpoint.folder() + "/config.json");
-    }
-
-    /// The model as it will run, told by the stages that change only that.
-    public ModelSpec running(Checkpoint checkpoint) {
-        return running(recipe, checkpoint);
     }
 
     private static List<LinearForm> forms(
@@ -141,34 +128,24 @@ public record Plan(
         return forms;
     }
 
-    private static Map<String, DType> otherTypes(
-            Recipe recipe, ModelSpec spec, Checkpoint checkpoint) {
+    private static Map<String, DType> otherTypes(Recipe recipe, Shapes before) {
         Map<String, DType> types = new LinkedHashMap<>();
-        List<String> names = new ArrayList<>(Architecture.norms(spec));
-        Architecture.linears(spec).stream()
-                .filter(LinearName::hasBias)
-                .forEach(linear -> names.add(linear.module() + ".bias"));
-        for (String name : names) {
-            DType type = checkpoint.entry(name).dtype();
-            for (Stage<?> stage : recipe.stages()) {
-                type = stage.otherTensors(type);
-            }
-            types.put(name, type);
-        }
+        before.otherTypes()
+                .forEach((name, stored) -> {
+                    DType type = stored;
+                    for (Stage<?> stage : recipe.stages()) {
+                        type = stage.otherTensors(type);
+                    }
+                    types.put(name, type);
+                });
         return types;
     }
 
     /// Bytes of all tensors that will be written.
-    public long bytes(Checkpoint checkpoint) {
-        long bytes = 0;
-        for (PlannedLinear linear : linears) {
-            bytes += linear.last().bytes(linear.name().outFeatures(), linear.name().inFeatures());
-        }
-        for (Map.Entry<String, DType> other : otherTypes.entrySet()) {
-            TensorEntry entry = checkpoint.entry(other.getKey());
-            bytes += entry.elements() * other.getValue().bytes();
-        }
-        return bytes;
+    public long bytes() {
+        Map<LinearName, LinearForm> forms = new HashMap<>();
+        linears.forEach(linear -> forms.put(linear.name(), linear.last()));
+        return Shapes.bytes(spec, forms, otherTypes);
     }
 
     /// What will become of `name`, which is one of the model's linears.

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import dev.lithe.technique.AllocationTechnique;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.RunTechnique;
 import dev.lithe.technique.Settings;
@@ -135,7 +136,7 @@ public final class RecipeParser {
             throw LitheException.badInput(
                     "recipe '%s': stages is no list; start each stage with '- '", name);
         }
-        List<Stage<?>> stages = new ArrayList<>();
+        List<Step> steps = new ArrayList<>();
         List<RunStage<?>> running = new ArrayList<>();
         int number = 0;
         BitAllocation.@Nullable Config allocation = null;
@@ -150,12 +151,16 @@ public final class RecipeParser {
             String where = "recipe '" + name + "', stage " + number + " (" + field.getKey() + ")";
             switch (technique(where, field.getKey())) {
                 case WeightTechnique<?> weights -> {
-                    stages.add(stage(where, weights, field.getValue(), allocation));
+                    steps.add(stage(where, weights, field.getValue(), allocation));
                     allocation = null;
+                }
+                case AllocationTechnique<?> budget -> {
+                    requireNone(name, allocation);
+                    allocation = allocation(where, budget, field.getValue());
                 }
                 case ModelTechnique<?> model -> {
                     requireNone(name, allocation);
-                    allocation = allocation(where, model, field.getValue());
+                    steps.add(modelStage(where, model, field.getValue()));
                 }
                 case RunTechnique<?> run ->
                         running.add(configuredStage(where, run, field.getValue()));
@@ -167,7 +172,7 @@ public final class RecipeParser {
         }
         return new Recipe(
                 root.has("name") ? name(name, root.path("name")) : name,
-                stages,
+                steps,
                 running,
                 calibration(name, root));
     }
@@ -204,7 +209,7 @@ public final class RecipeParser {
     }
 
     private static BitAllocation.Config allocation(
-            String where, ModelTechnique<?> technique, JsonNode keys) {
+            String where, AllocationTechnique<?> technique, JsonNode keys) {
         if (RecordBinder.bind(where, technique.defaults(), keys)
                 instanceof BitAllocation.Config allocation) {
             if ((allocation.averageBits() > 0) == (allocation.maxBytes() > 0)) {
@@ -239,6 +244,11 @@ public final class RecipeParser {
         return new Stage<>(technique, settings, allocation);
     }
 
+    private static <C extends Record> ModelStage<C> modelStage(
+            String where, ModelTechnique<C> technique, JsonNode keys) {
+        return new ModelStage<>(technique, RecordBinder.bind(where, technique.defaults(), keys));
+    }
+
     private static <C extends Record> RunStage<C> configuredStage(
             String where, RunTechnique<C> technique, JsonNode keys) {
         return new RunStage<>(technique, RecordBinder.bind(where, technique.defaults(), keys));
@@ -271,11 +281,17 @@ public final class RecipeParser {
     static ObjectNode toJson(Recipe recipe) {
         ObjectNode root = RecordBinder.YAML.createObjectNode();
         ArrayNode stages = root.put("name", recipe.name()).putArray("stages");
-        for (Stage<?> stage : recipe.stages()) {
-            if (stage.allocation() != null) {
-                stages.addObject().set("bit_allocation", RecordBinder.toJson(stage.allocation()));
+        for (Step step : recipe.steps()) {
+            switch (step) {
+                case ModelStage<?> stage -> stages.addObject().set(stage.name(), stage.toJson());
+                case Stage<?> stage -> {
+                    if (stage.allocation() != null) {
+                        stages.addObject()
+                                .set("bit_allocation", RecordBinder.toJson(stage.allocation()));
+                    }
+                    stages.addObject().set(stage.name(), stage.toJson());
+                }
             }
-            stages.addObject().set(stage.name(), stage.toJson());
         }
         recipe.running()
                 .forEach(stage -> stages.addObject().set(stage.technique().name(), stage.toJson()));

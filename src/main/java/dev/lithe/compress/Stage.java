@@ -32,7 +32,8 @@ import org.jspecify.annotations.Nullable;
 record Stage<C extends Record>(
         WeightTechnique<C> technique,
         Settings<C> settings,
-        BitAllocation.@Nullable Config allocation) {
+        BitAllocation.@Nullable Config allocation)
+        implements Step {
     /// Keys that an allocation sets.
     private static final List<String> ALLOCATED = List.of("bits", "group_size");
 
@@ -60,7 +61,8 @@ record Stage<C extends Record>(
         return new Stage<>(technique, new Settings<>(settings.common(), overrides), null);
     }
 
-    String name() {
+    @Override
+    public String name() {
         return technique.name();
     }
 

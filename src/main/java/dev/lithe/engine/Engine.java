@@ -2,9 +2,6 @@ package dev.lithe.engine;
 
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
-import java.util.ArrayList;
-import java.util.Iterator;
-import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -15,25 +12,30 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 
-/// Runs all requests on one thread, which owns libtorch. Waiting requests are in a bounded queue; a
-/// few run, and each gets one token in turn. Cancellation and deadlines are looked at before each
-/// token, so both free their place within one. A request that breaks ends alone.
+/// Runs all requests on one thread, which owns libtorch. Waiting requests are in a bounded queue;
+/// those of one model that run take one token per step together, and prompts are read in between
+/// ([Lane]); models share the time by weight ([Scheduler]). Cancellation and deadlines are looked
+/// at before each step, so both free their place within one. A request that breaks ends alone.
 public final class Engine implements AutoCloseable {
     private static final long DOZE_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
     private final EngineLimits limits;
     private final BlockingQueue<Sequence> waiting;
-    private final List<Sequence> running = new ArrayList<>();
+    private final ScoreQueue scores;
+    private final Scheduler<Lane> scheduler = new Scheduler<>(System::nanoTime);
+    private final CacheMemory memory;
     private final SplittableRandom seeds = new SplittableRandom();
     private final CompletableFuture<Void> stopped = new CompletableFuture<>();
     private final Thread thread;
+    private final AtomicLong tokens = new AtomicLong();
     private volatile boolean closed;
     private volatile int runningCount;
-    private final AtomicLong steps = new AtomicLong();
 
     public Engine(EngineLimits limits) {
         this.limits = limits;
         this.waiting = new ArrayBlockingQueue<>(limits.queue());
+        this.scores = new ScoreQueue(limits.queue());
+        this.memory = new CacheMemory(limits);
         this.thread = Thread.ofPlatform().name("lithe-engine").daemon().start(this::run);
     }
 
@@ -70,6 +72,33 @@ public final class Engine implements AutoCloseable {
         };
     }
 
+    /// Queues a text to score; returns at once.
+    ///
+    /// @throws LitheException `EXHAUSTED` where the queue is full, `UNAVAILABLE` once closed
+    public Ticket score(ScoreRequest request, ScoreListener listener) {
+        if (request.cacheBytes() > limits.cacheBytes()) {
+            throw LitheException.badField(
+                    "continuation",
+                    "the request needs %d MB for keys and values, the limit is %d MB; shorten it",
+                    request.cacheBytes() >> 20,
+                    limits.cacheBytes() >> 20);
+        }
+        var job = new ScoreJob(request, listener);
+        if (closed) {
+            throw shuttingDown();
+        }
+        scores.offer(job);
+        wake();
+        // As above.
+        if (closed && scores.remove(job)) {
+            throw shuttingDown();
+        }
+        return () -> {
+            job.cancel();
+            wake();
+        };
+    }
+
     private synchronized long newSeed() {
         return seeds.nextLong() >>> 1;
     }
@@ -79,9 +108,14 @@ public final class Engine implements AutoCloseable {
         LockSupport.unpark(thread);
     }
 
+    /// What it takes on at once.
+    public EngineLimits limits() {
+        return limits;
+    }
+
     /// Tokens computed since the start, over all requests.
     public long steps() {
-        return steps.get();
+        return tokens.get();
     }
 
     /// Requests that are being computed.
@@ -92,6 +126,11 @@ public final class Engine implements AutoCloseable {
     /// Requests that wait.
     public int waiting() {
         return waiting.size();
+    }
+
+    /// Bytes that key-value caches hold, those kept of ended sequences included.
+    public long cacheBytes() {
+        return memory.used();
     }
 
     /// Completes when it takes no more requests, because it was closed or because it broke.
@@ -105,9 +144,10 @@ public final class Engine implements AutoCloseable {
             while (!closed) {
                 dropWithdrawn();
                 admit();
-                if (!stepAll()) {
+                if (!(scheduler.step() | scores.step())) {
                     doze();
                 }
+                count();
             }
         } catch (RuntimeException | Error e) {
             end = LitheException.internal("the engine stopped: " + e + "; restart the server", e);
@@ -122,104 +162,55 @@ public final class Engine implements AutoCloseable {
         for (Sequence sequence : waiting) {
             Optional<LitheException> reason = sequence.withdrawn();
             if (reason.isPresent() && waiting.remove(sequence)) {
-                end(sequence, reason.get());
+                sequence.fail(reason.get());
             }
         }
-        for (Iterator<Sequence> each = running.iterator(); each.hasNext(); ) {
-            Sequence sequence = each.next();
-            sequence.withdrawn()
-                    .ifPresent(reason -> {
-                        each.remove();
-                        end(sequence, reason);
-                    });
-        }
+        scheduler.all().forEach(Lane::dropWithdrawn);
     }
 
+    /// Starts those whose model has a place, as long as memory lasts: one that finds none holds up
+    /// those behind it, or it would wait for ever.
     private void admit() {
-        while (running.size() < limits.running()) {
-            Sequence next = waiting.peek();
-            if (next == null || cacheBytes() + next.cacheBytes() > limits.cacheBytes()) {
+        for (Sequence next : waiting) {
+            GenerationRequest request = next.request();
+            Lane lane;
+            try {
+                lane = lane(request.model());
+            } catch (LitheException e) {
+                if (waiting.remove(next)) {
+                    next.fail(e); // not even measuring it works
+                }
+                continue;
+            }
+            if (lane.running().size() >= limits.running()) {
+                continue;
+            }
+            if (!memory.fits(request.cacheBytes())) {
                 break;
             }
-            if (!waiting.remove(next)) {
-                continue;
-            }
-            if (guarded(
-                    next,
-                    () -> {
-                        next.start();
-                        return false;
-                    })) {
-                continue;
-            }
-            running.add(next);
-        }
-        runningCount = running.size();
-    }
-
-    private long cacheBytes() {
-        return running.stream().mapToLong(Sequence::cacheBytes).sum();
-    }
-
-    /// One token for each running sequence that can take it.
-    ///
-    /// @return whether any could
-    private boolean stepAll() {
-        boolean progress = false;
-        for (Iterator<Sequence> each = running.iterator(); each.hasNext(); ) {
-            Sequence sequence = each.next();
-            Optional<LitheException> reason = sequence.withdrawn();
-            if (reason.isPresent()) {
-                each.remove();
-                end(sequence, reason.get());
-            } else if (sequence.ready()) {
-                progress = true;
-                steps.incrementAndGet();
-                if (guarded(sequence, sequence::step)) {
-                    each.remove();
-                }
+            if (waiting.remove(next)) {
+                lane.admit(next);
             }
         }
-        runningCount = running.size();
-        return progress;
+        count();
     }
 
-    @FunctionalInterface
-    private interface Work {
-        boolean isLast();
-    }
-
-    /// Runs one piece of a sequence's work, and ends the sequence if that was the last or fails.
-    ///
-    /// @return whether the sequence is over
-    private static boolean guarded(Sequence sequence, Work work) {
-        try {
-            if (work.isLast()) {
-                sequence.release();
-                return true;
-            }
-            return false;
-        } catch (LitheException e) {
-            end(sequence, e);
-        } catch (RuntimeException | OutOfMemoryError e) {
-            end(sequence, LitheException.internal("the request failed: " + e, e));
+    private Lane lane(ServedModel model) {
+        Optional<Lane> known = scheduler.find(model.decoder());
+        if (known.isPresent()) {
+            return known.get();
         }
-        return true;
+        var lane = new Lane(model, limits, memory, tokens);
+        scheduler.add(model.decoder(), lane);
+        return lane;
     }
 
-    private static void end(Sequence sequence, LitheException reason) {
-        sequence.release();
-        try {
-            sequence.fail(reason);
-        } catch (RuntimeException e) {
-            // A listener that breaks while it hears of its end has nobody left to tell.
-            System.getLogger(Engine.class.getName())
-                    .log(System.Logger.Level.DEBUG, "a listener failed", e);
-        }
+    private void count() {
+        runningCount = scheduler.all().stream().mapToInt(lane -> lane.running().size()).sum();
     }
 
     private void doze() {
-        if (running.isEmpty() && waiting.isEmpty()) {
+        if (runningCount == 0 && waiting.isEmpty() && scores.isEmpty()) {
             LockSupport.park(this);
         } else {
             // Deadlines and stalled readers are looked at now and then.
@@ -228,11 +219,12 @@ public final class Engine implements AutoCloseable {
     }
 
     private void endAll(LitheException reason) {
-        running.forEach(sequence -> end(sequence, reason));
-        running.clear();
+        scores.endAll(reason);
+        scheduler.all().forEach(lane -> lane.endAll(reason));
+        memory.close();
         runningCount = 0;
         for (Sequence next = waiting.poll(); next != null; next = waiting.poll()) {
-            end(next, reason);
+            next.fail(reason);
         }
     }
 

@@ -10,6 +10,9 @@ public interface GenerationListener {
     /// The engine took the request.
     void onStart(int promptTokens, long seed);
 
+    /// How likely the token of the next `onDelta` was; only where the request asks for it.
+    default void onLogprobs(TokenLogprobs token) {}
+
     /// A token was computed.
     ///
     /// @param text whole characters that it makes clear; may be empty

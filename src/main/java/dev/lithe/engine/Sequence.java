@@ -2,35 +2,39 @@ package dev.lithe.engine;
 
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
-import java.util.List;
+import dev.lithe.model.KvCache;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
-/// One request on its way through the engine. All but [#cancel] belongs to the engine's thread.
+/// One request on its way through the engine: it waits, reads its prompt in pieces, then takes one
+/// token per step. All but [#cancel] belongs to the engine's thread.
 final class Sequence {
     private final GenerationRequest request;
-    private final GenerationListener listener;
-    private final long seed;
+    private final Answer answer;
     private final long stallNanos;
-    private final long arrived = System.nanoTime();
-    private final TokenStream text;
-    private final Sampler sampler;
     private volatile boolean cancelled;
     private @Nullable Session session;
-    private long admitted;
-    private long first;
+    private boolean over;
     private long lastReady;
-    private int lastToken;
-    private int computed;
+    private int passedOver;
+
+    /// Prompt and answer, as far as they are known.
+    private int[] ids;
+
+    private int count;
 
     Sequence(GenerationRequest request, GenerationListener listener, long seed, long stallNanos) {
         this.request = request;
-        this.listener = listener;
-        this.seed = seed;
+        this.answer = new Answer(request, listener, seed);
         this.stallNanos = stallNanos;
-        this.text = new TokenStream(request.model().tokenizer(), request.stop().stopStrings());
-        this.sampler = new Sampler(request.sampling(), seed);
+        this.ids = request.promptIds();
+        this.count = ids.length;
+    }
+
+    GenerationRequest request() {
+        return request;
     }
 
     void cancel() {
@@ -42,7 +46,9 @@ final class Sequence {
         if (cancelled) {
             return Optional.of(
                     LitheException.of(
-                            Fault.CANCELLED, "cancelled by the caller after %d tokens", computed));
+                            Fault.CANCELLED,
+                            "cancelled by the caller after %d tokens",
+                            answer.tokens()));
         }
         long now = System.nanoTime();
         if (request.deadline().isPresent() && now - request.deadline().getAsLong() >= 0) {
@@ -50,7 +56,7 @@ final class Sequence {
                     LitheException.of(
                             Fault.DEADLINE,
                             "the deadline passed after %d tokens; allow more time or fewer tokens",
-                            computed));
+                            answer.tokens()));
         }
         if (session != null && now - lastReady > stallNanos && !listenerReady()) {
             return Optional.of(
@@ -63,21 +69,15 @@ final class Sequence {
     }
 
     /// Takes memory and begins.
-    void start() {
-        admitted = System.nanoTime();
-        lastReady = admitted;
-        session = Session.open(request.model().decoder(), request.capacity());
-        listener.onStart(request.prompt().size(), seed);
-    }
-
-    /// Bytes of memory that its cache occupies while it runs.
-    long cacheBytes() {
-        return request.cacheBytes();
+    void start(CacheMemory memory) {
+        session = memory.open(request);
+        lastReady = System.nanoTime();
+        answer.start();
     }
 
     private boolean listenerReady() {
         try {
-            return listener.ready();
+            return answer.ready();
         } catch (RuntimeException e) {
             cancel();
             return false;
@@ -93,72 +93,96 @@ final class Sequence {
         return ready;
     }
 
-    /// Computes one token.
+    /// Its keys and values, once it has started.
+    KvCache cache() {
+        if (session == null) {
+            throw LitheException.of(Fault.INTERNAL, "a sequence without memory was computed on");
+        }
+        return session.cache();
+    }
+
+    /// Tokens that are known and not read yet: those of the prompt at first, then always one.
+    int unread() {
+        return count - cache().position();
+    }
+
+    /// Whether its prompt was read.
+    boolean decoding() {
+        return answer.tokens() > 0;
+    }
+
+    /// How often in a row others' prompts went first.
+    int passedOver() {
+        return passedOver;
+    }
+
+    void passOver() {
+        passedOver++;
+    }
+
+    void takeTurn() {
+        passedOver = 0;
+    }
+
+    /// The next unread tokens, at most so many.
+    int[] piece(int most) {
+        int from = cache().position();
+        return Arrays.copyOfRange(ids, from, Math.min(count, from + most));
+    }
+
+    /// The token to read next.
+    int last() {
+        return ids[count - 1];
+    }
+
+    /// Whether its next token is the most likely one, so that its other logits do not matter.
+    boolean greedy() {
+        return answer.greedy();
+    }
+
+    /// Chooses a token.
+    ///
+    /// @param logits (V), changed in place
+    int choose(float[] logits) {
+        return answer.choose(logits);
+    }
+
+    /// Takes the token that was chosen.
     ///
     /// @return whether it was the last
-    boolean step() {
-        int id = sampler.next(logits());
-        computed++;
-        if (computed == 1) {
-            first = System.nanoTime();
+    boolean accept(int id) {
+        if (count == ids.length) {
+            ids = Arrays.copyOf(ids, 2 * count);
         }
-        lastToken = id;
-        sampler.occurred(id);
-        boolean ended = ends(id);
-        String delta = text.add(id);
-        boolean last = ended || computed == request.tokens() || text.stopString().isPresent();
-        listener.onDelta(last ? delta + text.finish() : delta, List.of(id));
-        if (last) {
-            listener.onFinish(finish(ended));
+        ids[count++] = id;
+        return answer.add(id);
+    }
+
+    /// Whether it has ended and takes no more.
+    boolean over() {
+        return over;
+    }
+
+    /// When it began to be computed, on the clock of [System#nanoTime].
+    long admitted() {
+        return answer.admitted();
+    }
+
+    /// Ends it: gives its memory back.
+    ///
+    /// @param keep whether what it remembers can be trusted
+    void release(CacheMemory memory, boolean keep) {
+        over = true;
+        Session ended = session;
+        session = null;
+        if (ended != null) {
+            int position = keep ? ended.position() : 0;
+            memory.take(request, Arrays.copyOf(ids, position), ended);
         }
-        return last;
     }
 
-    private boolean ends(int id) {
-        return !request.stop().ignoreEos()
-                && request.model().decoder().spec().eosTokens().contains(id);
-    }
-
-    private float[] logits() {
-        if (session == null) {
-            throw LitheException.of(Fault.INTERNAL, "a sequence was stepped before its start");
-        }
-        if (computed > 0) {
-            return session.decode(lastToken);
-        }
-        int[] prompt = request.prompt().stream().mapToInt(Integer::intValue).toArray();
-        sampler.occurred(prompt);
-        return session.prefill(prompt);
-    }
-
-    private Finish finish(boolean ended) {
-        FinishReason reason =
-                text.stopString().isPresent()
-                        ? FinishReason.STOP_STRING
-                        : ended ? FinishReason.STOP_TOKEN : FinishReason.LENGTH;
-        return new Finish(
-                reason,
-                text.stopString(),
-                request.prompt().size(),
-                computed,
-                millis(admitted - arrived),
-                millis(first - arrived),
-                millis(System.nanoTime() - first));
-    }
-
-    private static double millis(long nanos) {
-        return nanos / 1e6;
-    }
-
+    /// Tells its listener that it failed.
     void fail(LitheException error) {
-        listener.onError(error);
-    }
-
-    /// Frees its memory.
-    void release() {
-        if (session != null) {
-            session.close();
-            session = null;
-        }
+        answer.fail(error);
     }
 }

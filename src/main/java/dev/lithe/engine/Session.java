@@ -12,7 +12,6 @@ public final class Session implements AutoCloseable {
     private final Decoder decoder;
     private final TensorScope scope = TensorScope.open();
     private final KvCache cache;
-    private int position;
 
     private Session(Decoder decoder, int capacity) {
         this.decoder = decoder;
@@ -35,6 +34,7 @@ public final class Session implements AutoCloseable {
     /// Reads a prompt at once and returns the logits (V) of the token after it.
     public float[] prefill(int[] ids) {
         int vocabulary = decoder.spec().vocabSize();
+        int position = cache.position();
         if (ids.length == 0 || ids.length > cache.capacity() - position) {
             throw LitheException.badInput(
                     "%d tokens at position %d; the session has room for 1 to %d more",
@@ -50,9 +50,7 @@ public final class Session implements AutoCloseable {
         }
         try (var step = TensorScope.open()) {
             Value input = step.tensor(elements, 1, elements.length); // (1, T)
-            float[] logits = decoder.forward(input, position, cache, false, step).floats();
-            position += ids.length;
-            return logits;
+            return decoder.forward(input, position, cache, false, step).floats();
         }
     }
 
@@ -68,7 +66,24 @@ public final class Session implements AutoCloseable {
 
     /// Tokens read so far.
     public int position() {
-        return position;
+        return cache.position();
+    }
+
+    /// What it remembers.
+    KvCache cache() {
+        return cache;
+    }
+
+    /// A new session with room for `capacity` tokens that has read the first `positions` of this.
+    Session copy(int positions, int capacity) {
+        Session copy = open(decoder, capacity);
+        try {
+            decoder.copy(cache, positions, copy.cache);
+            return copy;
+        } catch (RuntimeException e) {
+            copy.close();
+            throw e;
+        }
     }
 
     @Override

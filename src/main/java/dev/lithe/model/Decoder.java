@@ -3,19 +3,25 @@ package dev.lithe.model;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
-/// A model ready to run: its weights in the layout of the kernels, and the forward pass.
+/// A model ready to run: its weights in the layout of the kernels, and the forward rows.
 public final class Decoder implements AutoCloseable {
     private final Checkpoint checkpoint;
     private final ModelSpec spec;
     private final TensorScope scope;
     private final RunnableLinears linears;
+
+    /// What runs it in libtorch's place, where there is a library and it takes the model.
+    private final @Nullable NativeForward fast;
+
     private final EmbeddingTable embedding;
     private final boolean embeddingIsShared;
     private final Value norms;
@@ -31,18 +37,23 @@ public final class Decoder implements AutoCloseable {
         this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
-        this.norms = loadNorms();
         List<Part> parts = Architecture.parts(spec);
+        this.fast = fast(parts, reader);
+        this.norms = loadNorms();
         Linear stored = reader.read(parts.getFirst().linears().getFirst(), scope);
         this.embedding = new EmbeddingTable(stored, scope);
+        if (fast != null) {
+            fast.norms(norms);
+            fast.embedding(embedding);
+        }
         parts.subList(1, parts.size()).forEach(part -> add(reader, part));
         if (spec.tiedEmbeddings()) {
-            linears.addSlot(List.of(stored));
+            addSlot(List.of(stored));
         }
         this.embeddingIsShared =
                 spec.tiedEmbeddings()
                         && stored instanceof Linear.Dense
-                        && stored.floatType() == DType.F32;
+                        && (fast != null || stored.floatType() == DType.F32);
         this.heads = scope.list(spec.heads(), spec.kvHeads(), spec.headDim());
         this.rotary = new RotaryTables(spec, scope);
         this.turn = scope.call("hadamard", spec.kvCache().keys() == 4 ? spec.headDim() : 1);
@@ -63,6 +74,14 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
+    private @Nullable NativeForward fast(List<Part> parts, LinearReader reader) {
+        List<LinearName> linears = parts.stream().flatMap(part -> part.linears().stream()).toList();
+        return NativeLibrary.chosen()
+                .filter(_ -> NativeForward.takes(spec, linears, reader))
+                .map(instructions -> new NativeForward(spec, instructions, scope))
+                .orElse(null);
+    }
+
     private Value loadNorms() {
         List<Value> scales = new ArrayList<>();
         for (String norm : Architecture.norms(spec)) {
@@ -74,9 +93,16 @@ public final class Decoder implements AutoCloseable {
     private void add(LinearReader reader, Part part) {
         try (var step = TensorScope.open()) {
             for (Slot slot : part.slots()) {
-                linears.addSlot(
-                        part.linears(slot).stream().map(name -> reader.read(name, step)).toList());
+                addSlot(part.linears(slot).stream().map(name -> reader.read(name, step)).toList());
             }
+        }
+    }
+
+    private void addSlot(List<Linear> slot) {
+        if (fast != null) {
+            fast.addSlot(slot);
+        } else {
+            linears.addSlot(slot);
         }
     }
 
@@ -92,12 +118,13 @@ public final class Decoder implements AutoCloseable {
 
     /// Bytes of memory that its weights occupy while it runs.
     public long memoryBytes() {
-        return linears.bytes() + (embeddingIsShared ? 0 : embedding.bytes()) + norms.bytes();
+        long bytes = fast == null ? linears.bytes() + norms.bytes() : fast.bytes();
+        return bytes + (embeddingIsShared ? 0 : embedding.bytes());
     }
 
     /// How its linears run, by label, with the number of each.
     public Map<String, Integer> kernels() {
-        return linears.kernels();
+        return fast == null ? linears.kernels() : fast.kernels();
     }
 
     /// An empty cache for `batch` sequences of up to `capacity` positions.
@@ -122,12 +149,118 @@ public final class Decoder implements AutoCloseable {
     public Value forward(
             Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
         rotary.cover(cache.capacity());
+        if (fast != null) {
+            int batch = ids.size(0);
+            Value logits =
+                    fast.forward(ids.longs(), batch, position, cache, allPositions, rotary, into);
+            cache.filled(position + ids.size(1));
+            return logits;
+        }
+        Value logits =
+                into.call(
+                        "forward",
+                        ids,
+                        position,
+                        allPositions,
+                        embedding.tables(),
+                        linears.weights(),
+                        linears.packed(),
+                        linears.parts(),
+                        linears.slots(),
+                        norms,
+                        heads,
+                        spec.normEpsilon(),
+                        rotary.cos(),
+                        rotary.sin(),
+                        cache.keys(),
+                        cache.values(),
+                        cache.ranges(),
+                        turn,
+                        cacheBits);
+        cache.filled(position + ids.size(1));
+        return logits;
+    }
+
+    /// Runs one new token of each sequence of a batch, at the position that its cache has reached,
+    /// and extends the caches by them.
+    ///
+    /// @param ids one per sequence
+    /// @return logits, (B, V) float32 row-major whatever its outer dimensions, owned by `into`
+    public Value decode(int[] ids, KvBatch batch, TensorScope into) {
+        int[][] pieces = new int[ids.length][1];
+        for (int i = 0; i < ids.length; i++) {
+            pieces[i][0] = ids[i];
+        }
+        return extend(pieces, batch, false, into);
+    }
+
+    /// Runs some new tokens of each sequence of a batch, from the position that its cache has
+    /// reached, and extends the caches by them. The linears read all tokens at once. Where it fails
+    /// the caches keep their positions, and it can be tried again.
+    ///
+    /// @param pieces at least one token per sequence
+    /// @param allPositions whether to return logits of every new token or of each sequence's last
+    /// @return logits, (tokens, V) or (B, V) float32 row-major whatever its outer dimensions, owned
+    ///   by `into`
+    public Value extend(int[][] pieces, KvBatch batch, boolean allPositions, TensorScope into) {
+        var rows = Pieces.of(pieces, batch);
+        rotary.cover(rows.reach());
+        if (fast != null) {
+            Value logits = fast.extend(rows, allPositions, rotary, into);
+            rows.done();
+            return logits;
+        }
+        try (var step = TensorScope.open()) {
+            Value logits =
+                    into.call(
+                            "forward_rows",
+                            rows.ids(step),
+                            rows.counts(),
+                            rows.positions(),
+                            allPositions,
+                            embedding.tables(),
+                            linears.weights(),
+                            linears.packed(),
+                            linears.parts(),
+                            linears.slots(),
+                            norms,
+                            heads,
+                            spec.normEpsilon(),
+                            rotary.cos(),
+                            rotary.sin(),
+                            batch.keys(),
+                            batch.values(),
+                            batch.ranges(),
+                            turn,
+                            cacheBits);
+            rows.done();
+            return logits;
+        }
+    }
+
+    /// Begins what [#extend] does, to be run some blocks at a time.
+    public ForwardPass begin(int[][] pieces, KvBatch batch) {
+        var rows = Pieces.of(pieces, batch);
+        rotary.cover(rows.reach());
+        return new ForwardPass(this, rows);
+    }
+
+    Value embed(Value ids, TensorScope into) {
+        return embedding.lookup(ids, into);
+    }
+
+    Value runBlocks(Value x, int first, int end, Pieces rows, TensorScope into) {
+        if (fast != null) {
+            fast.runBlocks(x, first, end, rows, rotary);
+            return into.keep(x);
+        }
         return into.call(
-                "forward",
-                ids,
-                position,
-                allPositions,
-                embedding.tables(),
+                "run_blocks",
+                x,
+                first,
+                end,
+                rows.counts(),
+                rows.positions(),
                 linears.weights(),
                 linears.packed(),
                 linears.parts(),
@@ -137,15 +270,54 @@ public final class Decoder implements AutoCloseable {
                 spec.normEpsilon(),
                 rotary.cos(),
                 rotary.sin(),
-                cache.keys(),
-                cache.values(),
-                cache.ranges(),
+                rows.batch().keys(),
+                rows.batch().values(),
+                rows.batch().ranges(),
                 turn,
                 cacheBits);
     }
 
+    Value head(Value x, Pieces rows, TensorScope into) {
+        if (fast != null) {
+            return fast.head(x, rows, rotary, into);
+        }
+        return into.call(
+                "head",
+                x,
+                rows.counts(),
+                false,
+                spec.layers(),
+                linears.weights(),
+                linears.packed(),
+                linears.parts(),
+                linears.slots(),
+                norms,
+                spec.normEpsilon());
+    }
+
+    /// Fills an empty cache with the first `positions` of another, of one sequence too; their
+    /// capacities may differ.
+    public void copy(KvCache from, int positions, KvCache to) {
+        try (var step = TensorScope.open()) {
+            step.call(
+                    "copy_cache",
+                    from.keys(),
+                    from.values(),
+                    from.ranges(),
+                    to.keys(),
+                    to.values(),
+                    to.ranges(),
+                    positions,
+                    cacheBits);
+        }
+        to.filled(positions);
+    }
+
     @Override
     public void close() {
+        if (fast != null) {
+            fast.close();
+        }
         scope.close();
         checkpoint.close();
     }

@@ -14,6 +14,10 @@ public final class DenseWeights {
             case Linear.Int8 int8 -> into.call("expand_int8", int8.weight(), int8.scale());
             case Linear.Float8 float8 -> into.call("expand_int8", float8.weight(), float8.scale());
             case Linear.Codebook codebook -> codebook(codebook, into);
+            case Linear.Masked masked -> {
+                long k = masked.shape().longs()[1];
+                yield into.call("expand_masked", masked.mask(), masked.values(), k);
+            }
             case Linear.Grouped grouped -> grouped(grouped, into);
         };
     }

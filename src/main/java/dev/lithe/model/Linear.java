@@ -58,6 +58,22 @@ public sealed interface Linear {
         }
     }
 
+    /// Weights of which most are 0 and left out. On disk: a format of our own.
+    ///
+    /// @param mask (N, ceil(K / 32)) int32, a little-endian bit stream per row; 1 where a weight is
+    ///   stored
+    /// @param values those weights, row by row
+    /// @param shape (2) int64, holding N and K
+    record Masked(
+            Value mask, Value values, Value shape, @Nullable Value bias, LinearForm.Masked form)
+            implements Linear {
+        @Override
+        public Map<String, Value> tensors() {
+            return withBias(
+                    bias, "weight_mask", mask, "weight_values", values, "weight_shape", shape);
+        }
+    }
+
     /// Indices into a table of 2^b numbers: `w = table[index] s`, with a scale per group of inputs
     /// or none. On disk: a format of our own.
     ///
@@ -175,6 +191,13 @@ public sealed interface Linear {
                             scope.keep(codebook.shape()),
                             bias,
                             codebook.form());
+            case Masked masked ->
+                    new Masked(
+                            scope.keep(masked.mask()),
+                            scope.keep(masked.values()),
+                            scope.keep(masked.shape()),
+                            bias,
+                            masked.form());
             case Grouped grouped ->
                     new Grouped(
                             scope.keep(grouped.packed()),
@@ -193,6 +216,7 @@ public sealed interface Linear {
             case LinearForm.Int8 form -> form.scaleType();
             case LinearForm.Float8 form -> form.scaleType();
             case LinearForm.Codebook form -> form.tableType();
+            case LinearForm.Masked form -> form.valueType();
             case LinearForm.Grouped form -> form.scaleType();
         };
     }

@@ -152,6 +152,38 @@ public sealed interface LinearForm {
         }
     }
 
+    /// Floats of which only some are stored, and a bit for each weight that says whether it is; the
+    /// others are 0.
+    ///
+    /// @param kept weights that are stored
+    /// @param of weights, N K
+    record Masked(DType valueType, long kept, long of) implements LinearForm {
+        private static final long WORD_BITS = 32;
+        private static final long SHAPE_BYTES = 16;
+        private static final double PERCENT = 100;
+
+        @Override
+        public long bytes(long n, long k) {
+            return n * words(k) * 4 + kept * valueType.bytes() + SHAPE_BYTES;
+        }
+
+        /// 32-bit words of a row's mask.
+        static long words(long k) {
+            return (k + WORD_BITS - 1) / WORD_BITS;
+        }
+
+        @Override
+        public String label() {
+            return "%s, %.1f %% zeros left out"
+                    .formatted(valueType.torchName(), PERCENT * (of - kept) / of);
+        }
+
+        @Override
+        public Scheme scheme() {
+            return Scheme.masked();
+        }
+    }
+
     /// What code means zero in a group of integers.
     enum ZeroPoint {
         /// Code 0 of the signed codes: a symmetric form.

@@ -42,6 +42,9 @@ public final class LinearReader {
         if (checkpoint.has(name.module() + ".weight_indices")) {
             return codebook(name, n, k);
         }
+        if (checkpoint.has(name.module() + ".weight_mask")) {
+            return masked(name, n, k);
+        }
         TensorEntry weight = expect(name.module() + ".weight", null, n, k);
         if (weight.dtype() == DType.I8 || weight.dtype() == DType.F8_E4M3) {
             return scaled(name, weight.dtype(), n);
@@ -109,6 +112,19 @@ public final class LinearReader {
         return form;
     }
 
+    private LinearForm masked(LinearName name, long n, long k) {
+        requireFormat(name, scheme(name, "masked"), Format.BITMASK);
+        expect(name.module() + ".weight_mask", DType.I32, n, LinearForm.Masked.words(k));
+        TensorEntry values = checkpoint.entry(name.module() + ".weight_values");
+        expectFloat(values.name(), values.elements());
+        if (values.elements() > n * k) {
+            throw LitheException.badInput(
+                    "%s: tensor '%s' has %d elements for %d weights",
+                    checkpoint.folder(), values.name(), values.elements(), n * k);
+        }
+        return new LinearForm.Masked(values.dtype(), values.elements(), n * k);
+    }
+
     private void requireFormat(LinearName name, Scheme scheme, Format format) {
         if (scheme.format() != format) {
             throw LitheException.badInput(
@@ -127,7 +143,9 @@ public final class LinearReader {
 
     private LinearForm grouped(LinearName name, long n, long k) {
         Scheme scheme = scheme(name, "packed");
-        if (scheme.format() == Format.FLOAT_QUANTIZED || scheme.format() == Format.CODEBOOK) {
+        if (scheme.format() == Format.FLOAT_QUANTIZED
+                || scheme.format() == Format.CODEBOOK
+                || scheme.format() == Format.BITMASK) {
             requireFormat(name, scheme, Format.PACK_QUANTIZED);
         }
         requireDividing(name, scheme);
@@ -214,6 +232,7 @@ public final class LinearReader {
                             scope.tensor(new long[] {name.outFeatures(), name.inFeatures()}, 2),
                             bias,
                             codebook);
+            case LinearForm.Masked masked -> masked(name, masked, bias, scope);
             case LinearForm.Grouped grouped ->
                     new Linear.Grouped(
                             checkpoint.load(module + ".weight_packed", scope),
@@ -225,6 +244,23 @@ public final class LinearReader {
                             bias,
                             grouped);
         };
+    }
+
+    private Linear.Masked masked(
+            LinearName name, LinearForm.Masked form, @Nullable Value bias, TensorScope scope) {
+        Value mask = checkpoint.load(name.module() + ".weight_mask", scope);
+        long kept = scope.call("count_kept", mask, name.inFeatures()).integer();
+        if (kept != form.kept()) {
+            throw LitheException.badInput(
+                    "%s: the mask of '%s' keeps %d weights, and %d are stored",
+                    checkpoint.folder(), name.module(), kept, form.kept());
+        }
+        return new Linear.Masked(
+                mask,
+                checkpoint.load(name.module() + ".weight_values", scope),
+                scope.tensor(new long[] {name.outFeatures(), name.inFeatures()}, 2),
+                bias,
+                form);
     }
 
     private Linear.Codebook.@Nullable Scales scales(

@@ -85,7 +85,8 @@ final class RunnableLinears {
             }
             case LinearForm.Float8 form ->
                     addScaled(alike, form.dynamicActivations(), form.label());
-            case LinearForm.Codebook form -> addCodebook(form, alike);
+            case LinearForm.Masked _ -> addExpanded("bitmask", alike);
+            case LinearForm.Codebook form -> addExpanded(form.label(), alike);
             case LinearForm.Grouped form -> addGrouped(form, alike);
         }
     }
@@ -177,11 +178,10 @@ final class RunnableLinears {
         }
     }
 
-    private void addCodebook(LinearForm.Codebook form, List<Linear> alike) {
+    private void addExpanded(String label, List<Linear> alike) {
         try (var step = TensorScope.open()) {
             List<Value> rows = alike.stream().map(linear -> DenseWeights.of(linear, step)).toList();
-            addFloats(
-                    concat(rows, step), true, ", expanded from " + form.label(), bias(alike, step));
+            addFloats(concat(rows, step), true, ", expanded from " + label, bias(alike, step));
         }
     }
 

@@ -10,6 +10,8 @@ public record Route(Variant variant, Reason reason) {
         OVERRIDE_METADATA,
         /// Drawn by weight.
         WEIGHT,
+        /// Drawn by weight from its key, so that the same key gets the same variant.
+        STICKY,
         /// There is no other.
         ONLY
     }

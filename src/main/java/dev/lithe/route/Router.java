@@ -8,65 +8,52 @@ import java.util.Map;
 import java.util.SequencedMap;
 import java.util.random.RandomGenerator;
 
-/// Chooses the variant that answers a request: the one it names, else one drawn by weight. Safe for
-/// use by several threads.
+/// Chooses the variant that answers a request: the one it names, else the one its key belongs to,
+/// else one drawn by weight. Safe for use by several threads.
 public final class Router {
+    private static final int MAX_KEY = 256;
+
     private final SequencedMap<String, Variant> variants = new LinkedHashMap<>();
-    private final SequencedMap<String, Double> shares = new LinkedHashMap<>();
     private final RandomGenerator random;
+    private volatile Experiment experiment;
 
     /// @param weights by variant name, each at least 0 and not all 0; a variant without one has 1
     ///   where `weights` is empty, else 0
     /// @throws LitheException where names or weights are wrong
     public Router(List<Variant> variants, Map<String, Double> weights, RandomGenerator random) {
         this.random = random;
-        double sum = check(variants.stream().map(Variant::name).toList(), weights);
+        List<String> names = variants.stream().map(Variant::name).toList();
+        this.experiment = new Experiment(Split.of(names, weights));
         variants.forEach(variant -> this.variants.put(variant.name(), variant));
-        for (String name : this.variants.keySet()) {
-            double weight = weights.isEmpty() ? 1 : weights.getOrDefault(name, 0.0);
-            shares.put(name, weight / sum);
-        }
     }
 
     /// Checks the names that a router would know and their weights, without any variant loaded.
+    public static void check(List<String> names, Map<String, Double> weights) {
+        Split.check(names, weights);
+    }
+
+    /// Shares requests out anew from now on, and counts them anew.
     ///
-    /// @return the sum of the weights
-    public static double check(List<String> names, Map<String, Double> weights) {
-        if (names.isEmpty()) {
-            throw LitheException.badInput("no variant to serve; name at least one");
+    /// @param weights by variant name; one that is left out gets 0
+    /// @throws LitheException where they are wrong, which changes nothing
+    public void reweigh(Map<String, Double> weights) {
+        if (weights.isEmpty()) {
+            throw LitheException.badField("weights", "are missing; give one variant more than 0");
         }
-        for (String name : names) {
-            if (names.indexOf(name) != names.lastIndexOf(name)) {
-                throw LitheException.badInput(
-                        "two variants are called '%s'; give each its own name", name);
-            }
-        }
-        double sum = weights.isEmpty() ? names.size() : 0;
-        for (Map.Entry<String, Double> entry : weights.entrySet()) {
-            if (!names.contains(entry.getKey())) {
-                throw LitheException.badInput(
-                        "weight for '%s', which is no variant; known: %s",
-                        entry.getKey(), String.join(", ", names));
-            }
-            double weight = entry.getValue();
-            if (!(weight >= 0) || Double.isInfinite(weight)) {
-                throw LitheException.badInput(
-                        "weight %s of '%s'; use 0 or more", weight, entry.getKey());
-            }
-            sum += weight;
-        }
-        if (sum <= 0) {
-            throw LitheException.badInput("all weights are 0; give one variant more");
-        }
-        return sum;
+        experiment = new Experiment(Split.of(List.copyOf(variants.keySet()), weights));
     }
 
     /// The variant for a request.
     ///
     /// @param field the name in the request, or empty
     /// @param metadata the name in its metadata, or empty; the field goes first
+    /// @param key whose requests all go to one variant, or empty
     /// @throws LitheException `NOT_FOUND` where the name is unknown
-    public Route route(String field, String metadata) {
+    public Route route(String field, String metadata, String key) {
+        if (key.length() > MAX_KEY) {
+            throw LitheException.badField(
+                    "x-ab-key", "%d characters; use at most %d", key.length(), MAX_KEY);
+        }
         if (!field.isEmpty()) {
             return new Route(variant(field), Route.Reason.OVERRIDE_FIELD);
         }
@@ -76,26 +63,25 @@ public final class Router {
         if (variants.size() == 1) {
             return new Route(first(), Route.Reason.ONLY);
         }
-        return new Route(draw(), Route.Reason.WEIGHT);
-    }
-
-    private Variant draw() {
-        double target = nextDouble();
-        Variant last = first();
-        for (Map.Entry<String, Double> entry : shares.entrySet()) {
-            if (entry.getValue() > 0) {
-                last = variant(entry.getKey());
-                target -= entry.getValue();
-                if (target < 0) {
-                    break;
-                }
-            }
+        if (!key.isEmpty()) {
+            return new Route(variant(experiment.of(key)), Route.Reason.STICKY);
         }
-        return last;
+        return new Route(variant(experiment.at(nextDouble())), Route.Reason.WEIGHT);
     }
 
     private synchronized double nextDouble() {
         return random.nextDouble();
+    }
+
+    /// Requests that went to a variant by weight since the weights were last set; those of one key
+    /// count once.
+    public long drawn(String name) {
+        return experiment.drawn(name);
+    }
+
+    /// Whether what the variants got is what their weights say.
+    public SampleRatio sampleRatio() {
+        return experiment.ratio();
     }
 
     /// The variant of that name.
@@ -133,6 +119,6 @@ public final class Router {
 
     /// The part of the requests without a name that a variant gets, from 0 to 1.
     public double share(String name) {
-        return shares.getOrDefault(variant(name).name(), 0.0);
+        return experiment.split().shares().getOrDefault(variant(name).name(), 0.0);
     }
 }

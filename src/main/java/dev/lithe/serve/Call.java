@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /// One gRPC call: when the client goes away, or its time runs out, the computation behind it ends.
 /// Made on the thread that receives the request; used from others afterwards.
-final class Call<T> {
+final class Call<T> implements Preparation.Caller {
     private static final Ticket GONE = () -> {};
 
     private final ServerCallStreamObserver<T> observer;
@@ -60,7 +60,8 @@ final class Call<T> {
     }
 
     /// Whether nobody waits for the answer: the client left, or its time ran out.
-    boolean over() {
+    @Override
+    public boolean over() {
         return observer.isCancelled()
                 || (deadline.isPresent() && System.nanoTime() - deadline.getAsLong() >= 0);
     }
@@ -85,7 +86,14 @@ final class Call<T> {
         }
     }
 
-    void fail(RuntimeException error) {
+    /// The only message, and the end.
+    void answer(T message) {
+        send(message);
+        complete();
+    }
+
+    @Override
+    public void fail(RuntimeException error) {
         StatusRuntimeException status = Statuses.of(error);
         if (!observer.isCancelled()) {
             observer.onError(status);

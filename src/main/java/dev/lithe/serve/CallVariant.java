@@ -10,9 +10,10 @@ import io.grpc.ServerInterceptor;
 import io.grpc.Status;
 import io.quarkus.grpc.GlobalInterceptor;
 import jakarta.inject.Singleton;
+import org.jspecify.annotations.Nullable;
 
-/// The metadata `x-variant`: reads it from a request, and names the variant that answered in the
-/// response's headers, or in its trailers where it fails before any.
+/// The metadata `x-variant` and `x-ab-key`: reads them from a request, and names the variant that
+/// answered in the response's headers, or in its trailers where it fails before any.
 @Singleton
 @GlobalInterceptor
 class CallVariant implements ServerInterceptor {
@@ -20,18 +21,36 @@ class CallVariant implements ServerInterceptor {
     static final Metadata.Key<String> KEY =
             Metadata.Key.of("x-variant", Metadata.ASCII_STRING_MARSHALLER);
 
+    /// Whose requests all go to one variant.
+    private static final Metadata.Key<String> AB_KEY =
+            Metadata.Key.of("x-ab-key", Metadata.ASCII_STRING_MARSHALLER);
+
     /// What one call asked for and got.
     static final class Choice {
         private final String asked;
+        private final String key;
         private volatile String chosen = "";
 
-        private Choice(String asked) {
-            this.asked = asked;
+        /// @param asked the name in the request's metadata, or null
+        /// @param key its `x-ab-key`, or null
+        Choice(@Nullable String asked, @Nullable String key) {
+            this.asked = asked == null ? "" : asked;
+            this.key = key == null ? "" : key;
         }
 
         /// The name in the request's metadata, or empty.
         String asked() {
             return asked;
+        }
+
+        /// The key in the request's metadata, or empty.
+        String key() {
+            return key;
+        }
+
+        /// The variant that answers; empty before one was chosen.
+        String chosen() {
+            return chosen;
         }
 
         void chose(String variant) {
@@ -51,14 +70,13 @@ class CallVariant implements ServerInterceptor {
     /// The choice of the call that this thread handles.
     static Choice current() {
         Choice choice = CHOICE.get();
-        return choice == null ? new Choice("") : choice;
+        return choice == null ? new Choice(null, null) : choice;
     }
 
     @Override
     public <Q, A> ServerCall.Listener<Q> interceptCall(
             ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
-        String asked = headers.get(KEY);
-        var choice = new Choice(asked == null ? "" : asked);
+        var choice = new Choice(headers.get(KEY), headers.get(AB_KEY));
         var named =
                 new SimpleForwardingServerCall<Q, A>(call) {
                     @Override

@@ -3,6 +3,7 @@ package dev.lithe.serve;
 import dev.lithe.engine.Engine;
 import dev.lithe.engine.Finish;
 import dev.lithe.engine.GenerationListener;
+import dev.lithe.engine.TokenLogprobs;
 import dev.lithe.fault.LitheException;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
@@ -62,6 +63,11 @@ class EngineMetrics implements MeterBinder {
         @Override
         public void onStart(int promptTokens, long seed) {
             listener.onStart(promptTokens, seed);
+        }
+
+        @Override
+        public void onLogprobs(TokenLogprobs token) {
+            listener.onLogprobs(token);
         }
 
         @Override

@@ -1,12 +1,16 @@
 package dev.lithe.serve;
 
 import dev.lithe.engine.GenerationListener;
+import dev.lithe.proto.v1.BatchGenerateRequest;
+import dev.lithe.proto.v1.BatchGenerateResponse;
 import dev.lithe.proto.v1.GenerateRequest;
 import dev.lithe.proto.v1.GenerateResponse;
 import dev.lithe.proto.v1.GenerateStreamRequest;
 import dev.lithe.proto.v1.GenerateStreamResponse;
 import dev.lithe.proto.v1.GenerationInput;
 import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceImplBase;
+import dev.lithe.proto.v1.ScoreRequest;
+import dev.lithe.proto.v1.ScoreResponse;
 import dev.lithe.proto.v1.TokenizeRequest;
 import dev.lithe.proto.v1.TokenizeResponse;
 import dev.lithe.route.Route;
@@ -22,12 +26,12 @@ import java.util.function.Function;
 class GenerationGrpc extends GenerationServiceImplBase {
     private final Serving serving;
     private final Preparation preparation;
-    private final EngineMetrics metrics;
+    private final Generations generations;
 
-    GenerationGrpc(Serving serving, Preparation preparation, EngineMetrics metrics) {
+    GenerationGrpc(Serving serving, Preparation preparation, Generations generations) {
         this.serving = serving;
         this.preparation = preparation;
-        this.metrics = metrics;
+        this.generations = generations;
     }
 
     @Override
@@ -41,7 +45,12 @@ class GenerationGrpc extends GenerationServiceImplBase {
                         submit(
                                 call,
                                 input,
-                                route -> new UnarySink(call, input.getRequestId(), route)));
+                                route ->
+                                        new UnarySink(
+                                                input.getRequestId(),
+                                                route,
+                                                call::answer,
+                                                call::fail)));
     }
 
     @Override
@@ -62,13 +71,36 @@ class GenerationGrpc extends GenerationServiceImplBase {
 
     private void submit(
             Call<?> call, GenerationInput input, Function<Route, GenerationListener> sink) {
-        Requests.checkId(input);
-        Serving.Models models = serving.models();
-        Route route = models.router().route(input.getVariant(), call.choice().asked());
-        call.choice().chose(route.variant().name());
-        var request = Requests.of(input, route.variant().model(), call.deadline());
-        var listener = metrics.observe(route.variant().name(), sink.apply(route));
-        call.runs(models.engine().submit(request, listener));
+        call.runs(generations.submit(input, call.choice(), call.deadline(), sink));
+    }
+
+    @Override
+    public void batchGenerate(
+            BatchGenerateRequest request, StreamObserver<BatchGenerateResponse> observer) {
+        Call<BatchGenerateResponse> call = Call.of(observer);
+        preparation.run(call, request, () -> new Batch(call, request).submit(generations));
+    }
+
+    @Override
+    public void score(ScoreRequest request, StreamObserver<ScoreResponse> observer) {
+        Call<ScoreResponse> call = Call.of(observer);
+        preparation.run(
+                call,
+                request,
+                () -> {
+                    Requests.checkId(request.getRequestId());
+                    Serving.Models models = serving.models();
+                    Variant variant =
+                            models.router().named(request.getVariant(), call.choice().asked());
+                    call.choice().chose(variant.name());
+                    var score = Requests.score(request, variant.model(), call.deadline());
+                    var response =
+                            ScoreResponse.newBuilder()
+                                    .setRequestId(request.getRequestId())
+                                    .setVariant(variant.name())
+                                    .setPromptTokens(score.first());
+                    call.runs(models.engine().score(score, new ScoreSink(call, response)));
+                });
     }
 
     @Override
@@ -85,12 +117,11 @@ class GenerationGrpc extends GenerationServiceImplBase {
                             !request.hasAddSpecialTokens() || request.getAddSpecialTokens();
                     int[] ids =
                             Requests.encode("text", request.getText(), special, variant.model());
-                    call.send(
+                    call.answer(
                             TokenizeResponse.newBuilder()
                                     .setTokenCount(ids.length)
                                     .addAllTokenIds(Arrays.stream(ids).boxed().toList())
                                     .build());
-                    call.complete();
                 });
     }
 }

@@ -34,10 +34,22 @@ class Preparation {
                     new ArrayBlockingQueue<>(WAITING),
                     Thread.ofPlatform().daemon().name("lithe-prepare-", 0).factory());
 
+    /// Somebody who waits for an answer.
+    interface Caller {
+        /// Whether nobody does any more.
+        boolean over();
+
+        void fail(RuntimeException error);
+    }
+
+    /// Runs `work` soon, for a request that is a message.
+    void run(Caller call, MessageLite request, Runnable work) {
+        run(call, request.getSerializedSize(), work);
+    }
+
     /// Runs `work` soon; what it throws, and a refusal, end the call. A call that is over by then
     /// costs nothing more.
-    void run(Call<?> call, MessageLite request, Runnable work) {
-        long bytes = request.getSerializedSize();
+    void run(Caller call, long bytes, Runnable work) {
         if (waitingBytes.addAndGet(bytes) > WAITING_BYTES) {
             waitingBytes.addAndGet(-bytes);
             call.fail(
@@ -63,7 +75,7 @@ class Preparation {
         }
     }
 
-    private static void prepare(Call<?> call, Runnable work) {
+    private static void prepare(Caller call, Runnable work) {
         try {
             if (!call.over()) {
                 work.run();

@@ -7,9 +7,12 @@ import dev.lithe.engine.StopRules;
 import dev.lithe.fault.LitheException;
 import dev.lithe.proto.v1.GenerationInput;
 import dev.lithe.proto.v1.RandomSampling;
+import dev.lithe.proto.v1.ScoreRequest;
 import dev.lithe.proto.v1.Stopping;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.OptionalLong;
 
 /// Requests from the wire to the engine's terms; a field left out gets its documented default.
@@ -21,12 +24,12 @@ final class Requests {
 
     private Requests() {}
 
-    static void checkId(GenerationInput input) {
-        if (input.getRequestId().length() > MAX_REQUEST_ID) {
+    static void checkId(String requestId) {
+        if (requestId.length() > MAX_REQUEST_ID) {
             throw LitheException.badField(
                     "request_id",
                     "%d characters; use at most %d",
-                    input.getRequestId().length(),
+                    requestId.length(),
                     MAX_REQUEST_ID);
         }
     }
@@ -34,7 +37,46 @@ final class Requests {
     static GenerationRequest of(GenerationInput input, ServedModel model, OptionalLong deadline) {
         SamplingOptions sampling = sampling(input);
         StopRules stop = stop(input.getStopping());
-        return new GenerationRequest(model, prompt(input, model), sampling, stop, deadline);
+        OptionalInt topLogprobs =
+                input.getResponse().hasTopLogprobs()
+                        ? OptionalInt.of(input.getResponse().getTopLogprobs())
+                        : OptionalInt.empty();
+        return new GenerationRequest(
+                model, prompt(input, model), sampling, stop, deadline, topLogprobs);
+    }
+
+    static dev.lithe.engine.ScoreRequest score(
+            ScoreRequest request, ServedModel model, OptionalLong deadline) {
+        List<Integer> given =
+                switch (request.getPromptCase()) {
+                    case PROMPT_TEXT -> encoded("prompt", request.getPromptText(), model);
+                    case PROMPT_TOKEN_IDS -> given(request.getPromptTokenIds().getIdsList(), model);
+                    case PROMPT_NOT_SET -> List.of();
+                };
+        List<Integer> all = new ArrayList<>(given);
+        switch (request.getContinuationCase()) {
+            case TEXT -> {
+                boolean textBefore = request.hasPromptText();
+                String before = request.getPromptText();
+                if (textBefore || given.isEmpty()) {
+                    all = encoded("continuation", before + request.getText(), model);
+                } else {
+                    int[] ids = encode("continuation", request.getText(), false, model);
+                    Arrays.stream(ids).forEach(all::add);
+                }
+            }
+            case TOKEN_IDS -> all.addAll(given(request.getTokenIds().getIdsList(), model));
+            case CONTINUATION_NOT_SET ->
+                    throw LitheException.badField(
+                            "continuation", "is missing; set text or token_ids");
+        }
+        int first = Math.max(1, given.size());
+        return new dev.lithe.engine.ScoreRequest(
+                model, all, first, request.getTopLogprobs(), deadline);
+    }
+
+    private static List<Integer> encoded(String field, String text, ServedModel model) {
+        return Arrays.stream(encode(field, text, true, model)).boxed().toList();
     }
 
     private static SamplingOptions sampling(GenerationInput input) {
@@ -61,8 +103,7 @@ final class Requests {
 
     private static List<Integer> prompt(GenerationInput input, ServedModel model) {
         return switch (input.getPromptCase()) {
-            case TEXT ->
-                    Arrays.stream(encode("prompt", input.getText(), true, model)).boxed().toList();
+            case TEXT -> encoded("prompt", input.getText(), model);
             case TOKEN_IDS -> given(input.getTokenIds().getIdsList(), model);
             case PROMPT_NOT_SET ->
                     throw LitheException.badField("prompt", "is missing; set text or token_ids");

@@ -1,6 +1,7 @@
 package dev.lithe.serve;
 
 import dev.lithe.engine.Finish;
+import dev.lithe.engine.TokenLogprobs;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.proto.v1.FinishReason;
 import dev.lithe.proto.v1.GenerationFinish;
@@ -42,6 +43,18 @@ final class Responses {
                 .build();
     }
 
+    static dev.lithe.proto.v1.TokenLogprobs logprobs(TokenLogprobs token) {
+        var message =
+                dev.lithe.proto.v1.TokenLogprobs.newBuilder()
+                        .setTokenId(token.id())
+                        .setLogprob(token.logprob())
+                        .setRank(token.rank());
+        token.top()
+                .forEach(each ->
+                        message.addTopBuilder().setTokenId(each.id()).setLogprob(each.logprob()));
+        return message.build();
+    }
+
     static Variant variant(dev.lithe.route.Variant variant, Router router) {
         ModelSpec spec = variant.model().decoder().spec();
         var folder = variant.folder().getFileName();
@@ -63,6 +76,7 @@ final class Responses {
             case OVERRIDE_FIELD -> VariantReason.VARIANT_REASON_OVERRIDE_FIELD;
             case OVERRIDE_METADATA -> VariantReason.VARIANT_REASON_OVERRIDE_METADATA;
             case WEIGHT -> VariantReason.VARIANT_REASON_WEIGHT;
+            case STICKY -> VariantReason.VARIANT_REASON_STICKY;
             case ONLY -> VariantReason.VARIANT_REASON_ONLY;
         };
     }

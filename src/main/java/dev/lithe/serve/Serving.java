@@ -20,7 +20,12 @@ import java.util.concurrent.atomic.AtomicReference;
 @Singleton
 public class Serving {
     private static final List<String> SERVICES =
-            List.of("", "lithe.v1.GenerationService", "lithe.v1.ModelService");
+            List.of(
+                    "",
+                    "lithe.v1.GenerationService",
+                    "lithe.v1.ModelService",
+                    "lithe.v1.ExperimentService",
+                    "inference.GRPCInferenceService");
 
     /// A router and the engine that runs its variants.
     public record Models(Router router, Engine engine) {}

@@ -33,6 +33,7 @@ final class Statuses {
                     Map.entry("min_p", "input.sampling.min_p"),
                     Map.entry("repetition_penalty", "input.decoding.repetition_penalty"),
                     Map.entry("max_new_tokens", "input.stopping.max_new_tokens"),
+                    Map.entry("top_logprobs", "input.response.top_logprobs"),
                     Map.entry("stop_strings", "input.stopping.stop_strings"));
 
     private Statuses() {}
@@ -56,7 +57,8 @@ final class Statuses {
         return StatusProto.toStatusRuntimeException(status.build());
     }
 
-    private static String log(LitheException e) {
+    /// Writes an internal error to the log; what to say of it instead.
+    static String log(LitheException e) {
         String id = HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextInt());
         LOG.log(Level.ERROR, "internal error " + id, e);
         return "internal error " + id + "; the server's log tells more under this number";

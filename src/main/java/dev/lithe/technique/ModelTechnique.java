@@ -1,6 +1,12 @@
 package dev.lithe.technique;
 
-/// A technique that measures the model as a whole and then configures the stage that follows it.
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.calibrate.WholeModel;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.LinearForm;
+
+/// A technique that takes the model as a whole, and may give it other shapes. It reads one folder
+/// and what it makes is written to another, from which the stages after it go on.
 ///
 /// @param <C> its configuration
 public non-sealed interface ModelTechnique<C extends Record> extends Technique {
@@ -11,4 +17,34 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
     default String scope() {
         return "model";
     }
+
+    /// Whether it looks at data.
+    default boolean calibrated(C config) {
+        return true;
+    }
+
+    /// Makes `model`, a copy of `config.json`, say what the result's shapes are. The plan knows
+    /// nothing else of them, so they follow from shapes and configuration alone; what further
+    /// depends on the weights is up to [#apply].
+    ///
+    /// @throws LitheException where it cannot be done, with the reason and the way out
+    void configure(ObjectNode model, C config);
+
+    /// The form in which it leaves linears that have the form `before`; only dense ones, unless it
+    /// says otherwise.
+    ///
+    /// @throws LitheException where it cannot take them
+    default LinearForm outcome(LinearForm before, C config) {
+        if (before instanceof LinearForm.Dense) {
+            return before;
+        }
+        throw LitheException.badInput(
+                "linears are already %s; it takes dense ones, so it goes before", before.label());
+    }
+
+    /// Does it. `model` is left as it is; the caller closes both.
+    ///
+    /// @return a model with the shapes that [#configure] promised
+    /// @throws LitheException where the numbers forbid it
+    WholeModel apply(WholeModel model, C config);
 }

@@ -10,7 +10,8 @@ import java.util.ServiceLoader;
 /// membership: a class annotated `@AutoService(Technique.class)` is registered by that alone. Its
 /// class comment carries the paper, the equation, a recipe sample, shapes and limits, in that
 /// order.
-public sealed interface Technique permits WeightTechnique, ModelTechnique, RunTechnique {
+public sealed interface Technique
+        permits WeightTechnique, ModelTechnique, AllocationTechnique, RunTechnique {
     /// The name in recipes.
     String name();
 

@@ -36,6 +36,8 @@ final class Kernels {
                     "kvcache",
                     "quantize",
                     "gptq",
+                    "prune",
+                    "reshape",
                     "hqq",
                     "codebook",
                     "autoround",

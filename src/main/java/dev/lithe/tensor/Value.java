@@ -2,7 +2,10 @@ package dev.lithe.tensor;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.pytorch.jni.IValue;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.WritableByteChannel;
 import java.util.Arrays;
@@ -13,6 +16,7 @@ import java.util.List;
 public final class Value {
     private final TensorScope scope;
     private final IValue handle;
+    private long address;
 
     Value(TensorScope scope, IValue handle) {
         this.scope = scope;
@@ -76,6 +80,25 @@ public final class Value {
         try (var step = TensorScope.open();
                 NDArray array = step.call("as_bytes", this).handle.toTensor(step.manager())) {
             return array.toByteBuffer();
+        }
+    }
+
+    /// Where the elements of the tensor lie, row-major: an address that holds as long as its scope.
+    public long address() {
+        if (address == 0) {
+            address = findAddress();
+        }
+        return address;
+    }
+
+    private long findAddress() {
+        try (var step = TensorScope.open();
+                NDArray start = step.call("start_of", this).handle.toTensor(step.manager())) {
+            ByteBuffer memory = start.toByteBuffer(true);
+            if (!memory.isDirect()) {
+                throw LitheException.of(Fault.INTERNAL, "a tensor is not in this machine's memory");
+            }
+            return MemorySegment.ofBuffer(memory).address();
         }
     }
 

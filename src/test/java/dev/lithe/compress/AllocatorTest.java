@@ -44,12 +44,6 @@ class AllocatorTest {
         }
     }
 
-    private long bytes(Plan plan) {
-        try (var checkpoint = Checkpoint.open(folder)) {
-            return plan.bytes(checkpoint);
-        }
-    }
-
     static Stream<TinyModel> models() {
         return Stream.of(
                 TinyModel.small(),
@@ -71,13 +65,13 @@ class AllocatorTest {
                         model,
                         "bit_allocation:average_bits=16,bits=[2;3;4;8],group_sizes=[0]",
                         "gptq:targets=[re:.*]");
-        long budget = (bytes(least) + bytes(most)) / 2;
+        long budget = (least.bytes() + most.bytes()) / 2;
         Plan plan =
                 settle(
                         model,
                         "bit_allocation:max_bytes=" + budget + ",bits=[2;3;4;8],group_sizes=[0]",
                         "gptq:targets=[re:.*]");
-        assertThat(bytes(plan)).isLessThanOrEqualTo(budget).isGreaterThan(budget * 9 / 10);
+        assertThat(plan.bytes()).isLessThanOrEqualTo(budget).isGreaterThan(budget * 9 / 10);
         assertThat(widths(plan)).hasSizeGreaterThan(1);
         assertThat(widths(most)).as("bytes enough for all").containsExactly(8);
     }

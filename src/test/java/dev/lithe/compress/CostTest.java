@@ -95,7 +95,7 @@ class CostTest {
             assertThat(spilled.spills()).isTrue();
             assertThat(kept.memoryBytes() - spilled.memoryBytes()).isEqualTo(streams);
             assertThat(spilled.diskBytes() - kept.diskBytes()).isEqualTo(streams);
-            assertThat(kept.diskBytes()).isEqualTo(2 * plan.bytes(checkpoint));
+            assertThat(kept.diskBytes()).isEqualTo(2 * plan.bytes());
             assertThat(kept.seconds()).containsOnlyKeys("windows", "gptq", "disk");
             assertThat(kept.totalSeconds()).isPositive().isLessThan(600);
         }

@@ -56,7 +56,7 @@ class PlanTest {
                 try (var result = Checkpoint.open(output)) {
                     assertThat(result.tensorBytes())
                             .as(recipes.get(i).toJson().toString())
-                            .isEqualTo(plan.bytes(source));
+                            .isEqualTo(plan.bytes());
                 }
                 assertThat(plan.formCounts().values().stream().mapToInt(n -> n).sum())
                         .as("all but the dense embedding")

@@ -7,9 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName;
+import dev.lithe.technique.AllocationTechnique;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.RunTechnique;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Technique;
+import dev.lithe.technique.WeightTechnique;
 import dev.lithe.technique.quantize.Cast;
 import dev.lithe.technique.quantize.Gptq;
 import dev.lithe.technique.quantize.Rtn;
@@ -22,6 +25,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
@@ -300,14 +304,17 @@ class RecipeParserTest {
     @Test
     void allTechniquesAreKnownByTheirDefaults() {
         for (Technique technique : Technique.all()) {
-            if (technique instanceof ModelTechnique) {
+            if (technique instanceof AllocationTechnique) {
                 continue; // configures another stage, and needs a budget
             }
             Recipe recipe = RecipeParser.inline(List.of(technique.name()));
             Record config =
-                    recipe.stages().isEmpty()
-                            ? recipe.running().getFirst().config()
-                            : recipe.stages().getFirst().settings().common();
+                    switch (technique) {
+                        case RunTechnique<?> _ -> recipe.running().getFirst().config();
+                        case ModelTechnique<?> _ -> Objects.requireNonNull(recipe.whole()).config();
+                        case WeightTechnique<?> _, AllocationTechnique<?> _ ->
+                                recipe.stages().getFirst().settings().common();
+                    };
             assertThat(config).isEqualTo(technique.defaults());
         }
     }

@@ -2,6 +2,7 @@ package dev.lithe.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -11,6 +12,8 @@ import dev.lithe.checkpoint.QuantizationMetadata;
 import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Instructions;
+import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
@@ -31,6 +34,22 @@ import org.junit.jupiter.params.provider.MethodSource;
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 abstract class LinearFormContract {
     private static final int ROWS = 5;
+
+    /// Native kernels take rows in eights, fours, twos and ones.
+    private static final int MOST_ROWS = 15;
+
+    private static final ModelSpec SPEC =
+            ModelSpec.of(
+                    new JsonMapper()
+                            .createObjectNode()
+                            .put("model_type", "llama")
+                            .put("vocab_size", 4)
+                            .put("hidden_size", 4)
+                            .put("intermediate_size", 4)
+                            .put("num_hidden_layers", 1)
+                            .put("num_attention_heads", 1),
+                    "config.json");
+
     private static final double FLOAT32_ROUNDING = 2e-6;
     private static final double FLOAT16_ROUNDING = 4e-4;
     private static final double BFLOAT16_ROUNDING = 8e-3;
@@ -136,6 +155,79 @@ abstract class LinearFormContract {
         }
     }
 
+    /// Bounds: half a step of the input's rounding times the weights' magnitudes, and the rounding
+    /// of float16 scales. Where inputs are rounded to a byte, that is far below what the weights'
+    /// own rounding costs.
+    @ParameterizedTest
+    @MethodSource("cases")
+    void nativeKernelsComputeTheSameOnEveryProcessor(Case a) {
+        try (var scope = TensorScope.open()) {
+            Linear linear = make(a, a.n(), scope);
+            assumeTrue(NativeForward.takes(a.form(), a.k()), "left to libtorch");
+            double[] w = meaning(linear, a);
+            float[] bias = linear.bias() == null ? new float[a.n()] : linear.bias().floats();
+            float[] x = input(a, MOST_ROWS);
+            for (Instructions instructions : NativeLibrary.runnable()) {
+                float[] y = runNative(instructions, linear, x, MOST_ROWS, a);
+                for (int row = 0; row < MOST_ROWS; row++) {
+                    float[] seen = Arrays.copyOfRange(x, row * a.k(), (row + 1) * a.k());
+                    double[] step = inputSteps(a, seen);
+                    for (int n = 0; n < a.n(); n++) {
+                        double sum = bias[n];
+                        double bound = FLOAT16_ROUNDING * Math.abs(bias[n]);
+                        for (int i = 0; i < a.k(); i++) {
+                            double weight = w[n * a.k() + i];
+                            sum += weight * seen[i];
+                            bound += FLOAT16_ROUNDING * Math.abs(weight * seen[i]);
+                            bound += Math.abs(weight) * step[i] * 0.501;
+                        }
+                        assertThat(Math.abs(y[row * a.n() + n] - sum))
+                                .as("%s, %s, row %d, output %d", instructions, a, row, n)
+                                .isLessThanOrEqualTo(bound);
+                    }
+                    assertThat(runNative(instructions, linear, seen, 1, a))
+                            .as("%s, %s, row %d alone", instructions, a, row)
+                            .isEqualTo(Arrays.copyOfRange(y, row * a.n(), (row + 1) * a.n()));
+                }
+            }
+        }
+    }
+
+    /// The step to which the native kernels round each input.
+    private static double[] inputSteps(Case a, float[] x) {
+        double[] steps = new double[x.length];
+        int group =
+                switch (a.form()) {
+                    case LinearForm.Int8 _ -> a.k();
+                    case LinearForm.Grouped form ->
+                            form.groupSize() == 0 ? a.k() : form.groupSize();
+                    case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> 0;
+                };
+        boolean oneByte =
+                switch (a.form()) {
+                    case LinearForm.Int8 form -> form.dynamicActivations();
+                    case LinearForm.Grouped form -> form.bits() <= 4 && group <= 128;
+                    case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> false;
+                };
+        for (int first = 0; group > 0 && first < x.length; first += group) {
+            float peak = 0;
+            for (int i = first; i < first + group; i++) {
+                peak = Math.max(peak, Math.abs(x[i]));
+            }
+            Arrays.fill(steps, first, first + group, peak / 127 / (oneByte ? 1 : 254));
+        }
+        return steps;
+    }
+
+    private static float[] runNative(
+            Instructions instructions, Linear linear, float[] x, int rows, Case a) {
+        try (var scope = TensorScope.open();
+                var forward = new NativeForward(SPEC, instructions, scope)) {
+            forward.addSlot(List.of(linear));
+            return forward.project(0, scope.tensor(x, rows, a.k()), a.n(), scope).floats();
+        }
+    }
+
     @ParameterizedTest
     @MethodSource("cases")
     void staysCloseToTheWeightsItWasMadeFrom(Case a) {
@@ -164,7 +256,7 @@ abstract class LinearFormContract {
                     int8.dynamicActivations() ? BFLOAT16_ROUNDING : FLOAT32_ROUNDING;
             case LinearForm.Float8 float8 ->
                     float8.dynamicActivations() ? FLOAT8_STEP : FLOAT32_ROUNDING;
-            case LinearForm.Codebook _ -> FLOAT16_ROUNDING;
+            case LinearForm.Codebook _, LinearForm.Masked _ -> FLOAT16_ROUNDING;
             case LinearForm.Grouped grouped ->
                     grouped.bits() == 4 ? BFLOAT16_ROUNDING : FLOAT16_ROUNDING;
         };
@@ -175,6 +267,9 @@ abstract class LinearFormContract {
             case LinearForm.Dense _ -> 0.004;
             case LinearForm.Int8 _ -> 0.01;
             case LinearForm.Float8 _ -> 0.03;
+            // the share of squares that the weights left out have, at most all
+            case LinearForm.Masked masked ->
+                    0.01 + (double) (masked.of() - masked.kept()) / masked.of();
             case LinearForm.Codebook codebook -> 2.4 / (1 << codebook.bits());
             case LinearForm.Grouped grouped -> 1.8 / (1 << grouped.bits());
         };

@@ -39,12 +39,12 @@ class RouterTest {
     @Test
     void namesGoFirst() {
         Router router = router(Map.of("b", 1.0), "a", "b");
-        assertThat(router.route("a", "b").variant().name()).isEqualTo("a");
-        assertThat(router.route("a", "b").reason()).isEqualTo(Route.Reason.OVERRIDE_FIELD);
-        assertThat(router.route("", "a").variant().name()).isEqualTo("a");
-        assertThat(router.route("", "a").reason()).isEqualTo(Route.Reason.OVERRIDE_METADATA);
-        assertThat(router.route("", "").reason()).isEqualTo(Route.Reason.WEIGHT);
-        assertThat(router(Map.of(), "a").route("", "").reason()).isEqualTo(Route.Reason.ONLY);
+        assertThat(router.route("a", "b", "").variant().name()).isEqualTo("a");
+        assertThat(router.route("a", "b", "").reason()).isEqualTo(Route.Reason.OVERRIDE_FIELD);
+        assertThat(router.route("", "a", "").variant().name()).isEqualTo("a");
+        assertThat(router.route("", "a", "").reason()).isEqualTo(Route.Reason.OVERRIDE_METADATA);
+        assertThat(router.route("", "", "").reason()).isEqualTo(Route.Reason.WEIGHT);
+        assertThat(router(Map.of(), "a").route("", "", "").reason()).isEqualTo(Route.Reason.ONLY);
     }
 
     @Test
@@ -53,7 +53,7 @@ class RouterTest {
         Router router = router(Map.of("a", 3.0, "c", 1.0), "a", "b", "c");
         Map<String, Integer> counts = new HashMap<>();
         for (int i = 0; i < draws; i++) {
-            counts.merge(router.route("", "").variant().name(), 1, Integer::sum);
+            counts.merge(router.route("", "", "").variant().name(), 1, Integer::sum);
         }
         assertThat(counts).as("seed %d", SEED).doesNotContainKey("b");
         assertThat(counts.get("a") / (double) draws).isCloseTo(0.75, within(0.02));
@@ -64,7 +64,7 @@ class RouterTest {
 
     @Test
     void anUnknownNameListsTheKnown() {
-        assertThatThrownBy(() -> router(Map.of(), "a", "b").route("x", ""))
+        assertThatThrownBy(() -> router(Map.of(), "a", "b").route("x", "", ""))
                 .isInstanceOfSatisfying(
                         LitheException.class, e -> assertThat(e.fault()).isEqualTo(Fault.NOT_FOUND))
                 .hasMessageContaining("a, b");

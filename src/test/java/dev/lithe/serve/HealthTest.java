@@ -62,7 +62,13 @@ class HealthTest {
 
     @Test
     void followsTheModels() {
-        List<String> services = List.of("", "lithe.v1.GenerationService", "lithe.v1.ModelService");
+        List<String> services =
+                List.of(
+                        "",
+                        "lithe.v1.GenerationService",
+                        "lithe.v1.ModelService",
+                        "lithe.v1.ExperimentService",
+                        "inference.GRPCInferenceService");
         assertThat(services).allMatch(each -> health(each) == ServingStatus.NOT_SERVING);
         assertThat(refused().getStatus().getCode()).isEqualTo(Status.Code.UNAVAILABLE);
         assertThat(

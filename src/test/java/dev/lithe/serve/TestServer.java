@@ -4,6 +4,7 @@ import dev.lithe.engine.Engine;
 import dev.lithe.engine.EngineLimits;
 import dev.lithe.proto.v1.GenerationServiceGrpc;
 import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceBlockingStub;
+import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceFutureStub;
 import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceStub;
 import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
@@ -24,10 +25,20 @@ final class TestServer implements AutoCloseable {
     private final ManagedChannel channel;
 
     TestServer(Serving serving, int port, EngineLimits limits, Map<String, Double> weights) {
+        this(serving, port, limits, weights, DEMO);
+    }
+
+    /// @param other the folder of the second variant
+    TestServer(
+            Serving serving,
+            int port,
+            EngineLimits limits,
+            Map<String, Double> weights,
+            Path other) {
         this.serving = serving;
         var router =
                 new Router(
-                        List.of(Variant.open("original", DEMO), Variant.open("other", DEMO)),
+                        List.of(Variant.open("original", DEMO), Variant.open("other", other)),
                         weights,
                         new SplittableRandom(7));
         this.models = new Serving.Models(router, new Engine(limits));
@@ -58,6 +69,10 @@ final class TestServer implements AutoCloseable {
 
     GenerationServiceStub async() {
         return GenerationServiceGrpc.newStub(channel);
+    }
+
+    GenerationServiceFutureStub future() {
+        return GenerationServiceGrpc.newFutureStub(channel);
     }
 
     @Override

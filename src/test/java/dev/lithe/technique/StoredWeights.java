@@ -17,6 +17,7 @@ public final class StoredWeights {
             case Linear.Dense dense -> doubles(dense.weight());
             case Linear.Int8 int8 -> scaled(int8.weight().longs(), int8.scale().floats());
             case Linear.Float8 float8 -> float8(float8);
+            case Linear.Masked masked -> masked(masked);
             case Linear.Codebook codebook -> codebook(codebook);
             case Linear.Grouped grouped -> grouped(grouped);
         };
@@ -44,6 +45,22 @@ public final class StoredWeights {
         double size =
                 exponent == 0 ? mantissa * 0x1p-9 : (8 + mantissa) * Math.scalb(1.0, exponent - 10);
         return bits < 0 ? -size : size;
+    }
+
+    private static double[] masked(Linear.Masked linear) {
+        long[] shape = linear.shape().longs();
+        int n = (int) shape[0];
+        int k = (int) shape[1];
+        long[] mask = linear.mask().longs();
+        float[] values = linear.values().floats();
+        double[] weights = new double[n * k];
+        int next = 0;
+        for (int i = 0; i < weights.length; i++) {
+            if (code(mask, i / k * (mask.length / n), 1, i % k, 1) + 1 == 1) {
+                weights[i] = values[next++];
+            }
+        }
+        return weights;
     }
 
     private static double[] codebook(Linear.Codebook linear) {

@@ -2,8 +2,8 @@ package dev.lithe.technique.quantize;
 
 import com.google.auto.service.AutoService;
 import dev.lithe.fault.LitheException;
+import dev.lithe.technique.AllocationTechnique;
 import dev.lithe.technique.Family;
-import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import java.util.List;
 
@@ -26,7 +26,7 @@ import java.util.List;
 /// group size that does not divide a linear's inputs are left out for it. The model is held in memory
 /// as a whole while it is measured.
 @AutoService(Technique.class)
-public final class BitAllocation implements ModelTechnique<BitAllocation.Config> {
+public final class BitAllocation implements AllocationTechnique<BitAllocation.Config> {
     private static final double MAX_BITS = 16;
 
     /// @param averageBits stored bits per weight of the next stage's linears, or 0 for `maxBytes`

@@ -142,7 +142,11 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
         }
         int steps = steps(config);
         return switch (after) {
-            case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> before;
+            case LinearForm.Dense _,
+                    LinearForm.Float8 _,
+                    LinearForm.Codebook _,
+                    LinearForm.Masked _ ->
+                    before;
             case LinearForm.Int8 form -> IntegerCodes.int8(dense, form, steps, scope);
             case LinearForm.Grouped form -> grouped(dense, form, steps, scope);
         };

@@ -1,0 +1,33 @@
+// What all sets of instructions share.
+#ifndef COMMON_H
+#define COMMON_H
+
+#include "lithe.h"
+
+#include <math.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE float float_of_half(uint16_t half) {
+    uint32_t magnitude = (uint32_t)(half & 0x7fff) << 13, sign = (uint32_t)(half & 0x8000) << 16, bits;
+    float x;
+    if ((half & 0x7c00) == 0x7c00) {
+        bits = magnitude | 0x7f800000;
+    } else {
+        memcpy(&x, &magnitude, 4);
+        x *= 0x1p112f; // the exponents' biases differ by 112; right for subnormal numbers too
+        memcpy(&bits, &x, 4);
+    }
+    bits |= sign;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+INLINE int32_t four(const int8_t *p) {
+    int32_t x;
+    memcpy(&x, p, 4);
+    return x;
+}
+
+#endif

@@ -1,0 +1,376 @@
+// What Java calls: a model is built up linear by linear, in the layout of lithe.h, and then reads tokens.
+
+#include "lithe.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__linux__)
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#endif
+
+// --- sets of instructions, by number; Native.java has their names
+
+enum { SCALAR, AVX2, AVX512, NEON, NEON_DOT, VARIANTS };
+
+// Whether this processor runs one.
+int32_t lithe_runs(int32_t variant) {
+    switch (variant) {
+    case SCALAR:
+        return 1;
+#if defined(__x86_64__)
+    case AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    case AVX512:
+        return lithe_runs(AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vnni");
+#elif defined(__aarch64__)
+    case NEON:
+        return 1;
+    case NEON_DOT:
+#if defined(__linux__)
+        return (getauxval(AT_HWCAP) >> 20 & 1) != 0; // ASIMDDP
+#elif defined(__ARM_FEATURE_DOTPROD)
+        return 1;
+#else
+        return 0;
+#endif
+#endif
+    default:
+        return 0;
+    }
+}
+
+static const Variant *variant_of(int32_t number) {
+    switch (number) {
+#if defined(__x86_64__)
+    case AVX2: return &variant_avx2;
+    case AVX512: return &variant_avx512;
+#elif defined(__aarch64__)
+    case NEON: return &variant_neon;
+    case NEON_DOT: return &variant_neon_dot;
+#endif
+    default: return &variant_scalar;
+    }
+}
+
+// --- memory
+
+static void *zeroed(int64_t bytes) {
+    int64_t large = 2 << 20;
+    int64_t alignment = bytes >= large ? large : 64;
+    int64_t size = (bytes + alignment - 1) / alignment * alignment;
+    void *p = 0;
+    if (bytes < 0 || posix_memalign(&p, alignment, size) != 0) {
+        return 0;
+    }
+#if defined(MADV_HUGEPAGE)
+    if (alignment == large) {
+        madvise(p, size, MADV_HUGEPAGE);
+    }
+#endif
+    memset(p, 0, size);
+    return p;
+}
+
+static void *copy_of(const void *from, int64_t bytes) {
+    void *p = zeroed(bytes);
+    if (p != 0) {
+        memcpy(p, from, bytes);
+    }
+    return p;
+}
+
+// --- building
+
+Model *lithe_model_new(int64_t d, int64_t f, int64_t layers, int64_t h, int64_t g, int64_t hd, int64_t vocab, float epsilon) {
+    Model *m = calloc(1, sizeof *m);
+    if (m == 0) {
+        return 0;
+    }
+    m->d = d, m->f = f, m->layers = layers, m->h = h, m->g = g, m->hd = hd, m->vocab = vocab, m->epsilon = epsilon;
+    m->slots = calloc(4 * layers + 1, sizeof *m->slots);
+    m->norms = calloc(2 * layers + 1, sizeof *m->norms);
+    if (m->slots == 0 || m->norms == 0) {
+        free(m->slots);
+        free(m->norms);
+        free(m);
+        return 0;
+    }
+    return m;
+}
+
+void lithe_model_free(Model *m) {
+    for (int64_t i = 0; i < 4 * m->layers + 1; i++) {
+        for (int j = 0; j < m->slots[i].count; j++) {
+            Linear *l = m->slots[i].parts + j;
+            if (l->owned) {
+                free((void *)l->w);
+            }
+            free(l->row_scale);
+            free(l->scale);
+            free(l->zero);
+            free(l->bias);
+        }
+        free(m->slots[i].parts);
+    }
+    for (int64_t i = 0; i < 2 * m->layers + 1; i++) {
+        free(m->norms[i]);
+    }
+    free(m->slots);
+    free(m->norms);
+    free(m);
+}
+
+// Bytes of memory that the model holds itself.
+int64_t lithe_model_bytes(const Model *m) { return m->bytes; }
+
+int32_t lithe_model_norm(Model *m, int64_t i, const float *w) {
+    m->norms[i] = copy_of(w, m->d * sizeof(float));
+    m->bytes += m->d * sizeof(float);
+    return m->norms[i] != 0;
+}
+
+// The table is borrowed.
+void lithe_model_embedding(Model *m, int32_t kind, int32_t is_signed, const void *table, const float *scale, const float *shift,
+                           int64_t groups) {
+    m->embedding = (Embedding){(enum kind)kind, is_signed, table, scale, shift, groups};
+}
+
+// A place at the end of a slot; whatever becomes of the rest is freed with the model.
+static Linear *append(Model *m, int64_t slot, enum kind kind, int64_t n, int64_t k, const float *bias) {
+    Slot *s = m->slots + slot;
+    Linear *parts = realloc(s->parts, (s->count + 1) * sizeof *parts);
+    if (parts == 0) {
+        return 0;
+    }
+    s->parts = parts;
+    Linear *l = parts + s->count;
+    *l = (Linear){.kind = kind, .n = n, .k = k, .planes = 1};
+    if (bias != 0) {
+        l->bias = copy_of(bias, n * sizeof(float));
+        if (l->bias == 0) {
+            return 0;
+        }
+        m->bytes += n * sizeof(float);
+    }
+    s->count++;
+    s->n += n;
+    return l;
+}
+
+static float *row_scales(Model *m, int64_t n) {
+    int64_t bytes = (n + BLOCK - 1) / BLOCK * BLOCK * sizeof(float);
+    m->bytes += bytes;
+    return zeroed(bytes);
+}
+
+// Float weights (N, K), borrowed, or copied where `copy`; with a scale per row or null.
+int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t copy,
+                           const float *scale, const float *bias) {
+    Linear *l = append(m, slot, (enum kind)kind, n, k, bias);
+    if (l == 0) {
+        return 0;
+    }
+    l->w = w;
+    if (copy) {
+        int64_t bytes = n * k * (kind == FLOAT32 ? 4 : 2);
+        l->w = copy_of(w, bytes);
+        l->owned = l->w == 0 ? 0 : bytes;
+        m->bytes += l->owned;
+    }
+    if (scale != 0 && (l->row_scale = row_scales(m, n)) != 0) {
+        memcpy(l->row_scale, scale, n * sizeof(float));
+    }
+    return l->w != 0 && (scale == 0 || l->row_scale != 0);
+}
+
+static int code_at(const uint8_t *row, int64_t i, int bits) {
+    if (bits == 8) {
+        return row[i];
+    }
+    int64_t at = i * bits;
+    int pair = row[at >> 3];
+    if ((at & 7) + bits > 8) {
+        pair |= row[(at >> 3) + 1] << 8;
+    }
+    return pair >> (at & 7) & ((1 << bits) - 1);
+}
+
+// To nearest even; |x| <= 1.
+static uint16_t half_of_float(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    if (fabsf(x) < 0x1p-14f) {
+        return sign | (uint16_t)lrintf(fabsf(x) * 0x1p24f);
+    }
+    bits &= 0x7fffffff;
+    bits += 0xfff + (bits >> 13 & 1);
+    return sign | (uint16_t)((bits >> 13) - (112 << 10));
+}
+
+// Where the code of row r and input i lies in its block of codes.
+static int64_t place(const Linear *l, int64_t r, int64_t i, int *high) {
+    int64_t at = i / l->group * l->padded + i % l->group; // among the padded inputs
+    if (l->kind == CODES8) {
+        *high = 0;
+        return at / 4 * 64 + r * 4 + at % 4;
+    }
+    *high = at % 8 >= 4;
+    return at / 8 * 64 + r * 4 + at % 4;
+}
+
+// The scales of one row: a float that is a power of two where there are groups, and the groups' float16 by it. `steps` is how
+// much finer the steps of stored codes are than those of the scales.
+static void set_scales(Linear *l, int64_t row, const float *scale, float steps) {
+    if (l->scale == 0) {
+        l->row_scale[row] = scale[0] / steps;
+        return;
+    }
+    float largest = 0;
+    for (int64_t g = 0; g < l->groups; g++) {
+        largest = fabsf(scale[g]) > largest ? fabsf(scale[g]) : largest;
+    }
+    int exponent = 0;
+    frexpf(largest, &exponent);
+    l->row_scale[row] = ldexpf(1 / steps, exponent);
+    for (int64_t g = 0; g < l->groups; g++) {
+        l->scale[(row / BLOCK * l->groups + g) * BLOCK + row % BLOCK] = half_of_float(ldexpf(scale[g], -exponent));
+    }
+}
+
+// Codes of `bits` bits, a little-endian bit stream per row of `row_bytes`, of which those of int8 are turned into unsigned ones
+// by `flip`: w = (u ^ flip - 2^(b-1) - z) s, with scales and zeros (N, K / group), zeros null where there are none. They are
+// copied.
+int32_t lithe_model_codes(Model *m, int64_t slot, int64_t n, int64_t k, int64_t group, int32_t bits, int32_t planes,
+                          const uint8_t *codes, int64_t row_bytes, int32_t flip, const float *scale, const float *zero,
+                          const float *bias) {
+    Linear *l = append(m, slot, bits <= 4 ? CODES4 : CODES8, n, k, bias);
+    if (l == 0) {
+        return 0;
+    }
+    int container = bits <= 4 ? 4 : 8;
+    int64_t blocks = (n + BLOCK - 1) / BLOCK;
+    l->planes = planes;
+    l->group = group;
+    l->groups = (k + group - 1) / group;
+    l->padded = (group + 7) / 8 * 8;
+    int64_t block_bytes = l->groups * l->padded * BLOCK * container / 8;
+    l->owned = blocks * block_bytes;
+    uint8_t *w = zeroed(l->owned);
+    l->w = w;
+    l->row_scale = row_scales(m, n);
+    l->scale = l->groups == 1 ? 0 : zeroed(blocks * l->groups * BLOCK * 2);
+    l->zero = zero == 0 ? 0 : zeroed(blocks * l->groups * BLOCK);
+    if (w == 0 || l->row_scale == 0 || (l->groups > 1 && l->scale == 0) || (zero != 0 && l->zero == 0)) {
+        return 0;
+    }
+    m->bytes += l->owned + blocks * l->groups * BLOCK * ((l->scale == 0 ? 0 : 2) + (zero == 0 ? 0 : 1));
+    for (int64_t row = 0; row < n; row++) {
+        const uint8_t *from = codes + row * row_bytes;
+        uint8_t *to = w + row / BLOCK * block_bytes;
+        for (int64_t i = 0; i < k; i++) {
+            int high;
+            int64_t at = place(l, row % BLOCK, i, &high);
+            int code = (code_at(from, i, bits) ^ flip) << (container - bits);
+            to[at] |= (uint8_t)(high ? code << 4 : code);
+        }
+        set_scales(l, row, scale + row * l->groups, (float)(1 << ((zero == 0 ? container : 8) - bits)));
+        for (int64_t g = 0; zero != 0 && g < l->groups; g++) {
+            float steps = (zero[row * l->groups + g] + (float)(1 << (bits - 1))) * (float)(1 << (8 - bits));
+            steps = steps < 0 ? 0 : steps > 255 ? 255 : steps;
+            l->zero[(row / BLOCK * l->groups + g) * BLOCK + row % BLOCK] = (uint8_t)lrintf(steps);
+        }
+    }
+    return 1;
+}
+
+// --- running
+
+static void measure(const Slot *slot, int64_t *stride, int64_t *groups) {
+    for (int i = 0; i < slot->count; i++) {
+        const Linear *l = slot->parts + i;
+        if (l->kind >= CODES8) {
+            int64_t s = (l->groups * l->padded + 127) & ~63;
+            *stride = s > *stride ? s : *stride;
+            *groups = l->groups > *groups ? l->groups : *groups;
+        }
+    }
+}
+
+// Room for `count` rows with inputs of `in` and outputs of `out` numbers, in one allocation.
+static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, int64_t stride, int64_t groups) {
+    static char *memory; // of whoever holds the gate of lithe_step
+    static int64_t size;
+    int64_t parts[] = {count * d * 4, count * in * 4, count * out * 4, count * 2 * stride + 64, count * groups * 4,
+                       count * groups * 8};
+    int64_t total = 0;
+    for (int i = 0; i < 6; i++) {
+        parts[i] = (parts[i] + 127) & ~63;
+        total += parts[i];
+    }
+    if (total > size) {
+        free(memory);
+        memory = zeroed(total);
+        size = memory == 0 ? 0 : total;
+    }
+    char *at = memory;
+    s->x = (float *)at, at += parts[0];
+    s->a = (float *)at, at += parts[1];
+    s->y = (float *)at, at += parts[2];
+    s->in.q = (int8_t *)at, at += parts[3];
+    s->in.scale = (float *)at, at += parts[4];
+    s->in.sum = (int32_t *)at;
+    return memory != 0;
+}
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+// Takes `count` tokens through the layers from `first` to before `end`, a chunk at a time, so that a token sees those of its
+// sequence before it, and writes the logits of those that are wanted, one row of V after the other, unless `logits` is null.
+// x (count, d) holds what the layers before made of them and receives what these do; where it is null the tokens are looked up.
+// Returns 0 where memory is short.
+int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t first, int64_t end, int64_t count, const Row *rows,
+                   float *x, const float *cos, const float *sin, float *logits) {
+    int64_t attention = m->h * m->hd, qkv = (m->h + 2 * m->g) * m->hd, stride = 0, groups = 1;
+    for (int64_t i = 0; i < 4 * m->layers + 1; i++) {
+        measure(m->slots + i, &stride, &groups);
+    }
+    int64_t in = m->d > attention ? m->d : attention;
+    in = m->f > in ? m->f : in;
+    int64_t out = qkv > 2 * m->f ? qkv : 2 * m->f;
+    Step s = {.model = m, .first_layer = first, .end_layer = end, .embed = x == 0, .cos = cos, .sin = sin};
+    pthread_mutex_lock(&gate);
+    int fits = reserve(&s, count < CHUNK ? count : CHUNK, m->d, in, out, stride, groups);
+    for (int64_t i = 0; fits && i < count; i += CHUNK) {
+        s.rows = rows + i;
+        s.count = count - i < CHUNK ? count - i : CHUNK;
+        s.x = x == 0 ? s.x : x + i * m->d;
+        s.logits = logits;
+        pool_run(variant_of(variant)->run, &s, threads);
+        for (int64_t j = 0; logits != 0 && j < s.count; j++) {
+            logits += s.rows[j].wanted ? m->vocab : 0;
+        }
+    }
+    pthread_mutex_unlock(&gate);
+    return fits;
+}
+
+// y (count, N) = x (count, K) through one slot.
+int32_t lithe_project(const Model *m, int32_t variant, int32_t threads, int64_t slot, int64_t count, const float *x, float *y) {
+    int64_t stride = 0, groups = 1;
+    measure(m->slots + slot, &stride, &groups);
+    Step s = {.model = m, .slot = m->slots + slot, .count = count, .input = x, .output = y};
+    pthread_mutex_lock(&gate);
+    int fits = reserve(&s, count, 1, 1, 1, stride, groups);
+    if (fits) {
+        pool_run(variant_of(variant)->one_slot, &s, threads);
+    }
+    pthread_mutex_unlock(&gate);
+    return fits;
+}

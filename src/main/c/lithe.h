@@ -1,0 +1,109 @@
+// A decoder that reads a few or many tokens at a time, from weights laid out for it. Called from Java.
+//
+// Letters: d hidden size, f intermediate size, h query heads, g key-value heads, hd their width, V vocabulary; R rows, which
+// are tokens of any sequences; N outputs and K inputs of a linear.
+#ifndef LITHE_H
+#define LITHE_H
+
+#include <stdint.h>
+
+enum { BLOCK = 16 };  // outputs that a kernel computes at once, side by side in a vector
+enum { CHUNK = 256 }; // rows that pass through the model together
+
+enum kind { FLOAT32, FLOAT16, BFLOAT16, CODES8, CODES4 };
+
+// A linear, or rows of one. Floats lie as in the checkpoint, (N, K).
+//
+// Codes are unsigned bytes or nibbles, w = (u - zero) scale, where a group of inputs shares scale and zero. They lie in blocks
+// of 16 outputs; within a block input by input in fours: 16 outputs times 4 inputs are 64 bytes, one vector register. A byte of
+// nibbles holds input i below and input i + 4 above. Groups are padded with zeros to a multiple of 8 inputs.
+typedef struct {
+    enum kind kind;
+    int64_t n, k;
+    int64_t group, groups, padded; // inputs per group, groups per row, inputs that a group takes in memory
+    int planes;                    // bytes per activation: 1, or 2 where one would cost more than the weights did
+    const void *w;
+    float *row_scale;     // (N padded to blocks)
+    uint16_t *scale;      // float16 (blocks, groups, 16), times row_scale; null where that is all
+    uint8_t *zero;        // (blocks, groups, 16) in 256 steps of the codes' range; null where all are 128
+    float *bias;          // (N), or null
+    int64_t owned;        // bytes of its own memory
+} Linear;
+
+typedef struct {
+    Linear *parts;
+    int count;
+    int64_t n;
+} Slot;
+
+typedef struct {
+    enum kind kind; // CODES8 with scale and shift (V, groups): w = code scale + shift
+    int is_signed;
+    const void *table;
+    const float *scale, *shift;
+    int64_t groups;
+} Embedding;
+
+typedef struct {
+    int64_t d, f, layers, h, g, hd, vocab;
+    float epsilon;
+    Slot *slots;   // per layer: q k v, o, gate up, down; then the output layer
+    float **norms; // two per layer, then the last
+    Embedding embedding;
+    int64_t bytes;
+} Model;
+
+// One token of one sequence. The sequence's keys and values are floats (g, capacity, hd), those of a layer `stride` after those
+// of the one before.
+typedef struct {
+    int64_t token, position;
+    float *keys, *values;
+    int64_t stride, capacity;
+    int64_t wanted; // whether its logits are
+} Row;
+
+// Activations as the code kernels read them: signed bytes, with a scale and a sum per group.
+typedef struct {
+    int8_t *q;    // (R, planes, stride)
+    float *scale; // (R, groups)
+    int32_t *sum; // (R, planes, groups)
+    int64_t stride, groups;
+    int planes;
+} Quantized;
+
+typedef struct {
+    const Model *model;
+    const Row *rows;
+    int64_t count;
+    int64_t first_layer, end_layer;
+    int embed;             // whether x is to be looked up first
+    const float *cos, *sin;
+    float *logits;         // of the wanted rows, or null
+    // scratch
+    float *x;     // (R, d) the residual stream
+    float *y;     // (R, widest output)
+    float *a;     // (R, widest input)
+    Quantized in;
+    // a single slot, for tests
+    const Slot *slot;
+    const float *input;
+    float *output;
+} Step;
+
+// pool.c
+typedef void (*Program)(Step *, int thread);
+
+// What a set of instructions offers.
+typedef struct {
+    Program run;      // all rows through the model
+    Program one_slot; // step->input through step->slot
+} Variant;
+
+extern const Variant variant_scalar, variant_avx2, variant_avx512, variant_neon, variant_neon_dot;
+
+typedef void (*Piece)(Step *, void *, int64_t first, int64_t last);
+int pool_run(Program program, Step *step, int threads);
+void pool_each(Step *step, void *argument, Piece piece, int64_t items, int64_t least);
+int pool_threads(void);
+
+#endif

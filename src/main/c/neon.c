@@ -1,0 +1,7 @@
+#if defined(__aarch64__)
+#include "common.h"
+#include "simd_neon.h"
+
+#define VARIANT variant_neon
+#include "step.h"
+#endif

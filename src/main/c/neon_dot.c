@@ -1,0 +1,10 @@
+#if defined(__aarch64__)
+#if !defined(__clang__)
+#pragma GCC target("+dotprod")
+#endif
+#include "common.h"
+#include "simd_neon.h"
+
+#define VARIANT variant_neon_dot
+#include "step.h"
+#endif

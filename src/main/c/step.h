@@ -1,0 +1,535 @@
+// The forward pass, in terms of the vectors of the simd_*.h that was included before: one file per set of instructions
+// includes both and says in VARIANT what the library calls the result.
+//
+// Every result of a row is computed by the same operations in the same order however many rows there are.
+
+INLINE V load(enum kind kind, const void *p, int64_t i) {
+    switch (kind) {
+    case FLOAT16: return vload_f16((const uint16_t *)p + i);
+    case BFLOAT16: return vload_bf16((const uint16_t *)p + i);
+    default: return vload((const float *)p + i);
+    }
+}
+
+// The last k < 16 numbers, and zeros.
+INLINE V load_rest(enum kind kind, const void *p, int64_t i, int64_t k) {
+    char copy[64] = {0};
+    int64_t width = kind == FLOAT32 ? 4 : 2;
+    memcpy(copy, (const char *)p + i * width, k * width);
+    return load(kind, copy, 0);
+}
+
+// y[t][r] = w_r · x_t for `rows` rows of floats w and T vectors x of k numbers. `scale` follows the product.
+INLINE void dots(const int T, const int rows, enum kind kind, const char *w, int64_t w_stride, const float *x,
+                       int64_t x_stride, int64_t k, float *y, int64_t y_stride, float scale) {
+    V sums[4][4];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < T; t++) sums[r][t] = vzero();
+    int64_t i = 0;
+    for (; i + 16 <= k; i += 16) {
+        V in[4];
+        UNROLL for (int t = 0; t < T; t++) in[t] = vload(x + t * x_stride + i);
+        UNROLL for (int r = 0; r < rows; r++) {
+            __builtin_prefetch(w + (r + 4) * w_stride + i * (kind == FLOAT32 ? 4 : 2));
+            V wr = load(kind, w + r * w_stride, i);
+            UNROLL for (int t = 0; t < T; t++) sums[r][t] = vfma(wr, in[t], sums[r][t]);
+        }
+    }
+    if (i < k) {
+        UNROLL for (int r = 0; r < rows; r++) {
+            V wr = load_rest(kind, w + r * w_stride, i, k - i);
+            UNROLL for (int t = 0; t < T; t++) {
+                sums[r][t] = vfma(wr, load_rest(FLOAT32, x + t * x_stride, i, k - i), sums[r][t]);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < T; t++) {
+        y[t * y_stride + r] = vsum(sums[r][t]) * scale;
+    }
+}
+
+// The same for any number of rows and vectors of one kind.
+INLINE void products_of(enum kind kind, const char *w, int64_t w_stride, int64_t n, const float *x, int64_t x_stride,
+                              int64_t count, int64_t k, float *y, int64_t y_stride, float scale) {
+#define DOTS(T, ROWS) \
+    dots(T, ROWS, kind, w + r * w_stride, w_stride, x + t * x_stride, x_stride, k, y + t * y_stride + r, y_stride, scale)
+    for (int64_t t = 0; t < count;) {
+        int64_t left = count - t;
+        int width = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        for (int64_t r = 0; r < n;) {
+            int full = n - r >= 4;
+            switch (width) {
+            case 4: if (full) DOTS(4, 4); else DOTS(4, 1); break;
+            case 2: if (full) DOTS(2, 4); else DOTS(2, 1); break;
+            default: if (full) DOTS(1, 4); else DOTS(1, 1);
+            }
+            r += full ? 4 : 1;
+        }
+        t += width;
+    }
+#undef DOTS
+}
+
+static void products(enum kind kind, const void *w, int64_t w_stride, int64_t n, const float *x, int64_t x_stride,
+                           int64_t count, int64_t k, float *y, int64_t y_stride, float scale) {
+    switch (kind) {
+    case FLOAT16: products_of(FLOAT16, w, w_stride, n, x, x_stride, count, k, y, y_stride, scale); break;
+    case BFLOAT16: products_of(BFLOAT16, w, w_stride, n, x, x_stride, count, k, y, y_stride, scale); break;
+    default: products_of(FLOAT32, w, w_stride, n, x, x_stride, count, k, y, y_stride, scale);
+    }
+}
+
+// One block of 16 outputs of codes for T rows of activations from `row`: y[t] = Σ_g s_g x_g (Σ u q - zero Σ q).
+INLINE void codes(const int T, const int nibbles, const int planes, const Linear *l, int64_t block, const Quantized *in,
+                        int64_t row, float *y) {
+    const uint8_t *w = (const uint8_t *)l->w + block * (l->groups * l->padded * (nibbles ? 8 : 16));
+    const int8_t *x = in->q + row * planes * in->stride;
+    const uint16_t *scale = l->scale == 0 ? 0 : l->scale + block * l->groups * 16;
+    const uint8_t *zero = l->zero == 0 ? 0 : l->zero + block * l->groups * 16;
+    V sums[8];
+    UNROLL for (int t = 0; t < T; t++) sums[t] = vzero();
+    for (int64_t g = 0; g < l->groups; g++) {
+        I even[8][2], odd[8][2]; // two chains of sums where there are few, to keep the multipliers busy
+        UNROLL for (int t = 0; t < T; t++) UNROLL for (int p = 0; p < planes; p++) {
+            int32_t sum = in->sum[((row + t) * planes + p) * l->groups + g];
+            even[t][p] = iset(zero != 0 ? 0 : nibbles ? -8 * sum : -128 * sum);
+            odd[t][p] = izero();
+        }
+        for (int64_t i = 0; i < l->padded; i += 8) {
+            W first = wload(w), second;
+            if (nibbles) {
+                second = whigh(first);
+                first = wlow(first);
+                w += 64;
+            } else {
+                second = wload(w + 64);
+                w += 128;
+            }
+            UNROLL for (int t = 0; t < T; t++) UNROLL for (int p = 0; p < planes; p++) {
+                const int8_t *q = x + (t * planes + p) * in->stride + i;
+                if (nibbles) {
+                    even[t][p] = dot_nibbles(even[t][p], first, four(q));
+                    if (T < 8) odd[t][p] = dot_nibbles(odd[t][p], second, four(q + 4));
+                    else even[t][p] = dot_nibbles(even[t][p], second, four(q + 4));
+                } else {
+                    even[t][p] = dot_bytes(even[t][p], first, four(q));
+                    if (T < 8) odd[t][p] = dot_bytes(odd[t][p], second, four(q + 4));
+                    else even[t][p] = dot_bytes(even[t][p], second, four(q + 4));
+                }
+            }
+        }
+        x += l->padded;
+        V s = scale == 0 ? vset(1) : vload_f16(scale + g * 16);
+        UNROLL for (int t = 0; t < T; t++) {
+            V value = vzero();
+            UNROLL for (int p = planes - 1; p >= 0; p--) {
+                I dot = T < 8 ? iadd(even[t][p], odd[t][p]) : even[t][p];
+                if (zero != 0) {
+                    int32_t sum = in->sum[((row + t) * planes + p) * l->groups + g];
+                    dot = isub(nibbles ? ishift4(dot) : dot, imul(iload_u8(zero + g * 16), iset(sum)));
+                }
+                value = p == 1 ? vmul(ifloat(dot), vset(1.f / 254)) : vadd(ifloat(dot), value);
+            }
+            sums[t] = vfma(value, vmul(s, vset(in->scale[(row + t) * l->groups + g])), sums[t]);
+        }
+    }
+    V row_scale = vload(l->row_scale + block * 16);
+    UNROLL for (int t = 0; t < T; t++) vstore(y + t * 16, vmul(sums[t], row_scale));
+}
+
+// Blocks [first, last) of a linear for all rows: out (R, .) from this linear's column, added to what is there where `add`.
+static void run_blocks(const Linear *l, int64_t first, int64_t last, const Quantized *in, const float *x, int64_t x_stride,
+                         int64_t count, float *out, int64_t out_stride, int add) {
+    float y[8 * 16];
+    for (int64_t block = first; block < last; block++) {
+        int64_t n = l->n - block * BLOCK < BLOCK ? l->n - block * BLOCK : BLOCK;
+        for (int64_t t = 0; t < count;) {
+            int64_t left = count - t;
+            int width = left >= 8 && l->planes == 1 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+#define CODES(T) \
+    if (l->kind == CODES4) { \
+        if (l->planes == 1) codes(T, 1, 1, l, block, in, t, y); else codes(T, 1, 2, l, block, in, t, y); \
+    } else { \
+        if (l->planes == 1) codes(T, 0, 1, l, block, in, t, y); else codes(T, 0, 2, l, block, in, t, y); \
+    }
+            if (l->kind == CODES4 || l->kind == CODES8) {
+                switch (width) {
+                case 8: CODES(8); break;
+                case 4: CODES(4); break;
+                case 2: CODES(2); break;
+                default: CODES(1);
+                }
+            } else {
+                int64_t bytes = l->k * (l->kind == FLOAT32 ? 4 : 2);
+                products(l->kind, (const char *)l->w + block * BLOCK * bytes, bytes, n, x + t * x_stride, x_stride, width,
+                               l->k, y, BLOCK, 1);
+                if (l->row_scale != 0) {
+                    for (int i = 0; i < width; i++) for (int64_t j = 0; j < n; j++) {
+                        y[i * BLOCK + j] *= l->row_scale[block * BLOCK + j];
+                    }
+                }
+            }
+#undef CODES
+            for (int i = 0; i < width; i++) {
+                float *to = out + (t + i) * out_stride + block * BLOCK;
+                for (int64_t j = 0; j < n; j++) {
+                    float value = y[i * BLOCK + j] + (l->bias == 0 ? 0 : l->bias[block * BLOCK + j]);
+                    to[j] = add ? to[j] + value : value;
+                }
+            }
+            t += width;
+        }
+    }
+}
+
+// One row of activations in groups of l: q = round(x / s) with s = max |x| / 127; a second plane holds what rounding left in
+// steps of s / 254. A number that is not finite makes the scale none either, so that the results show it.
+static void quantize(const Linear *l, const float *x, Quantized *in, int64_t row) {
+    int planes = l->planes;
+    float part[16];
+    for (int64_t g = 0; g < l->groups; g++) {
+        const float *from = x + g * l->group;
+        int64_t width = g + 1 < l->groups ? l->group : l->k - g * l->group;
+        V peak = vzero(), doubt = vzero();
+        int64_t whole = width & ~15;
+        memset(part, 0, sizeof part);
+        memcpy(part, from + whole, (width - whole) * sizeof(float));
+        for (int64_t i = 0; i < width; i += 16) {
+            V v = vload(i < whole ? from + i : part);
+            peak = vmax(peak, vabs(v));
+            doubt = vfma(v, vzero(), doubt);
+        }
+        float highest = vhighest(peak);
+        float scale = highest / 127 + vsum(doubt);
+        float inverse = highest > 1e-30f ? 127 / highest : 0;
+        int32_t sums[2] = {0, 0};
+        for (int64_t i = 0; i < width; i += 16) {
+            V v = vmul(vload(i < whole ? from + i : part), vset(inverse));
+            for (int p = 0; p < planes; p++) {
+                V near = vround(v);
+                int8_t *to = in->q + (row * planes + p) * in->stride + g * l->padded + i;
+                vstore_i8(to, near);
+                int64_t end = width - i < 16 ? width - i : 16;
+                for (int64_t j = 0; j < end; j++) sums[p] += to[j];
+                v = vmul(vfma(near, vset(-1), v), vset(254));
+            }
+        }
+        in->scale[row * l->groups + g] = scale;
+        for (int p = 0; p < planes; p++) in->sum[(row * planes + p) * l->groups + g] = sums[p];
+    }
+}
+
+// What a phase that runs one slot's linears needs.
+typedef struct {
+    const Slot *slot;
+    int first, last; // parts whose inputs are quantized alike
+    const float *x;
+    int64_t x_stride;
+    int64_t count;
+    float *out;
+    int64_t out_stride;
+    int add;
+} Projection;
+
+static void quantize_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    Projection *p = argument;
+    for (int64_t row = first; row < last; row++) {
+        quantize(p->slot->parts + p->first, p->x + row * p->x_stride, &s->in, row);
+    }
+}
+
+static void some_blocks(Step *s, void *argument, int64_t first, int64_t last) {
+    Projection *p = argument;
+    int64_t column = 0;
+    for (int i = 0; i < p->first; i++) column += p->slot->parts[i].n;
+    int64_t before = 0; // blocks of earlier parts
+    for (int i = p->first; i < p->last && before < last; i++) {
+        const Linear *l = p->slot->parts + i;
+        int64_t blocks = (l->n + BLOCK - 1) / BLOCK;
+        int64_t from = first > before ? first - before : 0;
+        int64_t to = last - before < blocks ? last - before : blocks;
+        if (from < to) {
+            run_blocks(l, from, to, &s->in, p->x, p->x_stride, p->count, p->out + column, p->out_stride, p->add);
+        }
+        before += blocks;
+        column += l->n;
+    }
+}
+
+// Whether one quantized form of the input serves both.
+static int alike(const Linear *a, const Linear *b) {
+    int codes = a->kind >= CODES8;
+    return codes == (b->kind >= CODES8) && (!codes || (a->group == b->group && a->planes == b->planes));
+}
+
+// y = x Wᵀ + b for all linears of a slot side by side.
+static void project(Step *s, const Slot *slot, const float *x, int64_t x_stride, int64_t count, float *out,
+                          int64_t out_stride, int add) {
+    Projection p = {slot, 0, 0, x, x_stride, count, out, out_stride, add};
+    while (p.last < slot->count) {
+        p.first = p.last;
+        const Linear *l = slot->parts + p.first;
+        int64_t blocks = 0;
+        while (p.last < slot->count && alike(l, slot->parts + p.last)) {
+            blocks += (slot->parts[p.last++].n + BLOCK - 1) / BLOCK;
+        }
+        if (l->kind >= CODES8) {
+            s->in.stride = (l->groups * l->padded + 127) & ~63; // every thread writes the same
+            pool_each(s, &p, quantize_rows, count, 1);
+        }
+        pool_each(s, &p, some_blocks, blocks, 1);
+    }
+}
+
+// x / sqrt(mean x² + ε) · w
+static void normalize(const float *x, const float *w, float *y, int64_t d, float epsilon) {
+    V sum = vzero();
+    int64_t i = 0;
+    for (; i + 16 <= d; i += 16) sum = vfma(vload(x + i), vload(x + i), sum);
+    float squares = vsum(sum);
+    for (; i < d; i++) squares += x[i] * x[i];
+    float inverse = 1 / sqrtf(squares / (float)d + epsilon);
+    for (i = 0; i < d; i++) y[i] = x[i] * inverse * w[i];
+}
+
+typedef struct {
+    int64_t layer;
+    const float *norm;
+    const int32_t *rows; // of logits
+} Layer;
+
+static void embed_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    (void)argument;
+    const Embedding *e = &s->model->embedding;
+    int64_t d = s->model->d;
+    for (int64_t row = first; row < last; row++) {
+        int64_t token = s->rows[row].token;
+        float *x = s->x + row * d;
+        if (e->kind == CODES8) {
+            int64_t width = d / e->groups;
+            for (int64_t i = 0; i < d; i++) {
+                int64_t g = token * e->groups + i / width;
+                int code = e->is_signed ? ((const int8_t *)e->table)[token * d + i] : ((const uint8_t *)e->table)[token * d + i];
+                x[i] = code * e->scale[g] + e->shift[g];
+            }
+        } else {
+            int64_t i = 0;
+            for (; i + 16 <= d; i += 16) vstore(x + i, load(e->kind, e->table, token * d + i));
+            if (i < d) {
+                float rest[16];
+                vstore(rest, load_rest(e->kind, e->table, token * d + i, d - i));
+                memcpy(x + i, rest, (d - i) * sizeof(float));
+            }
+        }
+    }
+}
+
+static void normalize_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    const Layer *layer = argument;
+    int64_t d = s->model->d;
+    for (int64_t row = first; row < last; row++) {
+        normalize(s->x + (layer->rows == 0 ? row : layer->rows[row]) * d, layer->norm, s->a + row * d, d, s->model->epsilon);
+    }
+}
+
+// Turns the two halves of a head by the position's angles.
+static void rotate(float *x, const float *cos, const float *sin, int64_t half) {
+    for (int64_t i = 0; i < half; i++) {
+        float a = x[i], b = x[half + i];
+        x[i] = a * cos[i] - b * sin[i];
+        x[half + i] = b * cos[i] + a * sin[i];
+    }
+}
+
+static float *cached(const Step *s, const Row *row, int64_t layer, int values, int64_t head) {
+    return (values ? row->values : row->keys) + layer * row->stride + head * row->capacity * s->model->hd;
+}
+
+// Rotates queries and keys of all rows and writes keys and values to their caches. y holds q k v.
+static void write_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    const Layer *layer = argument;
+    const Model *m = s->model;
+    int64_t half = m->hd / 2;
+    for (int64_t i = first; i < last; i++) {
+        const Row *row = s->rows + i;
+        const float *cos = s->cos + row->position * half, *sin = s->sin + row->position * half;
+        float *qkv = s->y + i * (m->h + 2 * m->g) * m->hd;
+        for (int64_t head = 0; head < m->h + m->g; head++) rotate(qkv + head * m->hd, cos, sin, half);
+        for (int64_t head = 0; head < m->g; head++) {
+            memcpy(cached(s, row, layer->layer, 0, head) + row->position * m->hd, qkv + (m->h + head) * m->hd, m->hd * 4);
+            memcpy(cached(s, row, layer->layer, 1, head) + row->position * m->hd, qkv + (m->h + m->g + head) * m->hd,
+                   m->hd * 4);
+        }
+    }
+}
+
+INLINE float exponential(float x) {
+    // 2^n e^r with n whole and |r| <= ln 2 / 2; the low bits of t are those of n
+    x = x < -87.f ? -87.f : x > 88.f ? 88.f : x;
+    float t = x * 1.44269504f + 12582912.f;
+    int32_t bits;
+    memcpy(&bits, &t, 4);
+    float n = t - 12582912.f;
+    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1;
+    bits = (int32_t)((uint32_t)bits << 23) + 0x3f800000;
+    float power;
+    memcpy(&power, &bits, 4);
+    return p * power;
+}
+
+enum { QUERIES = 4, SEEN = 128 };
+
+// o[t] = o[t] decay[t] + Σ_s p[t][s] v_s for T queries, over `width` vectors of 16 columns.
+INLINE void weighted(const int T, const int width, const float *p, int64_t seen, const float *v, int64_t v_stride, float *o,
+                           int64_t o_stride, const float *decay) {
+    V sums[4][4];
+    UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) {
+        sums[t][j] = vmul(vload(o + t * o_stride + 16 * j), vset(decay[t]));
+    }
+    for (int64_t s = 0; s < seen; s++) {
+        UNROLL for (int j = 0; j < width; j++) {
+            V value = vload(v + s * v_stride + 16 * j);
+            UNROLL for (int t = 0; t < T; t++) sums[t][j] = vfma(vset(p[t * SEEN + s]), value, sums[t][j]);
+        }
+    }
+    UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) vstore(o + t * o_stride + 16 * j, sums[t][j]);
+}
+
+// Attention of T rows of one sequence at successive positions, for one query head: softmax(q Kᵀ / sqrt(hd)) V, a block of
+// positions at a time with the running maximum and sum of each row.
+static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
+    const Model *m = s->model;
+    int64_t hd = m->hd, wide = (m->h + 2 * m->g) * hd;
+    const Row *row = s->rows + first;
+    int64_t kv_head = head / (m->h / m->g);
+    const float *k = cached(s, row, layer, 0, kv_head), *v = cached(s, row, layer, 1, kv_head);
+    const float *q = s->y + first * wide + head * hd;
+    float *o = s->a + first * m->h * hd + head * hd;
+    int64_t o_stride = m->h * hd;
+    float p[QUERIES * SEEN], highest[QUERIES], total[QUERIES], decay[QUERIES];
+    for (int t = 0; t < T; t++) {
+        highest[t] = -INFINITY;
+        total[t] = 0;
+        memset(o + t * o_stride, 0, hd * sizeof(float));
+    }
+    int64_t end = row[T - 1].position + 1;
+    float scale = 1 / sqrtf((float)hd);
+    for (int64_t at = 0; at < end; at += SEEN) {
+        int64_t seen = end - at < SEEN ? end - at : SEEN;
+        products(FLOAT32, k + at * hd, hd * 4, seen, q, wide, T, hd, p, SEEN, scale);
+        for (int t = 0; t < T; t++) {
+            float *pt = p + t * SEEN;
+            int64_t visible = row[t].position + 1 - at;
+            visible = visible < seen ? visible : seen;
+            float top = highest[t];
+            for (int64_t i = 0; i < visible; i++) top = pt[i] > top ? pt[i] : top;
+            for (int64_t i = 0; i < visible; i++) pt[i] = exponential(pt[i] - top);
+            for (int64_t i = visible < 0 ? 0 : visible; i < ((seen + 15) & ~15); i++) pt[i] = 0;
+            V sum = vzero();
+            for (int64_t i = 0; i < seen; i += 16) sum = vadd(sum, vload(pt + i));
+            decay[t] = highest[t] == -INFINITY ? 0 : exponential(highest[t] - top);
+            total[t] = total[t] * decay[t] + vsum(sum);
+            highest[t] = top;
+        }
+        int64_t j = 0;
+#define WEIGHTED(T, WIDTH) weighted(T, WIDTH, p, seen, v + at * hd + j, hd, o + j, o_stride, decay)
+#define ALL(WIDTH) \
+    switch (T) { \
+    case 4: WEIGHTED(4, WIDTH); break; \
+    case 3: WEIGHTED(3, WIDTH); break; \
+    case 2: WEIGHTED(2, WIDTH); break; \
+    default: WEIGHTED(1, WIDTH); \
+    }
+        for (; j + 64 <= hd; j += 64) ALL(4);
+        for (; j + 16 <= hd; j += 16) ALL(1);
+#undef ALL
+#undef WEIGHTED
+        for (; j < hd; j++) {
+            for (int t = 0; t < T; t++) {
+                float sum = o[t * o_stride + j] * decay[t];
+                for (int64_t i = 0; i < seen; i++) sum += p[t * SEEN + i] * v[(at + i) * hd + j];
+                o[t * o_stride + j] = sum;
+            }
+        }
+    }
+    for (int t = 0; t < T; t++) {
+        float inverse = 1 / total[t];
+        for (int64_t j = 0; j < hd; j++) o[t * o_stride + j] *= inverse;
+    }
+}
+
+static int follows(const Row *a, const Row *b) {
+    return a->keys == b->keys && a->position + 1 == b->position;
+}
+
+// Items are query heads times runs of up to 4 rows; a run starts where a row does not follow the one before.
+static void attend_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    const Layer *layer = argument;
+    int64_t h = s->model->h;
+    for (int64_t i = first; i < last; i++) {
+        int64_t head = i % h, start = i / h * QUERIES;
+        int64_t end = start + QUERIES < s->count ? start + QUERIES : s->count;
+        while (start < end) {
+            int T = 1;
+            while (start + T < end && follows(s->rows + start + T - 1, s->rows + start + T)) T++;
+            attend(s, layer->layer, start, T, head);
+            start += T;
+        }
+    }
+}
+
+// a = silu(gate) up, where y holds gate and up.
+static void gate_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    (void)argument;
+    int64_t f = s->model->f;
+    for (int64_t i = first; i < last; i++) {
+        const float *gate = s->y + i * 2 * f, *up = gate + f;
+        float *a = s->a + i * f;
+        for (int64_t j = 0; j < f; j++) a[j] = gate[j] / (1 + exponential(-gate[j])) * up[j];
+    }
+}
+
+static void one_slot(Step *s, int thread) {
+    (void)thread;
+    project(s, s->slot, s->input, s->slot->parts[0].k, s->count, s->output, s->slot->n, 0);
+}
+
+// All rows through some layers. Every thread runs this; the phases share the work.
+static void run(Step *s, int thread) {
+    (void)thread;
+    const Model *m = s->model;
+    int64_t attention = m->h * m->hd, qkv = (m->h + 2 * m->g) * m->hd;
+    if (s->embed) pool_each(s, 0, embed_rows, s->count, 1);
+    for (int64_t i = s->first_layer; i < s->end_layer; i++) {
+        const Slot *slots = m->slots + 4 * i;
+        Layer layer = {i, m->norms[2 * i], 0};
+        pool_each(s, &layer, normalize_rows, s->count, 1);
+        project(s, slots, s->a, m->d, s->count, s->y, qkv, 0);
+        pool_each(s, &layer, write_rows, s->count, 1);
+        pool_each(s, &layer, attend_rows, (s->count + QUERIES - 1) / QUERIES * m->h, 1);
+        project(s, slots + 1, s->a, attention, s->count, s->x, m->d, 1);
+        layer.norm = m->norms[2 * i + 1];
+        pool_each(s, &layer, normalize_rows, s->count, 1);
+        project(s, slots + 2, s->a, m->d, s->count, s->y, 2 * m->f, 0);
+        pool_each(s, &layer, gate_rows, s->count, 1);
+        project(s, slots + 3, s->a, m->f, s->count, s->x, m->d, 1);
+    }
+    int32_t wanted[CHUNK];
+    int64_t count = 0;
+    for (int64_t i = 0; s->logits != 0 && i < s->count; i++) {
+        if (s->rows[i].wanted) wanted[count++] = (int32_t)i;
+    }
+    if (count > 0) {
+        Layer last = {0, m->norms[2 * m->layers], wanted};
+        pool_each(s, &last, normalize_rows, count, 1);
+        project(s, m->slots + 4 * m->layers, s->a, m->d, count, s->logits, m->vocab, 0);
+    }
+}
+
+const Variant VARIANT = {run, one_slot};

@@ -1,0 +1,86 @@
+package dev.lithe.cli;
+
+import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.compress.Compressor;
+import dev.lithe.compress.Pipeline;
+import dev.lithe.report.Units;
+import java.io.PrintWriter;
+import java.util.Locale;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
+
+/// Shows on standard error how far a recipe is, leg by leg.
+final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
+    private static final double NANOS_PER_SECOND = 1e9;
+
+    private final boolean table;
+    private final PrintWriter err;
+    private final long start = System.nanoTime();
+    private double secondsBefore;
+    private long legStart;
+    private @Nullable CompressionProgress linears;
+    private @Nullable Progress allocation;
+
+    /// @param table whether to print a row for each linear instead of a bar
+    PipelineProgress(boolean table, PrintWriter err) {
+        this.table = table;
+        this.err = err;
+    }
+
+    @Override
+    public Compressor.Listener begins(
+            Pipeline.Leg leg, Checkpoint source, @Nullable CalibrationSet calibration) {
+        legStart = System.nanoTime();
+        if (leg.whole()) {
+            return (_, _, _) -> {};
+        }
+        linears = new CompressionProgress(leg.plan(), table, err);
+        return linears;
+    }
+
+    @Override
+    public LongConsumer allocates(Pipeline.Leg leg) {
+        Progress bar = Progress.bar("allocate", leg.plan().linears().size(), err);
+        allocation = bar;
+        return _ -> bar.advance(1, "linears");
+    }
+
+    @Override
+    public void ended(Pipeline.Leg leg, boolean earlier) {
+        if (linears != null) {
+            secondsBefore += linears.earlierSeconds();
+        }
+        closeBars();
+        if (earlier || leg.whole()) {
+            double seconds = (System.nanoTime() - legStart) / NANOS_PER_SECOND;
+            err.printf(
+                    Locale.ROOT,
+                    "stage      %s · %s%n",
+                    leg.recipe().summary(),
+                    earlier ? "done by an earlier run" : Units.seconds(seconds));
+            err.flush();
+        }
+    }
+
+    /// Seconds of the work so far, those of earlier runs that were cut off included.
+    double seconds() {
+        return secondsBefore + (System.nanoTime() - start) / NANOS_PER_SECOND;
+    }
+
+    private void closeBars() {
+        if (allocation != null) {
+            allocation.close();
+            allocation = null;
+        }
+        if (linears != null) {
+            linears.close();
+            linears = null;
+        }
+    }
+
+    @Override
+    public void close() {
+        closeBars();
+    }
+}

@@ -1,0 +1,42 @@
+package dev.lithe.compress;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.calibrate.WholeModel;
+import dev.lithe.model.LinearForm;
+import dev.lithe.technique.ModelTechnique;
+
+/// One step of a recipe that takes the model as a whole.
+///
+/// @param <C> the technique's configuration
+record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) implements Step {
+    @Override
+    public String name() {
+        return technique.name();
+    }
+
+    boolean calibrated() {
+        return technique.calibrated(config);
+    }
+
+    /// What `config.json` will be.
+    ObjectNode outcome(JsonNode model) {
+        ObjectNode result = model.deepCopy();
+        technique.configure(result, config);
+        return result;
+    }
+
+    /// The form in which it leaves a linear that has the form `before`.
+    LinearForm outcome(LinearForm before) {
+        return technique.outcome(before, config);
+    }
+
+    WholeModel apply(WholeModel model) {
+        return technique.apply(model, config);
+    }
+
+    /// Its configuration as a user would write it.
+    ObjectNode toJson() {
+        return RecordBinder.toJson(config);
+    }
+}

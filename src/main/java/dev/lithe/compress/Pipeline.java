@@ -1,0 +1,197 @@
+package dev.lithe.compress;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.ModelSpec;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
+
+/// Carries out a whole recipe. Steps that take the model as a whole read one folder and write
+/// another, so a recipe is a chain of legs: those steps, and between them [Compressor]s for the
+/// steps that go linear by linear. The folders between legs lie in `<output>.stages`, and are gone
+/// when the result is whole; a run that was killed goes on behind the last finished leg, and within
+/// it behind the last finished part.
+public final class Pipeline {
+    /// A leg and what it will make.
+    ///
+    /// @param plan of the leg's steps, or of none for a step that takes the model as a whole
+    /// @param running the result as it will run
+    public record Leg(Recipe recipe, Plan plan, ModelSpec running) {
+        /// Whether it takes the model as a whole.
+        public boolean whole() {
+            return recipe.whole() != null;
+        }
+    }
+
+    /// Hears of legs and of what happens in them.
+    public interface Listener {
+        /// A leg begins, with calibration windows where it looks at data.
+        ///
+        /// @return hears of progress where the leg goes linear by linear
+        Compressor.Listener begins(
+                Leg leg, Checkpoint source, @Nullable CalibrationSet calibration);
+
+        /// A leg finds bits for its linears.
+        ///
+        /// @return hears how many are measured
+        default LongConsumer allocates(Leg leg) {
+            return _ -> {};
+        }
+
+        /// A leg ended, now or in an earlier run that was cut off.
+        void ended(Leg leg, boolean earlier);
+    }
+
+    /// Draws calibration windows for the model in a folder.
+    @FunctionalInterface
+    public interface Windows {
+        CalibrationSet draw(Path folder, ModelSpec spec);
+    }
+
+    private final Recipe recipe;
+    private final Checkpoint source;
+    private final @Nullable Windows windows;
+    private final Listener listener;
+
+    /// @param windows null where the recipe looks at no data
+    public Pipeline(
+            Recipe recipe, Checkpoint source, @Nullable Windows windows, Listener listener) {
+        this.recipe = recipe;
+        this.source = source;
+        this.windows = windows;
+        this.listener = listener;
+    }
+
+    /// Checks every leg of `recipe` against the model in `source`, and against what the legs before
+    /// it will make.
+    ///
+    /// @throws LitheException where a leg cannot be carried out
+    public static List<Leg> plan(Recipe recipe, Checkpoint source) {
+        List<Leg> legs = new ArrayList<>();
+        Shapes shapes = Shapes.of(source);
+        for (Recipe leg : recipe.legs()) {
+            ModelStage<?> whole = leg.whole();
+            if (whole == null) {
+                Plan plan = Plan.of(leg, shapes);
+                shapes = shapes.after(plan);
+                legs.add(new Leg(leg, plan, shapes.spec()));
+            } else {
+                try {
+                    shapes = shapes.after(whole);
+                } catch (LitheException e) {
+                    throw LitheException.badInput(
+                                    "recipe '%s': %s: %s",
+                                    recipe.name(), whole.name(), e.getMessage())
+                            .causedBy(e);
+                }
+                legs.add(new Leg(leg, Plan.of(leg, shapes), shapes.spec()));
+            }
+        }
+        return legs;
+    }
+
+    /// Compresses into the folder `output`, which appears only when it is complete.
+    ///
+    /// @param replace whether a folder that Lithe wrote earlier may be replaced
+    public void run(Path output, boolean replace) {
+        Compressor.checkOutput(source.folder(), output, replace);
+        List<Recipe> legs = recipe.legs();
+        List<Leg> planned = plan(recipe, source);
+        Path between = output.resolveSibling(output.getFileName() + ".stages");
+        requireOurs(between);
+        Path from = source.folder();
+        for (int i = 0; i < legs.size(); i++) {
+            boolean last = i == legs.size() - 1;
+            Path to = last ? output : between.resolve(i + "-" + planned.get(i).recipe().summary());
+            run(planned.get(i), from, to, last, replace || !last);
+            from = to;
+        }
+        delete(between);
+    }
+
+    private void run(Leg leg, Path from, Path to, boolean last, boolean replace) {
+        try (Checkpoint model = Checkpoint.open(from)) {
+            CalibrationSet set =
+                    leg.recipe().calibrated() && windows != null
+                            ? windows.draw(from, ModelSpec.of(model.config(), from.toString()))
+                            : null;
+            if (!last && isMade(to, Origin.of(leg.recipe(), model, set))) {
+                listener.ended(leg, true);
+                return;
+            }
+            ModelStage<?> whole = leg.recipe().whole();
+            Compressor.Listener progress = listener.begins(leg, model, set);
+            if (whole == null) {
+                Plan plan = Plan.of(settled(leg, model, set), model);
+                new Compressor(plan, model, set, progress).run(to, replace);
+            } else {
+                new Reshaper(leg.recipe(), whole, model, set).run(to, replace);
+            }
+            listener.ended(leg, false);
+        }
+    }
+
+    private static boolean isMade(Path folder, JsonNode origin) {
+        if (!Files.exists(folder)) {
+            return false;
+        }
+        try (Checkpoint made = Checkpoint.open(folder)) {
+            JsonNode lithe = made.json("lithe.json");
+            return lithe != null && lithe.path(Compressor.ORIGIN).equals(origin.path("sha256"));
+        } catch (LitheException _) {
+            return false;
+        }
+    }
+
+    private Recipe settled(Leg leg, Checkpoint model, @Nullable CalibrationSet set) {
+        if (!leg.recipe().needsAllocation() || set == null) {
+            return leg.recipe();
+        }
+        ModelSpec spec = ModelSpec.of(model.config(), model.folder().toString());
+        return new Allocator(model, spec, set, listener.allocates(leg)).settle(leg.recipe());
+    }
+
+    /// The folder between legs holds nothing but what Lithe wrote.
+    private static void requireOurs(Path between) {
+        if (!Files.exists(between)) {
+            return;
+        }
+        try (var files = Files.list(between)) {
+            for (Path file : files.toList()) {
+                String name = file.getFileName().toString();
+                if (!name.matches("\\d+-.*")) {
+                    throw LitheException.badInput(
+                            "%s holds %s, which Lithe did not put there; choose another --output",
+                            between, name);
+                }
+            }
+        } catch (IOException e) {
+            throw LitheException.badInput("%s cannot be read: %s", between, e.getMessage())
+                    .causedBy(e);
+        }
+    }
+
+    private static void delete(Path folder) {
+        if (!Files.exists(folder)) {
+            return;
+        }
+        try (var files = Files.walk(folder)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(file);
+            }
+        } catch (IOException e) {
+            throw LitheException.of(
+                            Fault.INTERNAL, "%s cannot be removed: %s", folder, e.getMessage())
+                    .causedBy(e);
+        }
+    }
+}

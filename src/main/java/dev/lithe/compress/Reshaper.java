@@ -1,0 +1,96 @@
+package dev.lithe.compress;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.calibrate.LoadedPart;
+import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// Carries out a step that takes the model as a whole: reads one folder, writes another.
+final class Reshaper {
+    private final Recipe leg;
+    private final ModelStage<?> stage;
+    private final Checkpoint source;
+    private final @Nullable CalibrationSet calibration;
+
+    /// @param leg the recipe of this one step
+    Reshaper(
+            Recipe leg,
+            ModelStage<?> stage,
+            Checkpoint source,
+            @Nullable CalibrationSet calibration) {
+        this.leg = leg;
+        this.stage = stage;
+        this.source = source;
+        this.calibration = calibration;
+    }
+
+    void run(Path output, boolean replace) {
+        var origin = Origin.of(leg, source, calibration);
+        try (var writer = CheckpointWriter.open(output, replace, origin);
+                var before = WholeModel.open(source, calibration);
+                var made = stage.apply(before)) {
+            requirePromise(before, made);
+            DType type = before.spec().dtype();
+            Map<String, LinearForm> forms = new LinkedHashMap<>();
+            made.parts().forEach(part -> write(part, writer, forms));
+            ObjectNode config = made.config();
+            FolderDescription.describe(config, type, forms);
+            writer.json("config.json", config);
+            made.rewritten().forEach(writer::json);
+            Compressor.keptFiles(source.folder()).stream()
+                    .filter(file -> !made.rewritten().containsKey(file.getFileName().toString()))
+                    .forEach(writer::copy);
+            ObjectNode lithe = FolderDescription.lithe(leg, source, calibration, List.of(), forms);
+            writer.finish(lithe.put(Compressor.ORIGIN, origin.path("sha256").asText()));
+        }
+    }
+
+    private void requirePromise(WholeModel before, WholeModel made) {
+        ModelSpec promised = ModelSpec.of(stage.outcome(before.config()), stage.name());
+        if (!made.spec().equals(promised)) {
+            throw LitheException.of(
+                    Fault.INTERNAL,
+                    "%s promised %s and made %s",
+                    stage.name(),
+                    promised,
+                    made.spec());
+        }
+    }
+
+    private void write(LoadedPart part, CheckpointWriter writer, Map<String, LinearForm> forms) {
+        try (var step = TensorScope.open()) {
+            for (LinearName name : part.part().linears()) {
+                Linear linear = part.linear(name);
+                forms.put(name.module(), linear.form());
+                int type = linear.floatType().code();
+                linear.tensors()
+                        .forEach((suffix, tensor) -> {
+                            boolean exact = linear instanceof Linear.Dense || suffix.equals("bias");
+                            Value stored = exact ? step.call("cast", tensor, type) : tensor;
+                            writer.write(name.module() + "." + suffix, stored);
+                        });
+            }
+            int type = source.entry("model.norm.weight").dtype().code();
+            part.part()
+                    .norms()
+                    .forEach((slot, name) ->
+                            writer.write(name, step.call("cast", part.norm(slot), type)));
+        }
+    }
+}

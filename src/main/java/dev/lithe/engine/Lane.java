@@ -1,0 +1,150 @@
+package dev.lithe.engine;
+
+import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.Value;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicLong;
+
+/// The running sequences of one model. A step decodes one token for each that has read its prompt,
+/// all together, or reads one slice of the prompts of the others. Belongs to the engine's thread.
+final class Lane implements Scheduler.Work, AutoCloseable {
+    private final CacheMemory memory;
+    private final AtomicLong tokens;
+    private final List<Sequence> running = new ArrayList<>();
+    private final Decoding decoding;
+    private final Prefill prefill;
+
+    /// Slices of prompts since the last decode step.
+    private int slices;
+
+    /// @param tokens counts those computed
+    Lane(ServedModel model, EngineLimits limits, CacheMemory memory, AtomicLong tokens) {
+        this.memory = memory;
+        this.tokens = tokens;
+        this.decoding = new Decoding(model.decoder(), this);
+        this.prefill =
+                new Prefill(
+                        model.decoder(),
+                        Pace.measure(model.decoder(), limits.prefillChunk()),
+                        this);
+    }
+
+    /// Its sequences, in the order of arrival.
+    List<Sequence> running() {
+        return running;
+    }
+
+    Pace pace() {
+        return prefill.pace();
+    }
+
+    /// Starts a sequence; one that cannot start ends.
+    void admit(Sequence sequence) {
+        running.add(sequence);
+        guarded(
+                sequence,
+                () -> {
+                    sequence.start(memory);
+                    return false;
+                });
+    }
+
+    /// Ends those that must not go on.
+    void dropWithdrawn() {
+        for (Sequence sequence : List.copyOf(running)) {
+            sequence.withdrawn().ifPresent(reason -> end(sequence, reason, true));
+        }
+        decoding.keepOnly(running);
+        prefill.dropAbandoned();
+    }
+
+    /// Whether any sequence can take a token.
+    @Override
+    public boolean ready() {
+        boolean ready = false;
+        for (Sequence sequence : running) {
+            ready |= sequence.ready();
+        }
+        return ready;
+    }
+
+    /// Decodes a token for all that have read their prompts, or reads a slice of the others', in
+    /// turn. A prompt that is read in one slice need not wait for a decode step first.
+    @Override
+    public void step() {
+        List<Sequence> ready = running.stream().filter(Sequence::ready).toList();
+        List<Sequence> decoders = ready.stream().filter(Sequence::decoding).toList();
+        List<Sequence> readers = ready.stream().filter(each -> !each.decoding()).toList();
+        int allowed = prefill.quick(readers) ? 2 : 1;
+        if (readers.isEmpty() || !decoders.isEmpty() && slices >= allowed) {
+            slices = 0;
+            decoding.step(decoders);
+        } else {
+            slices++;
+            prefill.step(readers);
+        }
+        decoding.keepOnly(running);
+    }
+
+    /// Hands each sequence the token that follows from its row of `logits` (B, V).
+    void deliver(List<Sequence> sequences, Value logits) {
+        var choices = new Choices(sequences, logits);
+        for (int i = 0; i < sequences.size(); i++) {
+            Sequence sequence = sequences.get(i);
+            int row = i;
+            if (!sequence.over()) {
+                tokens.incrementAndGet();
+                guarded(sequence, () -> sequence.accept(choices.of(row)));
+            }
+        }
+    }
+
+    @FunctionalInterface
+    private interface Work {
+        boolean isLast();
+    }
+
+    /// Runs one piece of a sequence's work, and ends the sequence if that was the last or fails.
+    private void guarded(Sequence sequence, Work work) {
+        try {
+            if (work.isLast()) {
+                running.remove(sequence);
+                sequence.release(memory, true);
+            }
+        } catch (LitheException e) {
+            end(sequence, e, false);
+        } catch (RuntimeException | OutOfMemoryError e) {
+            fail(sequence, e);
+        }
+    }
+
+    /// Ends a sequence that broke.
+    void fail(Sequence sequence, Throwable error) {
+        LitheException reason =
+                error instanceof LitheException known
+                        ? known
+                        : LitheException.internal("the request failed: " + error, error);
+        end(sequence, reason, false);
+    }
+
+    private void end(Sequence sequence, LitheException reason, boolean keep) {
+        running.remove(sequence);
+        sequence.release(memory, keep);
+        sequence.fail(reason);
+    }
+
+    /// Ends all.
+    void endAll(LitheException reason) {
+        for (Sequence sequence : List.copyOf(running)) {
+            end(sequence, reason, false);
+        }
+        close();
+    }
+
+    @Override
+    public void close() {
+        decoding.close();
+        prefill.close();
+    }
+}

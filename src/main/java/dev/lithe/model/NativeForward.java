@@ -1,0 +1,295 @@
+package dev.lithe.model;
+
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Instructions;
+import dev.lithe.tensor.NativeModel;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/// The forward pass by the kernels of `src/main/c`, which read weights as they are stored: floats
+/// where the checkpoint's mapped file has them, and integers as codes, laid out for the kernel in a
+/// copy that replaces libtorch's. The same kernels run one token and many, so that nothing is held
+/// twice and no result of a token depends on how many others were computed with it.
+///
+/// Why it exists: libtorch's kernels for one row read quantized weights at a quarter to two thirds
+/// of the memory's speed, and its operations between the linears take a fifth of a step.
+///
+/// Inputs of integer weights are rounded to a byte per token where the form says so; for other
+/// integers to one byte per group up to 4 bits, and to two bytes above, where a group is long, and
+/// in the output layer, so that the input's rounding stays far below the weights'.
+final class NativeForward implements AutoCloseable {
+    /// Sums of products of bytes stay within 32 bits up to this many.
+    private static final long LONGEST_GROUP = 65_536;
+
+    /// Longest group whose inputs one byte each describes well enough for 4-bit weights.
+    private static final int LONGEST_ONE_BYTE_GROUP = 128;
+
+    /// Bits of a weight, at most, that one byte per input goes with.
+    private static final int FEW_BITS = 4;
+
+    private static final int SLOTS_OF_BLOCK = 4;
+    private static final int ROW_LONGS = 7;
+
+    private final ModelSpec spec;
+    private final TensorScope scope;
+    private final NativeModel model;
+    private final String instructions;
+    private final Map<String, Integer> kernels = new TreeMap<>();
+    private int slot;
+    private long borrowed;
+
+    NativeForward(ModelSpec spec, Instructions instructions, TensorScope scope) {
+        this.spec = spec;
+        this.scope = scope;
+        this.instructions = instructions.label();
+        this.model =
+                new NativeModel(
+                        new NativeModel.Shape(
+                                spec.hiddenSize(),
+                                spec.intermediateSize(),
+                                spec.layers(),
+                                spec.heads(),
+                                spec.kvHeads(),
+                                spec.headDim(),
+                                spec.vocabSize(),
+                                (float) spec.normEpsilon()),
+                        instructions);
+    }
+
+    /// Whether it can run a model: float keys and values, and linears in forms that it reads.
+    static boolean takes(ModelSpec spec, List<LinearName> linears, LinearReader reader) {
+        return spec.kvCache().equals(KvCacheForm.FLOAT)
+                && linears.stream().allMatch(name -> takes(reader.form(name), name.inFeatures()));
+    }
+
+    static boolean takes(LinearForm form, long inFeatures) {
+        return switch (form) {
+            case LinearForm.Dense _, LinearForm.Codebook _ -> true;
+            case LinearForm.Int8 _ -> inFeatures <= LONGEST_GROUP;
+            case LinearForm.Float8 float8 -> !float8.dynamicActivations();
+            case LinearForm.Grouped grouped ->
+                    (grouped.groupSize() == 0 ? inFeatures : grouped.groupSize()) <= LONGEST_GROUP;
+        };
+    }
+
+    /// Norm scales (d) float32, in the order in which data passes them.
+    void norms(Value norms) {
+        List<Value> members = norms.members();
+        for (int i = 0; i < members.size(); i++) {
+            model.norm(i, members.get(i));
+        }
+    }
+
+    /// The table, which stays where it is.
+    void embedding(EmbeddingTable embedding) {
+        List<Value> tables = embedding.tables().members();
+        if (tables.size() > 1) {
+            model.embedding(tables.get(0), tables.get(1), tables.get(2));
+        } else if (tables.getFirst().dtype() == DType.F64) {
+            model.embedding(scope.call("to_float", tables.getFirst()), null, null);
+        } else {
+            model.embedding(tables.getFirst(), null, null);
+        }
+    }
+
+    /// Adds the linears of the next slot.
+    void addSlot(List<Linear> linears) {
+        for (Linear linear : linears) {
+            try (var step = TensorScope.open()) {
+                add(linear, step);
+            }
+            kernels.merge(linear.form().label() + " (" + instructions + ")", 1, Integer::sum);
+        }
+        slot++;
+    }
+
+    private void add(Linear linear, TensorScope step) {
+        Value bias = linear.bias() == null ? null : step.call("to_float", linear.bias());
+        switch (linear) {
+            case Linear.Dense dense -> addDense(dense.weight(), bias);
+            case Linear.Int8 int8 -> addInt8(int8, bias, step);
+            case Linear.Float8 float8 -> {
+                Value weight = step.call("cast", float8.weight(), DType.F16.code());
+                long rows = weight.size(0);
+                Value scale = step.call("scale_of_rows", float8.scale(), rows);
+                model.floats(slot, weight, true, scale, bias);
+            }
+            case Linear.Codebook _ -> addExpanded(DenseWeights.of(linear, step), bias, step);
+            case Linear.Grouped grouped -> addGrouped(grouped, bias, step);
+        }
+    }
+
+    /// Weights stay where the checkpoint has them.
+    private void addDense(Value weight, @Nullable Value bias) {
+        Value kept = scope.keep(weight);
+        Value readable = kept.dtype() == DType.F64 ? scope.call("to_float", kept) : kept;
+        model.floats(slot, readable, false, null, bias);
+        borrowed += readable.bytes();
+    }
+
+    /// As float16 where none is too large for it.
+    private void addExpanded(Value weight, @Nullable Value bias, TensorScope step) {
+        boolean fits = step.call("count_overflow", weight, DType.F16.code()).integer() == 0;
+        Value stored = fits ? step.call("cast", weight, DType.F16.code()) : weight;
+        model.floats(slot, stored, true, null, bias);
+    }
+
+    private void addInt8(Linear.Int8 linear, @Nullable Value bias, TensorScope step) {
+        Value weight = linear.weight();
+        int n = weight.size(0);
+        int k = weight.size(1);
+        int planes = linear.form().dynamicActivations() ? 1 : 2;
+        Value scale = step.call("to_float", linear.scale());
+        model.codes(
+                slot, new NativeModel.Codes(weight, Byte.SIZE, n, k, k, planes, scale, null), bias);
+    }
+
+    private void addGrouped(Linear.Grouped linear, @Nullable Value bias, TensorScope step) {
+        long[] shape = linear.shape().longs();
+        LinearForm.Grouped form = linear.form();
+        long group = form.groupSize() == 0 ? shape[1] : form.groupSize();
+        boolean output = slot == SLOTS_OF_BLOCK * spec.layers();
+        int planes = form.bits() <= FEW_BITS && group <= LONGEST_ONE_BYTE_GROUP && !output ? 1 : 2;
+        Value scale = step.call("to_float", linear.scale());
+        Value zero =
+                form.symmetric() ? null : step.call("to_float", DenseWeights.zero(linear, step));
+        var codes =
+                new NativeModel.Codes(
+                        linear.packed(),
+                        form.bits(),
+                        shape[0],
+                        shape[1],
+                        group,
+                        planes,
+                        scale,
+                        zero);
+        model.codes(slot, codes, bias);
+    }
+
+    Map<String, Integer> kernels() {
+        return Map.copyOf(kernels);
+    }
+
+    /// Bytes of the linears and norms.
+    long bytes() {
+        return model.bytes() + borrowed;
+    }
+
+    /// T new tokens of B sequences, all at `position`: logits (B, T, V), or (B, 1, V).
+    Value forward(
+            long[] ids,
+            int batch,
+            int position,
+            KvCache cache,
+            boolean allPositions,
+            RotaryTables rotary,
+            TensorScope into) {
+        int each = ids.length / batch;
+        var rows = new Rows(ids.length, spec);
+        for (int i = 0; i < ids.length; i++) {
+            boolean wanted = allPositions || i % each == each - 1;
+            rows.add(ids[i], position + i % each, cache, i / each, batch, wanted);
+        }
+        int wanted = allPositions ? each : 1;
+        Value logits = into.call("empty", new long[] {batch, wanted, spec.vocabSize()});
+        run(rows, 0, spec.layers(), null, logits, rotary);
+        return logits;
+    }
+
+    /// New tokens of several sequences: logits of all, (T, V), or of each one's last, (B, V).
+    Value extend(Pieces pieces, boolean allPositions, RotaryTables rotary, TensorScope into) {
+        var rows = rows(pieces, allPositions);
+        Value logits = into.call("empty", new long[] {rows.wanted, spec.vocabSize()});
+        run(rows, 0, spec.layers(), null, logits, rotary);
+        return logits;
+    }
+
+    /// Takes x (1, T, d) through some blocks, in place.
+    void runBlocks(Value x, int first, int end, Pieces pieces, RotaryTables rotary) {
+        run(rows(pieces, false), first, end, x, null, rotary);
+    }
+
+    /// Logits (B, V) of each sequence's last token from x (1, T, d) after the last block.
+    Value head(Value x, Pieces pieces, RotaryTables rotary, TensorScope into) {
+        var rows = rows(pieces, false);
+        Value logits = into.call("empty", new long[] {rows.wanted, spec.vocabSize()});
+        run(rows, spec.layers(), spec.layers(), x, logits, rotary);
+        return logits;
+    }
+
+    /// One slot alone: x (rows, K) to y (rows, N).
+    Value project(int index, Value x, long outputs, TensorScope into) {
+        Value y = into.call("empty", new long[] {x.size(0), outputs});
+        model.project(index, x, y);
+        return y;
+    }
+
+    private void run(
+            Rows rows,
+            int first,
+            int end,
+            @Nullable Value x,
+            @Nullable Value logits,
+            RotaryTables rotary) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment memory = arena.allocateFrom(ValueLayout.JAVA_LONG, rows.longs);
+            model.step(first, end, memory, rows.count, x, rotary.cos(), rotary.sin(), logits);
+        }
+    }
+
+    private Rows rows(Pieces pieces, boolean allPositions) {
+        int total = (int) Arrays.stream(pieces.counts()).sum();
+        var rows = new Rows(total, spec);
+        for (int i = 0; i < pieces.tokens().length; i++) {
+            int[] tokens = pieces.tokens()[i];
+            KvCache cache = pieces.batch().caches().get(i);
+            for (int j = 0; j < tokens.length; j++) {
+                boolean wanted = allPositions || j == tokens.length - 1;
+                int position = (int) pieces.positions()[i] + j;
+                rows.add(tokens[j], position, cache, 0, 1, wanted);
+            }
+        }
+        return rows;
+    }
+
+    /// Tokens as `lithe.h` describes them.
+    private static final class Rows {
+        private final ModelSpec spec;
+        private final long[] longs;
+        private int count;
+        private int wanted;
+
+        Rows(int capacity, ModelSpec spec) {
+            this.spec = spec;
+            this.longs = new long[capacity * ROW_LONGS];
+        }
+
+        /// A token of sequence `member` of the `batch` in `cache`.
+        void add(long token, int position, KvCache cache, int member, int batch, boolean isWanted) {
+            long floats = (long) spec.kvHeads() * cache.capacity() * spec.headDim();
+            long offset = member * floats * Float.BYTES;
+            int at = count++ * ROW_LONGS;
+            longs[at] = token;
+            longs[at + 1] = position;
+            longs[at + 2] = cache.keysAddress() + offset;
+            longs[at + 3] = cache.valuesAddress() + offset;
+            longs[at + 4] = batch * floats;
+            longs[at + 5] = cache.capacity();
+            longs[at + 6] = isWanted ? 1 : 0;
+            wanted += isWanted ? 1 : 0;
+        }
+    }
+
+    @Override
+    public void close() {
+        model.close();
+    }
+}

@@ -1,0 +1,130 @@
+package dev.lithe.serve;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.engine.Ticket;
+import io.vertx.core.buffer.Buffer;
+import io.vertx.core.http.HttpServerResponse;
+import io.vertx.ext.web.RoutingContext;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+
+/// One HTTP request: when its connection goes away, the computation behind it ends. Made on the
+/// network's thread; used from others afterwards, by one at a time.
+final class HttpCall implements Preparation.Caller {
+    private static final Ticket GONE = () -> {};
+    private static final int MAX_REQUEST_ID = 256;
+
+    private final RoutingContext context;
+    private final HttpServerResponse response;
+    private final AtomicReference<@Nullable Ticket> ticket = new AtomicReference<>();
+    private final AtomicBoolean begun = new AtomicBoolean();
+    private final CallVariant.Choice choice;
+
+    /// @param wake what to do when the connection takes more again
+    HttpCall(RoutingContext context, Runnable wake) {
+        this.context = context;
+        this.response = context.response();
+        this.choice =
+                new CallVariant.Choice(
+                        context.request().getHeader("x-variant"),
+                        context.request().getHeader("x-ab-key"));
+        String requestId = context.request().getHeader("x-request-id");
+        if (requestId != null && requestId.length() <= MAX_REQUEST_ID) {
+            response.putHeader("x-request-id", requestId);
+        }
+        response.closeHandler(_ -> cancel());
+        response.exceptionHandler(_ -> cancel());
+        response.drainHandler(_ -> wake.run());
+    }
+
+    private void cancel() {
+        Ticket running = ticket.getAndSet(GONE);
+        if (running != null) {
+            running.cancel();
+        }
+    }
+
+    /// Ties the computation to the call; where the call is gone already, ends it.
+    void runs(Ticket computation) {
+        if (!ticket.compareAndSet(null, computation)) {
+            computation.cancel();
+        }
+    }
+
+    CallVariant.Choice choice() {
+        return choice;
+    }
+
+    @Override
+    public boolean over() {
+        return ticket.get() == GONE;
+    }
+
+    /// Whether the connection takes more.
+    boolean ready() {
+        return !response.writeQueueFull();
+    }
+
+    /// The only answer.
+    void answer(JsonNode json) {
+        if (begun.compareAndSet(false, true)) {
+            end(200, json);
+        }
+    }
+
+    private void end(int status, JsonNode json) {
+        if (!response.ended() && !response.closed()) {
+            nameVariant();
+            response.setStatusCode(status)
+                    .putHeader("content-type", "application/json")
+                    .end(Buffer.buffer(json.toString()));
+        }
+    }
+
+    private void nameVariant() {
+        if (!choice.chosen().isEmpty()) {
+            response.putHeader("x-variant", choice.chosen());
+        }
+    }
+
+    /// Sends one server-sent event.
+    void event(String data) {
+        if (response.ended() || response.closed()) {
+            return;
+        }
+        if (begun.compareAndSet(false, true)) {
+            nameVariant();
+            response.setChunked(true)
+                    .putHeader("content-type", "text/event-stream; charset=utf-8")
+                    .putHeader("cache-control", "no-cache");
+        }
+        response.write("data: " + data + "\n\n");
+    }
+
+    /// Ends the stream of events.
+    void done() {
+        event("[DONE]");
+        if (!response.ended() && !response.closed()) {
+            response.end();
+        }
+    }
+
+    /// An error in OpenAI's form: the answer, or an event where a stream has begun.
+    @Override
+    public void fail(RuntimeException error) {
+        HttpErrors.Failure failure = HttpErrors.of(error);
+        ObjectNode json = failure.json(context.normalizedPath().endsWith("/chat/completions"));
+        if (begun.get()) {
+            event(json.toString());
+            done();
+            return;
+        }
+        if (failure.status() == HttpErrors.TOO_MANY) {
+            response.putHeader("retry-after", "1");
+        }
+        begun.set(true);
+        end(failure.status(), json);
+    }
+}

@@ -1,0 +1,149 @@
+package dev.lithe.serve;
+
+import dev.lithe.engine.Ticket;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import dev.lithe.proto.inference.ModelInferRequest;
+import dev.lithe.proto.inference.ModelInferResponse;
+import dev.lithe.proto.inference.ModelStreamInferResponse;
+import dev.lithe.route.Route;
+import io.grpc.stub.StreamObserver;
+import java.util.HashMap;
+import java.util.Map;
+
+/// One `ModelStreamInfer`: requests come and are answered at the same time, each under its id. It
+/// ends once the client has no more requests and all are answered. Sends are in turn, whichever
+/// thread they come from.
+final class InferStream implements StreamObserver<ModelInferRequest> {
+    private static final int MAX_OPEN = 64;
+
+    private final Call<ModelStreamInferResponse> call;
+    private final Preparation preparation;
+    private final Generations generations;
+    private final Map<One, Ticket> tickets = new HashMap<>();
+    private int open = 1;
+
+    InferStream(
+            Call<ModelStreamInferResponse> call, Preparation preparation, Generations generations) {
+        this.call = call;
+        this.preparation = preparation;
+        this.generations = generations;
+        call.runs(this::cancel);
+    }
+
+    private synchronized void cancel() {
+        tickets.values().forEach(Ticket::cancel);
+    }
+
+    @Override
+    public void onNext(ModelInferRequest request) {
+        var one = new One(request);
+        if (!begin()) {
+            one.refuse(
+                    LitheException.of(
+                            Fault.EXHAUSTED,
+                            "%d requests of this stream are open, which is the limit; wait for"
+                                    + " their answers",
+                            MAX_OPEN));
+            return;
+        }
+        preparation.run(one, request, one::submit);
+    }
+
+    private synchronized boolean begin() {
+        if (open > MAX_OPEN) {
+            return false;
+        }
+        open++;
+        return true;
+    }
+
+    private synchronized void end() {
+        open--;
+        if (open == 0) {
+            call.complete();
+        }
+    }
+
+    private synchronized void send(ModelStreamInferResponse response) {
+        call.send(response);
+    }
+
+    @Override
+    public void onError(Throwable error) {
+        cancel();
+    }
+
+    @Override
+    public void onCompleted() {
+        end();
+    }
+
+    /// One request of the stream.
+    private final class One implements Preparation.Caller {
+        private final ModelInferRequest request;
+        private boolean ended;
+
+        private One(ModelInferRequest request) {
+            this.request = request;
+        }
+
+        private void submit() {
+            var tensors = new InferTensors(request);
+            var choice = new CallVariant.Choice(call.choice().asked(), call.choice().key());
+            Route route = generations.routeModel(request.getModelName(), choice);
+            var sink =
+                    new InferSink(
+                            tensors,
+                            route,
+                            tensors.streaming(),
+                            new StringBuilder(),
+                            call::ready,
+                            this::answer,
+                            this::end,
+                            this::fail);
+            Ticket ticket = generations.submit(tensors.input(), route, call.deadline(), sink);
+            synchronized (InferStream.this) {
+                if (!ended) {
+                    tickets.put(this, ticket);
+                }
+            }
+            if (call.over()) {
+                ticket.cancel();
+            }
+        }
+
+        private void answer(ModelInferResponse response) {
+            send(ModelStreamInferResponse.newBuilder().setInferResponse(response).build());
+        }
+
+        @Override
+        public boolean over() {
+            return call.over();
+        }
+
+        @Override
+        public void fail(RuntimeException error) {
+            refuse(error);
+            end();
+        }
+
+        private void end() {
+            synchronized (InferStream.this) {
+                ended = true;
+                tickets.remove(this);
+                InferStream.this.end();
+            }
+        }
+
+        private void refuse(RuntimeException error) {
+            var response = ModelInferResponse.newBuilder().setId(request.getId());
+            String message = String.valueOf(Statuses.of(error).getStatus().getDescription());
+            send(
+                    ModelStreamInferResponse.newBuilder()
+                            .setErrorMessage(message)
+                            .setInferResponse(response)
+                            .build());
+        }
+    }
+}

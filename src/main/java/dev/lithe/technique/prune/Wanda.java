@@ -1,0 +1,111 @@
+package dev.lithe.technique.prune;
+
+import com.google.auto.service.AutoService;
+import dev.lithe.calibrate.InputStatistics;
+import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.technique.CalibratedLinearTechnique;
+import dev.lithe.technique.Family;
+import dev.lithe.technique.Targets;
+import dev.lithe.technique.Technique;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.List;
+
+/// Wanda (Sun, Liu, Bair, Kolter: "A Simple and Effective Pruning Approach for Large Language
+/// Models", arXiv 2306.11695): of each output, the weights go that move it least on the calibration
+/// text, each taken by itself; the others stay as they are.
+///
+/// `score_ij = |w_ij| · ||x_j||₂`, compared within row i.
+///
+///     wanda: {sparsity: 0.5, pattern: unstructured, storage: compact, ignore: [lm_head]}
+///     wanda: {pattern: "2:4"}
+///
+/// W is (N, K). Unstructured, `⌊K sparsity⌋` weights of each row go. Patterns, storage and what may
+/// follow are as in [Magnitude]. Later linears see inputs as the pruned ones before them make them.
+@AutoService(Technique.class)
+public final class Wanda implements CalibratedLinearTechnique<Wanda.Config> {
+    /// @param sparsity share of weights that become zero, above 0 and below 1
+    /// @param pattern `unstructured`, or weights kept of how many, like `2:4`
+    public record Config(
+            double sparsity,
+            String pattern,
+            Storage storage,
+            List<String> targets,
+            List<String> ignore) {
+        public Config {
+            targets = List.copyOf(targets);
+            ignore = List.copyOf(ignore);
+            Pattern _ = Pattern.of(pattern, sparsity);
+        }
+
+        private Pattern zeros() {
+            return Pattern.of(pattern, sparsity);
+        }
+
+        /// Weights that are compared with each other, of a row of `k`.
+        private int width(int k) {
+            return zeros().anywhere() ? k : zeros().of();
+        }
+
+        private int zerosIn(int width) {
+            return (int) (width * zeros().sparsity(sparsity));
+        }
+    }
+
+    @Override
+    public String name() {
+        return "wanda";
+    }
+
+    @Override
+    public Family family() {
+        return Family.PRUNING;
+    }
+
+    @Override
+    public String summary() {
+        return "zero the weights of each output that move it least on the calibration text";
+    }
+
+    @Override
+    public Config defaults() {
+        return new Config(
+                Pattern.HALF, "unstructured", Storage.COMPACT, List.of(), List.of("lm_head"));
+    }
+
+    @Override
+    public Targets targets(Config config) {
+        return new Targets(config.targets(), config.ignore());
+    }
+
+    @Override
+    public LinearForm outcome(LinearName linear, LinearForm before, Config config) {
+        LinearForm.Dense dense = Pruned.requireDense(before);
+        int k = linear.inFeatures();
+        config.zeros().requireDividing(k);
+        int width = config.width(k);
+        long zeros = linear.weights() / width * config.zerosIn(width);
+        return Pruned.form(linear, dense, zeros, config.storage());
+    }
+
+    @Override
+    public Fitted apply(
+            Linear before,
+            LinearForm after,
+            InputStatistics seen,
+            Config config,
+            TensorScope scope) {
+        if (!(before instanceof Linear.Dense dense)) {
+            return new Fitted(before, null);
+        }
+        try (var step = TensorScope.open()) {
+            Value weight = dense.weight();
+            int width = config.width(weight.size(1));
+            Value score = step.call("activated_magnitude", weight, seen.hessian());
+            Value keep = step.call("keep_in_rows", score, width, config.zerosIn(width));
+            return new Fitted(Pruned.linear(dense, after, weight, keep, scope), null);
+        }
+    }
+}

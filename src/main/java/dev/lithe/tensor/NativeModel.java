@@ -1,0 +1,299 @@
+package dev.lithe.tensor;
+
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import org.jspecify.annotations.Nullable;
+
+/// A decoder in `src/main/c`: weights are added slot by slot, in the order in which data passes
+/// them, and then it reads tokens. What it borrows must outlive it.
+public final class NativeModel implements AutoCloseable {
+    /// How the elements of a table or of float weights are stored; the order is that of `lithe.h`.
+    public enum Kind {
+        FLOAT32,
+        FLOAT16,
+        BFLOAT16,
+        CODES
+    }
+
+    private static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG;
+    private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT;
+    private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT;
+
+    private static final class Functions {
+        static final MethodHandle NEW =
+                NativeLibrary.function(
+                        "lithe_model_new",
+                        FunctionDescriptor.of(
+                                LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, FLOAT));
+        static final MethodHandle FREE =
+                NativeLibrary.function("lithe_model_free", FunctionDescriptor.ofVoid(LONG));
+        static final MethodHandle BYTES =
+                NativeLibrary.function("lithe_model_bytes", FunctionDescriptor.of(LONG, LONG));
+        static final MethodHandle NORM =
+                NativeLibrary.function(
+                        "lithe_model_norm", FunctionDescriptor.of(INT, LONG, LONG, LONG));
+        static final MethodHandle EMBEDDING =
+                NativeLibrary.function(
+                        "lithe_model_embedding",
+                        FunctionDescriptor.ofVoid(LONG, INT, INT, LONG, LONG, LONG, LONG));
+        static final MethodHandle FLOATS =
+                NativeLibrary.function(
+                        "lithe_model_floats",
+                        FunctionDescriptor.of(
+                                INT, LONG, LONG, INT, LONG, LONG, LONG, INT, LONG, LONG));
+        static final MethodHandle CODES =
+                NativeLibrary.function(
+                        "lithe_model_codes",
+                        FunctionDescriptor.of(
+                                INT, LONG, LONG, LONG, LONG, LONG, INT, INT, LONG, LONG, INT, LONG,
+                                LONG, LONG));
+        static final MethodHandle STEP =
+                NativeLibrary.function(
+                        "lithe_step",
+                        FunctionDescriptor.of(
+                                INT, LONG, INT, INT, LONG, LONG, LONG, LONG, LONG, LONG, LONG,
+                                LONG));
+        static final MethodHandle PROJECT =
+                NativeLibrary.function(
+                        "lithe_project",
+                        FunctionDescriptor.of(INT, LONG, INT, INT, LONG, LONG, LONG, LONG));
+    }
+
+    private final long model;
+    private final Instructions instructions;
+    private final int threads = Torch.threads();
+    private boolean closed;
+
+    /// A model without weights: d, f, L, h, g, hd and V as in [Shape].
+    public NativeModel(Shape shape, Instructions instructions) {
+        this.instructions = instructions;
+        try {
+            this.model =
+                    (long)
+                            Functions.NEW.invokeExact(
+                                    shape.hiddenSize(),
+                                    shape.intermediateSize(),
+                                    shape.layers(),
+                                    shape.heads(),
+                                    shape.kvHeads(),
+                                    shape.headDim(),
+                                    shape.vocabSize(),
+                                    shape.normEpsilon());
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+        require(model != 0);
+    }
+
+    /// What a decoder is made of, named as in `config.json`.
+    public record Shape(
+            long hiddenSize,
+            long intermediateSize,
+            long layers,
+            long heads,
+            long kvHeads,
+            long headDim,
+            long vocabSize,
+            float normEpsilon) {}
+
+    /// Sets the scale of a norm, (d) float32; it is copied.
+    public void norm(int index, Value scale) {
+        try {
+            require((int) Functions.NORM.invokeExact(model, (long) index, scale.address()) != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Sets the table of embeddings, (V, d), which is borrowed; of bytes with the scale and shift
+    /// (V, groups) of each group of a row.
+    public void embedding(Value table, @Nullable Value scale, @Nullable Value shift) {
+        int kind = (scale == null ? kindOf(table) : Kind.CODES).ordinal();
+        int signed = table.dtype() == DType.I8 ? 1 : 0;
+        long groups = scale == null ? 1 : scale.size(1);
+        try {
+            Functions.EMBEDDING.invokeExact(
+                    model, kind, signed, table.address(), at(scale), at(shift), groups);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Adds outputs to a slot: float weights (N, K), borrowed or copied, their scale per output (N)
+    /// and their bias (N), both float32.
+    public void floats(
+            int slot, Value weight, boolean copied, @Nullable Value scale, @Nullable Value bias) {
+        try {
+            int done =
+                    (int)
+                            Functions.FLOATS.invokeExact(
+                                    model,
+                                    (long) slot,
+                                    kindOf(weight).ordinal(),
+                                    (long) weight.size(0),
+                                    (long) weight.size(1),
+                                    weight.address(),
+                                    copied ? 1 : 0,
+                                    at(scale),
+                                    at(bias));
+            require(done != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Integer weights of N outputs and K inputs: `w = (u - 2^(b-1) - z) s`, where a group of a
+    /// row's inputs shares s and z.
+    ///
+    /// @param codes rows of u, a little-endian bit stream each; or of int8, which are u - 128
+    /// @param planes bytes that an activation is rounded to: 1, or 2
+    /// @param scale (N, K / group) float32
+    /// @param zero (N, K / group) float32, or null
+    public record Codes(
+            Value codes,
+            int bits,
+            long outputs,
+            long inputs,
+            long group,
+            int planes,
+            Value scale,
+            @Nullable Value zero) {}
+
+    /// Adds outputs to a slot; all is copied, the bias (N) float32 too.
+    public void codes(int slot, Codes codes, @Nullable Value bias) {
+        Value stored = codes.codes();
+        DType type = stored.dtype();
+        try {
+            int done =
+                    (int)
+                            Functions.CODES.invokeExact(
+                                    model,
+                                    (long) slot,
+                                    codes.outputs(),
+                                    codes.inputs(),
+                                    codes.group(),
+                                    codes.bits(),
+                                    codes.planes(),
+                                    stored.address(),
+                                    (long) stored.size(1) * type.bytes(),
+                                    type == DType.I8 ? 1 << (codes.bits() - 1) : 0,
+                                    codes.scale().address(),
+                                    at(codes.zero()),
+                                    at(bias));
+            require(done != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Takes tokens through the blocks from `first` to before `end`.
+    ///
+    /// @param rows of seven longs each, as `Row` in `lithe.h`
+    /// @param x (rows, d) what they are after the blocks before, and receives what these make of
+    ///   them; null to look them up
+    /// @param cos the cosines of rotary angles, (S, hd / 2) float32, and `sin` alike
+    /// @param logits (wanted rows, V) float32, or null for none
+    public void step(
+            int first,
+            int end,
+            MemorySegment rows,
+            int count,
+            @Nullable Value x,
+            Value cos,
+            Value sin,
+            @Nullable Value logits) {
+        try {
+            int done =
+                    (int)
+                            Functions.STEP.invokeExact(
+                                    model,
+                                    instructions.ordinal(),
+                                    threads,
+                                    (long) first,
+                                    (long) end,
+                                    (long) count,
+                                    rows.address(),
+                                    at(x),
+                                    cos.address(),
+                                    sin.address(),
+                                    at(logits));
+            require(done != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Runs one slot: x (rows, K) to y (rows, N), both float32.
+    public void project(int slot, Value x, Value y) {
+        try {
+            int done =
+                    (int)
+                            Functions.PROJECT.invokeExact(
+                                    model,
+                                    instructions.ordinal(),
+                                    threads,
+                                    (long) slot,
+                                    (long) x.size(0),
+                                    x.address(),
+                                    y.address());
+            require(done != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Bytes of memory that it holds, what it borrows aside.
+    public long bytes() {
+        try {
+            return (long) Functions.BYTES.invokeExact(model);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    private static Kind kindOf(Value floats) {
+        return switch (floats.dtype()) {
+            case F32 -> Kind.FLOAT32;
+            case F16 -> Kind.FLOAT16;
+            case BF16 -> Kind.BFLOAT16;
+            case U8, I8, I16, I32, I64, F64, BOOL, F8_E4M3 ->
+                    throw LitheException.of(
+                            Fault.INTERNAL, "no native kernel reads %s", floats.dtype());
+        };
+    }
+
+    private static long at(@Nullable Value value) {
+        return value == null ? 0 : value.address();
+    }
+
+    private static void require(boolean done) {
+        if (!done) {
+            throw LitheException.of(
+                    Fault.EXHAUSTED,
+                    "memory is too short for the model's weights; free some or choose fewer bits");
+        }
+    }
+
+    private static RuntimeException failed(Throwable e) {
+        return e instanceof LitheException known
+                ? known
+                : LitheException.internal("a native kernel failed: " + e, e);
+    }
+
+    @Override
+    public void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        try {
+            Functions.FREE.invokeExact(model);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+}

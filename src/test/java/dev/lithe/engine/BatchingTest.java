@@ -1,0 +1,192 @@
+package dev.lithe.engine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lithe.PlainLoop;
+import dev.lithe.RawTensor;
+import dev.lithe.TinyModel;
+import dev.lithe.fault.Fault;
+import dev.lithe.tensor.DType;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.Random;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Many requests at once: each gets the answer that it gets alone, and none waits long for another.
+class BatchingTest {
+    private static final Path DEMO = Path.of("src/main/resources/demo");
+    private static final long SEED = 64;
+    private static final int CHUNK = 24;
+
+    @TempDir private Path folder;
+
+    private static EngineLimits limits(int running) {
+        return new EngineLimits(
+                256,
+                running,
+                EngineLimits.DEFAULT.cacheBytes(),
+                Duration.ofSeconds(60),
+                CHUNK,
+                false);
+    }
+
+    private static GenerationRequest request(ServedModel model, int[] prompt, int tokens) {
+        return new GenerationRequest(
+                model,
+                Arrays.stream(prompt).boxed().toList(),
+                SamplingOptions.GREEDY,
+                StopRules.exactly(tokens),
+                OptionalLong.empty());
+    }
+
+    /// Texts of the model's own, so that few choices are close.
+    private static int[] story(ServedModel model, Random random, int length) {
+        String start =
+                List.of("Once upon a time", "Tom and his dog", "The sun", "Lily had a red")
+                        .get(random.nextInt(4));
+        int[] ids = model.tokenizer().encode(start, true);
+        int[] rest = PlainLoop.greedy(model.decoder(), ids, 2 + random.nextInt(length));
+        int[] both = Arrays.copyOf(ids, ids.length + rest.length);
+        System.arraycopy(rest, 0, both, ids.length, rest.length);
+        return both;
+    }
+
+    @Test
+    void mixedRequestsAnswerAsEachAlone() {
+        var random = new Random(SEED);
+        try (ServedModel model = ServedModel.open(DEMO)) {
+            List<int[]> prompts = new ArrayList<>();
+            List<Integer> lengths = new ArrayList<>();
+            for (int i = 0; i < 64; i++) {
+                prompts.add(story(model, random, i % 8 == 0 ? 150 : 20));
+                lengths.add(1 + random.nextInt(24));
+            }
+            List<Recorder> recorders = new ArrayList<>();
+            prompts.forEach(_ -> recorders.add(new Recorder()));
+            List<Integer> order = new ArrayList<>();
+            prompts.forEach(_ -> order.add(order.size()));
+            Collections.shuffle(order, random);
+            try (var engine = new Engine(limits(12))) {
+                var submitted = new AtomicInteger();
+                for (int i : order) {
+                    engine.submit(request(model, prompts.get(i), lengths.get(i)), recorders.get(i));
+                    // Some arrive while others are at every stage.
+                    if (submitted.incrementAndGet() % 10 == 0) {
+                        recorders.get(i).finish();
+                    }
+                }
+                recorders.forEach(Recorder::finish);
+            }
+            for (int i = 0; i < prompts.size(); i++) {
+                int[] expected = PlainLoop.greedy(model.decoder(), prompts.get(i), lengths.get(i));
+                assertThat(recorders.get(i).ids)
+                        .as("request %d of seed %d", i, SEED)
+                        .isEqualTo(Arrays.stream(expected).boxed().toList());
+            }
+        }
+    }
+
+    /// Counts decode steps by the tokens of one stream that is always there.
+    @Test
+    void aShortPromptOvertakesALongOne() throws IOException {
+        TinyModel tiny = TinyModel.small().positions(4096).layers(4);
+        try (ServedModel model = ServedModel.open(tiny.write(folder));
+                var engine = new Engine(limits(12))) {
+            var random = new Random(SEED);
+            int[] prompt = random.ints(2000, 2, 300).toArray();
+            var slow = new Recorder();
+            var quick = new Recorder();
+            var steps = new AtomicInteger();
+            var asked = new AtomicInteger(-1);
+            var waited = new AtomicInteger(-1);
+            var first =
+                    new Recorder() {
+                        @Override
+                        public void onDelta(String delta, List<Integer> newIds) {
+                            super.onDelta(delta, newIds);
+                            if (steps.incrementAndGet() == 1) {
+                                engine.submit(request(model, prompt, 2), slow);
+                            } else if (steps.get() == 20) {
+                                asked.set(steps.get());
+                                int[] few = Arrays.copyOf(prompt, 8);
+                                engine.submit(request(model, few, 2), quick);
+                            }
+                            if (waited.get() < 0 && !quick.ids.isEmpty()) {
+                                waited.set(steps.get() - asked.get());
+                            }
+                        }
+                    };
+            engine.submit(request(model, Arrays.copyOf(prompt, 5), 400), first);
+            assertThat(quick.finish().outputTokens()).isEqualTo(2);
+            assertThat(slow.finished).isNotDone();
+            first.finish();
+            assertThat(waited.get()).isBetween(1, 4);
+            assertThat(slow.finish().outputTokens()).isEqualTo(2);
+        }
+    }
+
+    /// Short prompts that keep coming must not keep a long one away.
+    @Test
+    void aLongPromptIsNotStarved() throws IOException {
+        TinyModel tiny = TinyModel.small().positions(4096);
+        try (ServedModel model = ServedModel.open(tiny.write(folder));
+                var engine = new Engine(limits(4))) {
+            int[] prompt = new Random(SEED).ints(600, 2, 300).toArray();
+            var slow = new Recorder();
+            engine.submit(request(model, prompt, 1), slow);
+            var sent = new AtomicInteger();
+            submitNext(engine, model, sent, slow);
+            submitNext(engine, model, sent, slow);
+            slow.finish();
+        }
+    }
+
+    private static void submitNext(
+            Engine engine, ServedModel model, AtomicInteger sent, Recorder slow) {
+        var next =
+                new Recorder() {
+                    @Override
+                    public void onFinish(Finish finish) {
+                        super.onFinish(finish);
+                        if (!slow.finished.isDone() && sent.incrementAndGet() < 100_000) {
+                            submitNext(engine, model, sent, slow);
+                        }
+                    }
+                };
+        engine.submit(request(model, new int[] {0, 5, 9}, 1), next);
+    }
+
+    @Test
+    void oneThatComputesNonsenseTakesNobodyDown() throws IOException {
+        TinyModel tiny = TinyModel.small();
+        Map<String, RawTensor> tensors = tiny.tensors();
+        float[] table = new float[300 * 32];
+        for (int i = 0; i < table.length; i++) {
+            table[i] = i / 32 == 7 ? Float.NaN : (i * 31 % 17 - 8) / 8f;
+        }
+        tensors.put("model.embed_tokens.weight", RawTensor.of(DType.F32, table, 300, 32));
+        try (ServedModel model = ServedModel.open(tiny.write(folder, tiny.config(), tensors));
+                var engine = new Engine(limits(12))) {
+            List<Recorder> healthy = new ArrayList<>();
+            List<Recorder> broken = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                healthy.add(new Recorder());
+                engine.submit(request(model, new int[] {0, 5, 9 + i}, 20), healthy.getLast());
+                broken.add(new Recorder());
+                engine.submit(request(model, new int[] {0, 7, 9}, 20), broken.getLast());
+            }
+            healthy.forEach(each -> assertThat(each.finish().outputTokens()).isEqualTo(20));
+            broken.forEach(each -> assertThat(each.error().fault()).isEqualTo(Fault.INTERNAL));
+            assertThat(engine.stopped().toCompletableFuture()).isNotDone();
+        }
+    }
+}
