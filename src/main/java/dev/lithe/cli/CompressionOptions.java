@@ -202,6 +202,11 @@ final class CompressionOptions {
                 forms(result.formCounts()),
                 cache(needs.running()),
                 estimates(needs));
+        if (result.mixesEmbedding()) {
+            to.println(
+                    "note       transformers opens a quantized embedding only where all that is quantized"
+                            + " has one form; Lithe opens this one");
+        }
         CalibrationSet calibration = needs.calibration();
         if (calibration != null) {
             to.printf(
@@ -261,7 +266,8 @@ final class CompressionOptions {
             needs.requireRoom(output);
             double seconds = settled.seconds();
             try (var progress = new PipelineProgress(table, err)) {
-                new Pipeline(settled.recipe(), checkpoint, windows(recipe), progress).run(output, replace);
+                new Pipeline(settled.recipe(), checkpoint, windows(recipe), progress)
+                        .run(output, replace);
                 seconds += progress.seconds();
             }
             err.printf(Locale.ROOT, "written    %s%n", output);

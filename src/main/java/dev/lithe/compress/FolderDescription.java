@@ -54,7 +54,8 @@ final class FolderDescription {
         if (schemes.values().stream().anyMatch(Objects::nonNull)) {
             ObjectNode quantization =
                     QuantizationMetadata.describe(schemes, Set.of(Architecture.EMBEDDING));
-            if (schemes.containsKey(Architecture.EMBEDDING)) {
+            long different = schemes.values().stream().filter(Objects::nonNull).distinct().count();
+            if (schemes.containsKey(Architecture.EMBEDDING) && different == 1) {
                 // transformers cannot run a quantized embedding, but opens the folder as floats
                 quantization.put("dequantize", true);
             }
