@@ -39,9 +39,9 @@ import java.util.Map;
 /// already, the channels stay. v is not scaled for o where heads share values.
 ///
 /// Departures from the authors' code: errors are taken at the outputs of the linears, where they
-/// take them behind attention or the whole feed-forward part (which chose no better scales on a
-/// 7 M model, for more time); and q and k are clipped too, since the search here never clips for
-/// nothing.
+/// take them behind attention or the whole feed-forward part (taking them behind the block chose no
+/// better scales on a 7 M model at 3 bits, for more time); and q and k are clipped too, since the
+/// search here never clips for nothing.
 @AutoService(Technique.class)
 public final class Awq implements BlockTechnique<Awq.Config> {
     private static final int GRID = 20;
