@@ -201,13 +201,13 @@ abstract class LinearFormContract {
                     case LinearForm.Int8 _ -> a.k();
                     case LinearForm.Grouped form ->
                             form.groupSize() == 0 ? a.k() : form.groupSize();
-                    case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> 0;
+                    default -> 0;
                 };
         boolean oneByte =
                 switch (a.form()) {
                     case LinearForm.Int8 form -> form.dynamicActivations();
                     case LinearForm.Grouped form -> form.bits() <= 4 && group <= 128;
-                    case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> false;
+                    default -> false;
                 };
         for (int first = 0; group > 0 && first < x.length; first += group) {
             float peak = 0;
