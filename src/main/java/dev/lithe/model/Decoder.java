@@ -32,8 +32,7 @@ public final class Decoder implements AutoCloseable {
     private final Value turn;
     private final Value cacheBits;
 
-    private Decoder(
-            Checkpoint checkpoint, Optional<Instructions> instructions, TensorScope scope) {
+    private Decoder(Checkpoint checkpoint, Optional<Instructions> instructions, TensorScope scope) {
         this.checkpoint = checkpoint;
         this.scope = scope;
         this.linears = new RunnableLinears(scope);

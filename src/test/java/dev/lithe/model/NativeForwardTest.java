@@ -120,7 +120,8 @@ class NativeForwardTest {
             for (int i = 0; i < WINDOWS; i++) {
                 try (var scope = TensorScope.open()) {
                     long[] window = Arrays.copyOfRange(ids, i * CONTEXT, (i + 1) * CONTEXT);
-                    long[] targets = Arrays.copyOfRange(ids, i * CONTEXT + 1, (i + 1) * CONTEXT + 1);
+                    long[] targets =
+                            Arrays.copyOfRange(ids, i * CONTEXT + 1, (i + 1) * CONTEXT + 1);
                     KvCache cache = decoder.newCache(1, CONTEXT, scope);
                     Value input = scope.tensor(window, 1, CONTEXT);
                     Value logits = decoder.forward(input, 0, cache, true, scope);
