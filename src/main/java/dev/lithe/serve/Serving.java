@@ -9,6 +9,7 @@ import grpc.health.v1.HealthOuterClass.HealthCheckResponse.ServingStatus;
 import io.quarkus.grpc.runtime.health.GrpcHealthStorage;
 import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
+import jakarta.annotation.Priority;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
 import java.lang.System.Logger.Level;
@@ -21,6 +22,9 @@ import java.util.concurrent.atomic.AtomicReference;
 /// shuts down. The health service follows it.
 @Singleton
 public class Serving {
+    /// Comes before Quarkus's own observers: its health service hears of no change after them.
+    private static final int BEFORE_OTHERS = 1;
+
     private static final System.Logger LOG = System.getLogger(Serving.class.getName());
 
     private static final List<String> SERVICES =
@@ -110,7 +114,7 @@ public class Serving {
     /// and newcomers get `UNAVAILABLE`; a second signal ends the process at once. Then closes the
     /// models, unless somebody uses them still: a tokenizer that is closed under a thread would
     /// take the process down, and the end of the process frees it anyway.
-    void stop(@Observes ShutdownEvent event) {
+    void stop(@Observes @Priority(BEFORE_OTHERS) ShutdownEvent event) {
         setHealth(ServingStatus.NOT_SERVING);
         if (current.get().isEmpty()) {
             preparation.stop(drain);

@@ -1,0 +1,77 @@
+#!/bin/sh
+#
+# Tests how a server ends, with real processes: sh src/test/shell/drain-test.sh
+#
+# Needs the built target/lithe. Streams that a server accepted before SIGTERM end complete, and a
+# second signal ends it at once. Prints a line a test; ends with 1 when a test fails.
+
+set -u
+root=$(cd "$(dirname "$0")/../../.." && pwd -P)
+lithe=$root/target/lithe
+[ -x "$lithe" ] || { echo "ok - drain # SKIP there is no target/lithe; build first"; exit 0; }
+work=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+failed=0
+
+# until_holds COMMAND...: polls for 60 seconds.
+until_holds() {
+    tries=0
+    until "$@"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 600 ] || return 1
+        sleep 0.1
+    done
+}
+
+serving() { grep -q '^serving' "$work/serve"; }
+
+# All clients have begun to print.
+streaming() {
+    for i in 1 2 3; do [ -s "$work/client$i" ] || return 1; done
+}
+
+# begin: a server of the demo, and three clients whose streams run.
+begin() {
+    rm -f "$work"/*
+    "$lithe" serve demo --port 0 --http-port 0 "$@" >"$work/serve" 2>"$work/log" &
+    server=$!
+    until_holds serving || { cat "$work/log"; exit 1; }
+    port=$(sed -n 's/.*gRPC 127.0.0.1:\([0-9]*\).*/\1/p' "$work/serve")
+    clients=
+    for i in 1 2 3; do
+        "$lithe" generate "Once upon a time" --target "127.0.0.1:$port" --max-tokens 500 --ignore-eos \
+            >"$work/client$i" 2>"$work/error$i" &
+        clients="$clients $!"
+    done
+    until_holds streaming || { cat "$work"/error*; exit 1; }
+}
+
+report() { # report NAME PROBLEM
+    if [ -z "$2" ]; then echo "ok - $1"; else echo "not ok - $1: $2"; failed=1; fi
+}
+
+begin
+kill -TERM "$server"
+problem=
+for client in $clients; do wait "$client" || problem="a stream ended with status $?"; done
+wait "$server"
+status=$?
+server=
+[ "$status" -eq 143 ] || problem="$problem the server ended with status $status"
+report "streams that were accepted end complete" "$problem"
+
+begin --drain-seconds 600
+kill -STOP $clients # readers that never finish
+kill -TERM "$server"
+sleep 1
+kill -TERM "$server"
+wait "$server"
+status=$?
+server=
+kill -KILL $clients
+problem=
+[ "$status" -eq 143 ] || problem="the server ended with status $status"
+report "a second signal ends it at once" "$problem"
+exit "$failed"
