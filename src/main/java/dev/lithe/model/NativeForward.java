@@ -72,7 +72,7 @@ final class NativeForward implements AutoCloseable {
 
     static boolean takes(LinearForm form, long inFeatures) {
         return switch (form) {
-            case LinearForm.Dense _, LinearForm.Codebook _ -> true;
+            case LinearForm.Dense _, LinearForm.Codebook _, LinearForm.Masked _ -> true;
             case LinearForm.Int8 _ -> inFeatures <= LONGEST_GROUP;
             case LinearForm.Float8 float8 -> !float8.dynamicActivations();
             case LinearForm.Grouped grouped ->
@@ -122,7 +122,8 @@ final class NativeForward implements AutoCloseable {
                 Value scale = step.call("scale_of_rows", float8.scale(), rows);
                 model.floats(slot, weight, true, scale, bias);
             }
-            case Linear.Codebook _ -> addExpanded(DenseWeights.of(linear, step), bias, step);
+            case Linear.Codebook _, Linear.Masked _ ->
+                    addExpanded(DenseWeights.of(linear, step), bias, step);
             case Linear.Grouped grouped -> addGrouped(grouped, bias, step);
         }
     }
