@@ -32,10 +32,7 @@ public final class WholeModel implements AutoCloseable {
     private final Map<String, JsonNode> rewritten = new LinkedHashMap<>();
 
     private WholeModel(
-            Path folder,
-            ObjectNode config,
-            @Nullable CalibrationSet windows,
-            Workbench bench) {
+            Path folder, ObjectNode config, @Nullable CalibrationSet windows, Workbench bench) {
         this.folder = folder;
         this.config = config;
         this.spec = ModelSpec.of(config, folder + "/config.json");

@@ -27,9 +27,7 @@ final class Batches {
         int held = Math.clamp(windows.length / HELD_OUT_SHARE, 1, MOST_HELD_OUT);
         this.heldOut = Arrays.copyOf(windows, held);
         this.training =
-                windows.length == 1
-                        ? windows
-                        : Arrays.copyOfRange(windows, held, windows.length);
+                windows.length == 1 ? windows : Arrays.copyOfRange(windows, held, windows.length);
         this.order = training;
         this.size = size;
         this.seed = seed;
@@ -49,9 +47,7 @@ final class Batches {
     /// The windows of `step`.
     long[][] batch(int step) {
         long first = (long) step * size;
-        return IntStream.range(0, size)
-                .mapToObj(i -> window(first + i))
-                .toArray(long[][]::new);
+        return IntStream.range(0, size).mapToObj(i -> window(first + i)).toArray(long[][]::new);
     }
 
     private long[] window(long index) {

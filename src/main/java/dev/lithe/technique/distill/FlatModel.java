@@ -8,7 +8,6 @@ import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
-import dev.lithe.model.Part;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -157,9 +156,10 @@ final class FlatModel {
 
     private static List<Value> copies(List<Value> values, boolean trained, TensorScope scope) {
         try (var step = TensorScope.open()) {
-            long[] flags = Collections.nCopies(values.size(), trained ? 1L : 0L).stream()
-                    .mapToLong(flag -> flag)
-                    .toArray();
+            long[] flags =
+                    Collections.nCopies(values.size(), trained ? 1L : 0L).stream()
+                            .mapToLong(flag -> flag)
+                            .toArray();
             return scope.train(
                     "train_masters", step.list(values), step.tensor(flags, flags.length));
         }
@@ -238,11 +238,7 @@ final class FlatModel {
     }
 
     private static Linear.Dense stored(
-            LinearName name,
-            Value weight,
-            @Nullable Value bias,
-            Linear like,
-            TensorScope step) {
+            LinearName name, Value weight, @Nullable Value bias, Linear like, TensorScope step) {
         Linear.Dense dense = (Linear.Dense) like; // the plan refuses others
         DType type = dense.form().dtype();
         if (step.call("count_overflow", weight, type.code()).integer() > 0) {
@@ -251,8 +247,7 @@ final class FlatModel {
                     name.module(), type.torchName());
         }
         Value typed = step.call("train_stored", weight, type.code());
-        Value typedBias =
-                bias == null ? null : step.call("train_stored", bias, type.code());
+        Value typedBias = bias == null ? null : step.call("train_stored", bias, type.code());
         return new Linear.Dense(typed, typedBias, dense.form());
     }
 

@@ -33,7 +33,7 @@ final class Gradient {
         models.addAll((teacher == null ? student : teacher).arguments());
         this.objective = objective.numbers(scope);
         this.sum = scope.list(scope.train("train_zeros", student.leafList()));
-        this.most = (int) Math.clamp(MOST_BYTES / bytes(student.spec(), context), 1, 1 << 16);
+        this.most = Math.clamp(MOST_BYTES / bytes(student.spec(), context), 1, 1 << 16);
     }
 
     /// Roughly what a recording of one window keeps: per token of each block its stream, its heads'
@@ -41,7 +41,7 @@ final class Gradient {
     private static long bytes(ModelSpec spec, int context) {
         long heads = (spec.heads() + 2L * spec.kvHeads()) * spec.headDim();
         long block = 8L * spec.hiddenSize() + 5 * heads + 6L * spec.intermediateSize();
-        return 4 * context * (block * spec.layers() + 2L * spec.vocabSize());
+        return 4L * context * (block * spec.layers() + 2L * spec.vocabSize());
     }
 
     /// The gradient gathered so far, a tensor for each leaf.

@@ -66,9 +66,7 @@ record Lesson(Objective objective, Schedule schedule, int rank) {
         Path file = ours.resolve(TOKENIZER);
         Path other = theirs.resolve(TOKENIZER);
         try {
-            return !Files.exists(file)
-                    || !Files.exists(other)
-                    || Files.mismatch(file, other) < 0;
+            return !Files.exists(file) || !Files.exists(other) || Files.mismatch(file, other) < 0;
         } catch (IOException e) {
             throw LitheException.badInput("%s cannot be read: %s", file, e.getMessage())
                     .causedBy(e);

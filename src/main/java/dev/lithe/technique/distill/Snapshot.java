@@ -76,7 +76,8 @@ record Snapshot(int step, double best, int bestStep) {
                 return null;
             }
             var snapshot =
-                    new Snapshot((int) header.getLong(), header.getDouble(), (int) header.getLong());
+                    new Snapshot(
+                            (int) header.getLong(), header.getDouble(), (int) header.getLong());
             Value bytes = scope.call("map_file", file.toString(), HEADER + size);
             long offset = HEADER;
             for (Value tensor : tensors) {
