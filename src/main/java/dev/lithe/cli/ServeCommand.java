@@ -48,7 +48,10 @@ final class ServeCommand implements Runnable {
                     "Share of the requests that name no variant (repeatable); equal shares without.")
     private Map<String, Double> weights = new LinkedHashMap<>();
 
+    @Mixin private ServerLoad load = new ServerLoad();
+
     @Mixin private ServerAddress address = new ServerAddress();
+    @Mixin private ExperimentFlags experiment = new ExperimentFlags();
 
     @Override
     public void run() {
@@ -59,8 +62,10 @@ final class ServeCommand implements Runnable {
                         address.host(),
                         address.grpcPort(),
                         address.httpPort(),
+                        load.limits(),
+                        load.drain(),
                         lithe.verbose());
-        run(options, spec.commandLine().getOut());
+        run(options.with(experiment.options()), spec.commandLine().getOut());
     }
 
     /// Serves until the process is stopped; prints one line to `out` once it is ready.

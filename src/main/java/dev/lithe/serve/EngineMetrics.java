@@ -2,8 +2,8 @@ package dev.lithe.serve;
 
 import dev.lithe.engine.Engine;
 import dev.lithe.engine.Finish;
+import dev.lithe.engine.ForwardingListener;
 import dev.lithe.engine.GenerationListener;
-import dev.lithe.engine.TokenLogprobs;
 import dev.lithe.fault.LitheException;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
@@ -11,7 +11,6 @@ import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.binder.MeterBinder;
 import jakarta.inject.Singleton;
 import java.time.Duration;
-import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
 
@@ -51,28 +50,12 @@ class EngineMetrics implements MeterBinder {
         registry.timer(name, "variant", variant).record(Duration.ofNanos((long) (millis * 1e6)));
     }
 
-    private final class Observed implements GenerationListener {
+    private final class Observed extends ForwardingListener {
         private final String variant;
-        private final GenerationListener listener;
 
         private Observed(String variant, GenerationListener listener) {
+            super(listener);
             this.variant = variant;
-            this.listener = listener;
-        }
-
-        @Override
-        public void onStart(int promptTokens, long seed) {
-            listener.onStart(promptTokens, seed);
-        }
-
-        @Override
-        public void onLogprobs(TokenLogprobs token) {
-            listener.onLogprobs(token);
-        }
-
-        @Override
-        public void onDelta(String text, List<Integer> ids) {
-            listener.onDelta(text, ids);
         }
 
         @Override
@@ -84,18 +67,13 @@ class EngineMetrics implements MeterBinder {
                 double perToken = finish.decodeMillis() / (finish.outputTokens() - 1);
                 time("lithe.time.per.token", variant, perToken);
             }
-            listener.onFinish(finish);
+            super.onFinish(finish);
         }
 
         @Override
         public void onError(LitheException error) {
             count(variant, error.fault().name().toLowerCase(Locale.ROOT));
-            listener.onError(error);
-        }
-
-        @Override
-        public boolean ready() {
-            return listener.ready();
+            super.onError(error);
         }
     }
 }

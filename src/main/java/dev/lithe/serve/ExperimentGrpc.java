@@ -21,8 +21,14 @@ class ExperimentGrpc extends ExperimentServiceImplBase {
     private final Serving serving;
     private final Preparation preparation;
     private final Generations generations;
+    private final Experiments experiments;
 
-    ExperimentGrpc(Serving serving, Preparation preparation, Generations generations) {
+    ExperimentGrpc(
+            Serving serving,
+            Preparation preparation,
+            Generations generations,
+            Experiments experiments) {
+        this.experiments = experiments;
         this.serving = serving;
         this.preparation = preparation;
         this.generations = generations;
@@ -67,6 +73,7 @@ class ExperimentGrpc extends ExperimentServiceImplBase {
                 .setChiSquared(ratio.chiSquared())
                 .setPValue(ratio.pValue())
                 .setMismatch(ratio.mismatch());
+        experiments.shadow().ifPresent(shadow -> split.setShadowVariant(shadow.variant().name()));
         return split.build();
     }
 

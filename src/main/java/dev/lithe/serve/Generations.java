@@ -14,10 +14,12 @@ import java.util.function.Function;
 class Generations {
     private final Serving serving;
     private final EngineMetrics metrics;
+    private final Experiments experiments;
 
-    Generations(Serving serving, EngineMetrics metrics) {
+    Generations(Serving serving, EngineMetrics metrics, Experiments experiments) {
         this.serving = serving;
         this.metrics = metrics;
+        this.experiments = experiments;
     }
 
     /// The variant for a request that names `variant`, or none where that is empty.
@@ -43,14 +45,22 @@ class Generations {
             Function<Route, GenerationListener> sink) {
         Requests.checkId(input.getRequestId());
         Route route = route(input.getVariant(), choice);
-        return submit(input, route, deadline, sink.apply(route));
+        return submit(input, route, choice.key(), deadline, sink.apply(route));
     }
 
     /// Queues a request that has its route.
+    ///
+    /// @param key of the request, or empty
     Ticket submit(
-            GenerationInput input, Route route, OptionalLong deadline, GenerationListener sink) {
+            GenerationInput input,
+            Route route,
+            String key,
+            OptionalLong deadline,
+            GenerationListener sink) {
+        Requests.checkId(input.getRequestId());
         var request = Requests.of(input, route.variant().model(), deadline);
         var listener = metrics.observe(route.variant().name(), sink);
-        return serving.models().engine().submit(request, listener);
+        return experiments.submit(
+                serving.models(), route, input.getRequestId(), key, request, listener);
     }
 }

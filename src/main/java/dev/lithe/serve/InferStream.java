@@ -102,7 +102,8 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
                             this::answer,
                             this::end,
                             this::fail);
-            Ticket ticket = generations.submit(tensors.input(), route, call.deadline(), sink);
+            Ticket ticket =
+                    generations.submit(tensors.input(), route, choice.key(), call.deadline(), sink);
             synchronized (InferStream.this) {
                 if (!ended) {
                     tickets.put(this, ticket);

@@ -129,7 +129,13 @@ class InferenceGrpc extends GRPCInferenceServiceImplBase {
                                     call::send,
                                     call::complete,
                                     call::fail);
-                    call.runs(generations.submit(tensors.input(), route, call.deadline(), sink));
+                    call.runs(
+                            generations.submit(
+                                    tensors.input(),
+                                    route,
+                                    call.choice().key(),
+                                    call.deadline(),
+                                    sink));
                 });
     }
 

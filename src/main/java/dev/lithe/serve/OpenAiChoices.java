@@ -44,7 +44,11 @@ final class OpenAiChoices {
             try {
                 ticket =
                         generations.submit(
-                                inputs.get(i), route, OptionalLong.empty(), new Choice(i));
+                                inputs.get(i),
+                                route,
+                                call.choice().key(),
+                                OptionalLong.empty(),
+                                new Choice(i));
             } catch (RuntimeException e) {
                 fail(e);
                 return;

@@ -3,6 +3,7 @@ package dev.lithe.serve;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.proto.v1.GenerationInput;
 import dev.lithe.proto.v1.TokenIds;
@@ -16,6 +17,7 @@ import jakarta.inject.Singleton;
 import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 
 /// OpenAI's HTTP interface: `/v1/models`, `/v1/completions`, `/v1/chat/completions`. A request's
 /// `model` is a variant's name, or the name of the first variant's folder, which stands for all of
@@ -65,8 +67,8 @@ class OpenAiHttp {
                                     "the body is longer than %d bytes; send less", MAX_BODY);
                     case 400 -> LitheException.badInput("the request is no valid HTTP");
                     default ->
-                            LitheException.internal(
-                                    "the request failed: " + context.failure(), context.failure());
+                            LitheException.of(
+                                    Fault.INTERNAL, "the request failed: %s", context.failure());
                 };
         call(context).fail(error);
     }
@@ -87,7 +89,7 @@ class OpenAiHttp {
 
     private void model(RoutingContext context) {
         HttpCall call = call(context);
-        String name = context.pathParam("model");
+        String name = Objects.toString(context.pathParam("model"), "");
         preparation.run(
                 call,
                 0,

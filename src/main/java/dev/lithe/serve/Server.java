@@ -92,11 +92,13 @@ public final class Server {
     /// What Quarkus runs once its ports are open.
     public static final class Application implements QuarkusApplication {
         private final Serving serving;
+        private final Experiments experiments;
         private final GrpcServer grpc;
         private final HttpServer http;
 
-        Application(Serving serving, GrpcServer grpc, HttpServer http) {
+        Application(Serving serving, Experiments experiments, GrpcServer grpc, HttpServer http) {
             this.serving = serving;
+            this.experiments = experiments;
             this.grpc = grpc;
             this.http = http;
         }
@@ -108,7 +110,10 @@ public final class Server {
                 return 1;
             }
             try {
-                serving.publish(server.load());
+                serving.drainWithin(server.options.drain());
+                Serving.Models models = server.load();
+                experiments.configure(server.options.experiment(), models);
+                serving.publish(models);
                 server.ready.accept(
                         new Address(server.options.host(), grpc.getPort(), http.getPort()));
             } catch (RuntimeException e) {
@@ -127,15 +132,15 @@ public final class Server {
                 variants.add(Torch.onOwnThread(source::open));
             }
             var router = new Router(variants, options.weights(), new SplittableRandom());
-            return new Serving.Models(router, warmEngine(variants));
+            return new Serving.Models(router, warmEngine(variants, options.limits()));
         } catch (RuntimeException e) {
             variants.forEach(Variant::close);
             throw e;
         }
     }
 
-    private static Engine warmEngine(List<Variant> variants) {
-        var engine = new Engine(EngineLimits.DEFAULT);
+    private static Engine warmEngine(List<Variant> variants, EngineLimits limits) {
+        var engine = new Engine(limits);
         try {
             variants.forEach(variant -> WarmUp.run(engine, variant.model()));
             return engine;

@@ -126,27 +126,24 @@ public final class ChatTemplate {
     private static Map<String, JinjaValues.Function> functions() {
         return Map.of(
                 "raise_exception",
-                (arguments, _) -> {
+                arguments -> {
                     throw LitheException.badField(
                             "messages",
                             "the model's chat template says: %s",
-                            JinjaValues.text(JinjaMethods.argument(arguments, 0)));
+                            JinjaValues.text(arguments.at(0)));
                 },
                 "strftime_now",
-                (arguments, _) ->
-                        now(
-                                JinjaValues.text(JinjaMethods.argument(arguments, 0)),
-                                ZonedDateTime.now()),
+                arguments -> now(JinjaValues.text(arguments.at(0)), ZonedDateTime.now()),
                 "namespace",
-                (_, named) -> {
+                arguments -> {
                     var space = new JinjaValues.Namespace();
-                    space.putAll(named);
+                    space.putAll(arguments.named());
                     return space;
                 },
                 "dict",
-                (_, named) -> new LinkedHashMap<>(named),
+                arguments -> new LinkedHashMap<>(arguments.named()),
                 "range",
-                (arguments, _) -> JinjaValues.range(arguments));
+                arguments -> JinjaValues.range(arguments));
     }
 
     /// C's `strftime`, as far as templates use it.

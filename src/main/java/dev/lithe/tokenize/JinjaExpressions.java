@@ -24,6 +24,10 @@ final class JinjaExpressions {
     }
 
     private record Arguments(List<Expression> placed, Map<String, Expression> named) {
+        JinjaValues.Arguments values(JinjaScope scope) {
+            return new JinjaValues.Arguments(placed(scope), named(scope));
+        }
+
         List<@Nullable Object> placed(JinjaScope scope) {
             List<@Nullable Object> values = new ArrayList<>();
             placed.forEach(each -> values.add(each.in(scope)));
@@ -439,7 +443,7 @@ final class JinjaExpressions {
             scope.step();
             Object callee = base.in(scope);
             if (callee instanceof JinjaValues.Function function) {
-                return function.call(arguments.placed(scope), arguments.named(scope));
+                return function.call(arguments.values(scope));
             }
             throw JinjaValues.wrong(JinjaValues.type(callee) + " is called");
         };

@@ -1,5 +1,6 @@
 package dev.lithe.tokenize;
 
+import dev.lithe.tokenize.JinjaValues.Arguments;
 import dev.lithe.tokenize.JinjaValues.Function;
 import java.util.ArrayList;
 import java.util.List;
@@ -23,15 +24,13 @@ final class JinjaMethods {
 
     private static @Nullable Function ofMap(Map<?, ?> map, String name) {
         return switch (name) {
-            case "items" -> (_, _) -> entries(map);
-            case "keys" -> (_, _) -> new ArrayList<>(map.keySet());
-            case "values" -> (_, _) -> new ArrayList<>(map.values());
+            case "items" -> _ -> entries(map);
+            case "keys" -> _ -> new ArrayList<>(map.keySet());
+            case "values" -> _ -> new ArrayList<>(map.values());
             case "get" ->
-                    (arguments, _) -> {
-                        Object key = argument(arguments, 0);
-                        return key != null && map.containsKey(key)
-                                ? map.get(key)
-                                : argument(arguments, 1);
+                    arguments -> {
+                        Object key = arguments.at(0);
+                        return key != null && map.containsKey(key) ? map.get(key) : arguments.at(1);
                     };
             default -> null;
         };
@@ -50,49 +49,46 @@ final class JinjaMethods {
 
     private static @Nullable Function ofText(String text, String name) {
         return switch (name) {
-            case "strip" -> (arguments, _) -> strip(text, argument(arguments, 0), true, true);
-            case "lstrip" -> (arguments, _) -> strip(text, argument(arguments, 0), true, false);
-            case "rstrip" -> (arguments, _) -> strip(text, argument(arguments, 0), false, true);
-            case "split" -> (arguments, _) -> split(text, arguments);
-            case "rsplit" -> (arguments, _) -> splitFromTheEnd(text, arguments);
-            case "splitlines" -> (_, _) -> new ArrayList<>(text.lines().toList());
+            case "strip" -> arguments -> strip(text, arguments.at(0), true, true);
+            case "lstrip" -> arguments -> strip(text, arguments.at(0), true, false);
+            case "rstrip" -> arguments -> strip(text, arguments.at(0), false, true);
+            case "split" -> arguments -> split(text, arguments);
+            case "rsplit" -> arguments -> splitFromTheEnd(text, arguments);
+            case "splitlines" -> _ -> new ArrayList<>(text.lines().toList());
             case "startswith" ->
-                    (arguments, _) ->
-                            any(arguments).stream().anyMatch(each -> text.startsWith(each));
+                    arguments -> any(arguments).stream().anyMatch(each -> text.startsWith(each));
             case "endswith" ->
-                    (arguments, _) -> any(arguments).stream().anyMatch(each -> text.endsWith(each));
+                    arguments -> any(arguments).stream().anyMatch(each -> text.endsWith(each));
             case "removeprefix" ->
-                    (arguments, _) -> {
+                    arguments -> {
                         String prefix = textArgument(arguments, 0);
                         return text.startsWith(prefix) ? text.substring(prefix.length()) : text;
                     };
             case "removesuffix" ->
-                    (arguments, _) -> {
+                    arguments -> {
                         String suffix = textArgument(arguments, 0);
                         return text.endsWith(suffix)
                                 ? text.substring(0, text.length() - suffix.length())
                                 : text;
                     };
-            case "upper" -> (_, _) -> text.toUpperCase(Locale.ROOT);
-            case "lower" -> (_, _) -> text.toLowerCase(Locale.ROOT);
-            case "title" -> (_, _) -> title(text);
-            case "capitalize" -> (_, _) -> capitalize(text);
+            case "upper" -> _ -> text.toUpperCase(Locale.ROOT);
+            case "lower" -> _ -> text.toLowerCase(Locale.ROOT);
+            case "title" -> _ -> title(text);
+            case "capitalize" -> _ -> capitalize(text);
             case "replace" ->
-                    (arguments, _) ->
+                    arguments ->
                             replace(text, textArgument(arguments, 0), textArgument(arguments, 1));
-            case "join" -> (arguments, _) -> join(JinjaValues.items(argument(arguments, 0)), text);
-            case "find" -> (arguments, _) -> (long) text.indexOf(textArgument(arguments, 0));
+            case "join" -> arguments -> join(JinjaValues.items(arguments.at(0)), text);
+            case "find" -> arguments -> (long) text.indexOf(textArgument(arguments, 0));
             case "count" ->
-                    (arguments, _) -> {
+                    arguments -> {
                         String part = textArgument(arguments, 0);
                         return part.isEmpty()
                                 ? (long) text.length() + 1
                                 : (long) pieces(text, part, Long.MAX_VALUE).size() - 1;
                     };
-            case "isdigit" ->
-                    (_, _) -> !text.isEmpty() && text.chars().allMatch(Character::isDigit);
-            case "isalpha" ->
-                    (_, _) -> !text.isEmpty() && text.chars().allMatch(Character::isLetter);
+            case "isdigit" -> _ -> !text.isEmpty() && text.chars().allMatch(Character::isDigit);
+            case "isalpha" -> _ -> !text.isEmpty() && text.chars().allMatch(Character::isLetter);
             default -> null;
         };
     }
@@ -101,15 +97,15 @@ final class JinjaMethods {
         return index < arguments.size() ? arguments.get(index) : null;
     }
 
-    private static String textArgument(List<@Nullable Object> arguments, int index) {
-        if (argument(arguments, index) instanceof String text) {
+    private static String textArgument(Arguments arguments, int index) {
+        if (arguments.at(index) instanceof String text) {
             return text;
         }
-        throw JinjaValues.wrong(JinjaValues.type(argument(arguments, index)) + " is no string");
+        throw JinjaValues.wrong(JinjaValues.type(arguments.at(index)) + " is no string");
     }
 
-    private static List<String> any(List<@Nullable Object> arguments) {
-        return argument(arguments, 0) instanceof List<?> list
+    private static List<String> any(Arguments arguments) {
+        return arguments.at(0) instanceof List<?> list
                 ? list.stream().map(JinjaValues::text).toList()
                 : List.of(textArgument(arguments, 0));
     }
@@ -133,8 +129,8 @@ final class JinjaMethods {
                 : Character.isWhitespace(c);
     }
 
-    private static List<@Nullable Object> split(String text, List<@Nullable Object> arguments) {
-        if (argument(arguments, 0) == null) {
+    private static List<@Nullable Object> split(String text, Arguments arguments) {
+        if (arguments.at(0) == null) {
             String stripped = text.strip();
             return stripped.isEmpty()
                     ? List.of()
@@ -143,8 +139,8 @@ final class JinjaMethods {
         return new ArrayList<>(pieces(text, textArgument(arguments, 0), most(arguments)));
     }
 
-    private static long most(List<@Nullable Object> arguments) {
-        Object limit = argument(arguments, 1);
+    private static long most(Arguments arguments) {
+        Object limit = arguments.at(1);
         return limit == null || JinjaValues.integer(limit) < 0
                 ? Long.MAX_VALUE
                 : JinjaValues.integer(limit);
@@ -165,8 +161,7 @@ final class JinjaMethods {
         return pieces;
     }
 
-    private static List<@Nullable Object> splitFromTheEnd(
-            String text, List<@Nullable Object> arguments) {
+    private static List<@Nullable Object> splitFromTheEnd(String text, Arguments arguments) {
         String separator = textArgument(arguments, 0);
         List<String> pieces = pieces(text, separator, Long.MAX_VALUE);
         int first = (int) Math.max(1, pieces.size() - Math.min(most(arguments), pieces.size()));

@@ -240,7 +240,7 @@ final class JinjaTemplate {
             loop.put("nextitem", items.get(at + 1));
         }
         JinjaValues.Function cycle =
-                (arguments, _) -> arguments.isEmpty() ? null : arguments.get(at % arguments.size());
+                arguments -> arguments.at(at % Math.max(1, arguments.placed().size()));
         loop.put("cycle", cycle);
         return loop;
     }
@@ -294,13 +294,15 @@ final class JinjaTemplate {
         Part body = block("endmacro");
         return (_, scope) -> {
             JinjaValues.Function function =
-                    (arguments, named) -> {
+                    arguments -> {
                         JinjaScope inner = scope.inner();
                         defaults.forEach((key, value) -> inner.set(key, value.in(scope)));
-                        for (int i = 0; i < Math.min(arguments.size(), parameters.size()); i++) {
-                            inner.set(parameters.get(i), arguments.get(i));
+                        for (int i = 0;
+                                i < Math.min(arguments.placed().size(), parameters.size());
+                                i++) {
+                            inner.set(parameters.get(i), arguments.at(i));
                         }
-                        named.forEach(inner::set);
+                        arguments.named().forEach(inner::set);
                         return called(body, inner);
                     };
             scope.set(name, function);

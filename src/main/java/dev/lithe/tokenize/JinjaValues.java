@@ -18,8 +18,15 @@ final class JinjaValues {
     /// A macro or a method.
     @FunctionalInterface
     interface Function {
-        @Nullable Object call(
-                List<@Nullable Object> arguments, Map<String, @Nullable Object> named);
+        @Nullable Object call(Arguments arguments);
+    }
+
+    /// What a function is called with.
+    record Arguments(List<@Nullable Object> placed, Map<String, @Nullable Object> named) {
+        /// The value at a place; null where there is none.
+        @Nullable Object at(int place) {
+            return place < placed.size() ? placed.get(place) : null;
+        }
     }
 
     /// What a name without a value is: empty where it is shown, an error where it is used.
@@ -259,14 +266,11 @@ final class JinjaValues {
     }
 
     /// Python's `range`.
-    static List<@Nullable Object> range(List<@Nullable Object> arguments) {
-        long start = arguments.size() > 1 ? integer(arguments.getFirst()) : 0;
-        long stop =
-                integer(
-                        arguments.size() > 1
-                                ? arguments.get(1)
-                                : JinjaMethods.argument(arguments, 0));
-        long step = arguments.size() > 2 ? integer(arguments.get(2)) : 1;
+    static List<@Nullable Object> range(Arguments arguments) {
+        int count = arguments.placed().size();
+        long start = count > 1 ? integer(arguments.at(0)) : 0;
+        long stop = integer(arguments.at(count > 1 ? 1 : 0));
+        long step = count > 2 ? integer(arguments.at(2)) : 1;
         List<@Nullable Object> numbers = new ArrayList<>();
         if (step == 0) {
             throw wrong("a range with step 0");

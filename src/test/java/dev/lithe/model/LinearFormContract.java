@@ -201,13 +201,21 @@ abstract class LinearFormContract {
                     case LinearForm.Int8 _ -> a.k();
                     case LinearForm.Grouped form ->
                             form.groupSize() == 0 ? a.k() : form.groupSize();
-                    case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> 0;
+                    case LinearForm.Dense _,
+                            LinearForm.Float8 _,
+                            LinearForm.Codebook _,
+                            LinearForm.Masked _ ->
+                            0;
                 };
         boolean oneByte =
                 switch (a.form()) {
                     case LinearForm.Int8 form -> form.dynamicActivations();
                     case LinearForm.Grouped form -> form.bits() <= 4 && group <= 128;
-                    case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> false;
+                    case LinearForm.Dense _,
+                            LinearForm.Float8 _,
+                            LinearForm.Codebook _,
+                            LinearForm.Masked _ ->
+                            false;
                 };
         for (int first = 0; group > 0 && first < x.length; first += group) {
             float peak = 0;
@@ -221,8 +229,8 @@ abstract class LinearFormContract {
 
     private static float[] runNative(
             Instructions instructions, Linear linear, float[] x, int rows, Case a) {
-        try (var scope = TensorScope.open();
-                var forward = new NativeForward(SPEC, instructions, scope)) {
+        try (var scope = TensorScope.open()) {
+            var forward = new NativeForward(SPEC, instructions, scope);
             forward.addSlot(List.of(linear));
             return forward.project(0, scope.tensor(x, rows, a.k()), a.n(), scope).floats();
         }
