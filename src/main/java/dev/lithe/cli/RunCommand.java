@@ -27,6 +27,7 @@ final class RunCommand implements Callable<Integer> {
 
     @Mixin private CompressAndMeasure work = new CompressAndMeasure();
     @Mixin private ServerAddress address = new ServerAddress();
+    @Mixin private AccessFlags access = new AccessFlags();
 
     @Option(
             names = {"-o", "--output"},
@@ -78,6 +79,7 @@ final class RunCommand implements Callable<Integer> {
                 address.host(),
                 address.grpcPort(),
                 address.httpPort(),
-                lithe.verbose());
+                        lithe.verbose())
+                .with(access.options());
     }
 }

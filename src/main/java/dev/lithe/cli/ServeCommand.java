@@ -49,6 +49,7 @@ final class ServeCommand implements Runnable {
     private Map<String, Double> weights = new LinkedHashMap<>();
 
     @Mixin private ServerAddress address = new ServerAddress();
+    @Mixin private AccessFlags access = new AccessFlags();
     @Mixin private ExperimentFlags experiment = new ExperimentFlags();
 
     @Override
@@ -61,7 +62,7 @@ final class ServeCommand implements Runnable {
                         address.grpcPort(),
                         address.httpPort(),
                         lithe.verbose());
-        run(options.with(experiment.options()), spec.commandLine().getOut());
+        run(options.with(experiment.options()).with(access.options()), spec.commandLine().getOut());
     }
 
     /// Serves until the process is stopped; prints one line to `out` once it is ready.

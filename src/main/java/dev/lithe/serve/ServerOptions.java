@@ -18,6 +18,7 @@ import java.util.Map;
 /// @param httpPort for health and metrics; 0 lets the system choose
 /// @param verbose whether the server's log shows more than warnings
 /// @param experiment what is watched of the requests
+/// @param access who may ask
 public record ServerOptions(
         List<VariantSource> variants,
         Map<String, Double> weights,
@@ -25,7 +26,8 @@ public record ServerOptions(
         int grpcPort,
         int httpPort,
         boolean verbose,
-        ExperimentOptions experiment) {
+        ExperimentOptions experiment,
+        AccessOptions access) {
     public static final String DEFAULT_HOST = "127.0.0.1";
     public static final int DEFAULT_GRPC_PORT = 9000;
     public static final int DEFAULT_HTTP_PORT = 8080;
@@ -51,7 +53,7 @@ public record ServerOptions(
             int grpcPort,
             int httpPort,
             boolean verbose) {
-        this(variants, weights, host, grpcPort, httpPort, verbose, ExperimentOptions.NONE);
+        this(variants, weights, host, grpcPort, httpPort, verbose, ExperimentOptions.NONE, AccessOptions.OPEN);
     }
 
     /// With an experiment.
@@ -66,7 +68,14 @@ public record ServerOptions(
                             "the shadow '%s' is no variant; known: %s",
                             name, String.join(", ", names));
                 });
-        return new ServerOptions(variants, weights, host, grpcPort, httpPort, verbose, other);
+        return new ServerOptions(
+                variants, weights, host, grpcPort, httpPort, verbose, other, access);
+    }
+
+    /// With other rules of access.
+    public ServerOptions with(AccessOptions other) {
+        return new ServerOptions(
+                variants, weights, host, grpcPort, httpPort, verbose, experiment, other);
     }
 
     /// These variants with equal weights on the default address.
