@@ -201,13 +201,21 @@ abstract class LinearFormContract {
                     case LinearForm.Int8 _ -> a.k();
                     case LinearForm.Grouped form ->
                             form.groupSize() == 0 ? a.k() : form.groupSize();
-                    case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> 0;
+                    case LinearForm.Dense _,
+                            LinearForm.Float8 _,
+                            LinearForm.Codebook _,
+                            LinearForm.Masked _ ->
+                            0;
                 };
         boolean oneByte =
                 switch (a.form()) {
                     case LinearForm.Int8 form -> form.dynamicActivations();
                     case LinearForm.Grouped form -> form.bits() <= 4 && group <= 128;
-                    case LinearForm.Dense _, LinearForm.Float8 _, LinearForm.Codebook _ -> false;
+                    case LinearForm.Dense _,
+                            LinearForm.Float8 _,
+                            LinearForm.Codebook _,
+                            LinearForm.Masked _ ->
+                            false;
                 };
         for (int first = 0; group > 0 && first < x.length; first += group) {
             float peak = 0;
