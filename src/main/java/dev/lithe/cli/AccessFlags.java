@@ -24,7 +24,7 @@ final class AccessFlags {
     private @Nullable Path clientCa;
 
     @Option(
-            names = "--tokens",
+            names = "--token-file",
             paramLabel = "FILE",
             description =
                     "Let in only calls with a bearer token of this file: one a line;"

@@ -72,13 +72,13 @@ final class RunCommand implements Callable<Integer> {
 
     private ServerOptions options(Path original, Path compressed) {
         return new ServerOptions(
-                List.of(
-                        new VariantSource("original", original),
-                        new VariantSource("compressed", compressed)),
-                Map.of(),
-                address.host(),
-                address.grpcPort(),
-                address.httpPort(),
+                        List.of(
+                                new VariantSource("original", original),
+                                new VariantSource("compressed", compressed)),
+                        Map.of(),
+                        address.host(),
+                        address.grpcPort(),
+                        address.httpPort(),
                         lithe.verbose())
                 .with(access.options());
     }

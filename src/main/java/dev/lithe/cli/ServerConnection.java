@@ -101,7 +101,8 @@ final class ServerConnection implements AutoCloseable {
                         .findFirst()
                         .orElse("no reason given");
         return switch (e.getStatus().getCode()) {
-            case UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, OUT_OF_RANGE -> LitheException.badInput("%s", reason);
+            case UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, OUT_OF_RANGE ->
+                    LitheException.badInput("%s", reason);
             case NOT_FOUND -> LitheException.of(Fault.NOT_FOUND, "%s", reason);
             case RESOURCE_EXHAUSTED -> LitheException.of(Fault.EXHAUSTED, "%s", reason);
             case DEADLINE_EXCEEDED -> LitheException.of(Fault.DEADLINE, "%s", reason);

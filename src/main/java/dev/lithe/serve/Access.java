@@ -118,8 +118,8 @@ class Access {
         }
     }
 
-    /// The caller behind a request's `authorization`, if it is let in. All tokens are compared, each
-    /// in constant time.
+    /// The caller behind a request's `authorization`, if it is let in. All tokens are compared,
+    /// each in constant time.
     ///
     /// @param authorization such as `Bearer TOKEN`, or empty
     /// @param address where the request comes from
@@ -169,8 +169,6 @@ class Access {
     /// What a caller hears whose bucket is empty.
     LitheException tooMany() {
         return LitheException.of(
-                Fault.EXHAUSTED,
-                "more than %s requests per second; send fewer",
-                perSecond);
+                Fault.EXHAUSTED, "more than %s requests per second; send fewer", perSecond);
     }
 }

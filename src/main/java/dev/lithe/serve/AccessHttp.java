@@ -26,8 +26,7 @@ class AccessHttp {
     }
 
     private void check(RoutingContext context) {
-        String authorization =
-                Objects.toString(context.request().getHeader("authorization"), "");
+        String authorization = Objects.toString(context.request().getHeader("authorization"), "");
         Optional<Access.Caller> caller =
                 access.caller(authorization, context.request().remoteAddress().hostAddress());
         if (caller.isEmpty()) {

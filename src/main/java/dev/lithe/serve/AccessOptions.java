@@ -40,7 +40,7 @@ public record AccessOptions(
         require("--tls-cert", certificate);
         require("--tls-key", key);
         require("--client-ca", clientCa);
-        require("--tokens", tokens);
+        require("--token-file", tokens);
     }
 
     private static void require(String option, Optional<Path> file) {

@@ -53,7 +53,15 @@ public record ServerOptions(
             int grpcPort,
             int httpPort,
             boolean verbose) {
-        this(variants, weights, host, grpcPort, httpPort, verbose, ExperimentOptions.NONE, AccessOptions.OPEN);
+        this(
+                variants,
+                weights,
+                host,
+                grpcPort,
+                httpPort,
+                verbose,
+                ExperimentOptions.NONE,
+                AccessOptions.OPEN);
     }
 
     /// With an experiment.

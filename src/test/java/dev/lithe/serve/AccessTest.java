@@ -87,10 +87,9 @@ class AccessTest {
         assertThat(code(() -> list("wrong"))).isEqualTo(Status.Code.UNAUTHENTICATED);
         assertThat(code(() -> list(""))).isEqualTo(Status.Code.UNAUTHENTICATED);
         assertThat(code(() -> list("# comment"))).isEqualTo(Status.Code.UNAUTHENTICATED);
-        assertThatCode(
-                        () ->
-                                HealthGrpc.newBlockingStub(server.channel())
-                                        .check(HealthCheckRequest.getDefaultInstance()))
+        assertThatCode(() ->
+                        HealthGrpc.newBlockingStub(server.channel())
+                                .check(HealthCheckRequest.getDefaultInstance()))
                 .doesNotThrowAnyException();
         given().get("/v1/models")
                 .then()
