@@ -40,6 +40,9 @@ orders() {
         def order($a; $b):
             (mean($a; ratio) - mean($b; ratio)) as $ratio | (mean($a; kl) / mean($b; kl)) as $kl
             | "| \($a) < \($b) | \($ratio | digits(5)) \(held($ratio < 0)) | \($kl | digits(3)) \(held($kl < 1)) |";
+        def atMost($a; $b):
+            (mean($a; ratio) - mean($b; ratio)) as $ratio | (mean($a; kl) / mean($b; kl)) as $kl
+            | "| \($a) ≤ \($b) | \($ratio | digits(5)) \(held($ratio <= 0)) | \($kl | digits(3)) \(held($kl <= 1)) |";
         .evaluation as $evaluation
         | [.variants[] | select(.name != "original")] | group_by(.source | sub("\\.[0-9]$"; ""))
         | map({key: (.[0].source | sub(".*/"; "") | sub("\\.[0-9]$"; "")), value: .}) | from_entries

@@ -60,29 +60,45 @@ static const Variant *variant_of(int32_t number) {
 
 // --- memory
 
-static void *zeroed(int64_t bytes) {
-    int64_t large = 2 << 20;
-    int64_t alignment = bytes >= large ? large : 64;
-    int64_t size = (bytes + alignment - 1) / alignment * alignment;
+enum { PAGE = 2 << 20, SLAB = 32 << 20 };
+
+static void *large_pages(int64_t bytes) {
+    int64_t size = (bytes + PAGE - 1) / PAGE * PAGE;
     void *p = 0;
-    if (bytes < 0 || posix_memalign(&p, alignment, size) != 0) {
+    if (posix_memalign(&p, PAGE, size) != 0) {
         return 0;
     }
 #if defined(MADV_HUGEPAGE)
-    if (alignment == large) {
-        madvise(p, size, MADV_HUGEPAGE);
-    }
+    madvise(p, size, MADV_HUGEPAGE);
 #endif
-    memset(p, 0, size);
     return p;
 }
 
-static void *copy_of(const void *from, int64_t bytes) {
-    void *p = zeroed(bytes);
-    if (p != 0) {
-        memcpy(p, from, bytes);
+// Zeroed memory that lives as long as the model, or null.
+static void *take(Model *m, int64_t bytes) {
+    bytes = (bytes + 63) / 64 * 64;
+    if (bytes > m->room_left) {
+        int64_t size = bytes > SLAB ? bytes : SLAB;
+        void **slabs = realloc(m->slabs, (m->slab_count + 1) * sizeof *slabs);
+        void *slab = slabs == 0 ? 0 : large_pages(size);
+        m->slabs = slabs == 0 ? m->slabs : slabs;
+        if (slab == 0) {
+            return 0;
+        }
+        m->slabs[m->slab_count++] = slab;
+        m->room = slab;
+        m->room_left = size;
     }
-    return p;
+    void *p = m->room;
+    m->room += bytes;
+    m->room_left -= bytes;
+    m->bytes += bytes;
+    return memset(p, 0, bytes);
+}
+
+static void *copy_of(Model *m, const void *from, int64_t bytes) {
+    void *p = take(m, bytes);
+    return p == 0 ? 0 : memcpy(p, from, bytes);
 }
 
 // --- building
@@ -106,21 +122,12 @@ Model *lithe_model_new(int64_t d, int64_t f, int64_t layers, int64_t h, int64_t 
 
 void lithe_model_free(Model *m) {
     for (int64_t i = 0; i < 4 * m->layers + 1; i++) {
-        for (int j = 0; j < m->slots[i].count; j++) {
-            Linear *l = m->slots[i].parts + j;
-            if (l->owned) {
-                free((void *)l->w);
-            }
-            free(l->row_scale);
-            free(l->scale);
-            free(l->zero);
-            free(l->bias);
-        }
         free(m->slots[i].parts);
     }
-    for (int64_t i = 0; i < 2 * m->layers + 1; i++) {
-        free(m->norms[i]);
+    for (int64_t i = 0; i < m->slab_count; i++) {
+        free(m->slabs[i]);
     }
+    free(m->slabs);
     free(m->slots);
     free(m->norms);
     free(m);
@@ -130,8 +137,7 @@ void lithe_model_free(Model *m) {
 int64_t lithe_model_bytes(const Model *m) { return m->bytes; }
 
 int32_t lithe_model_norm(Model *m, int64_t i, const float *w) {
-    m->norms[i] = copy_of(w, m->d * sizeof(float));
-    m->bytes += m->d * sizeof(float);
+    m->norms[i] = copy_of(m, w, m->d * sizeof(float));
     return m->norms[i] != 0;
 }
 
@@ -141,7 +147,7 @@ void lithe_model_embedding(Model *m, int32_t kind, int32_t is_signed, const void
     m->embedding = (Embedding){(enum kind)kind, is_signed, table, scale, shift, groups};
 }
 
-// A place at the end of a slot; whatever becomes of the rest is freed with the model.
+// A place at the end of a slot.
 static Linear *append(Model *m, int64_t slot, enum kind kind, int64_t n, int64_t k, const float *bias) {
     Slot *s = m->slots + slot;
     Linear *parts = realloc(s->parts, (s->count + 1) * sizeof *parts);
@@ -152,22 +158,17 @@ static Linear *append(Model *m, int64_t slot, enum kind kind, int64_t n, int64_t
     Linear *l = parts + s->count;
     *l = (Linear){.kind = kind, .n = n, .k = k, .planes = 1};
     if (bias != 0) {
-        l->bias = copy_of(bias, n * sizeof(float));
+        l->bias = copy_of(m, bias, n * sizeof(float));
         if (l->bias == 0) {
             return 0;
         }
-        m->bytes += n * sizeof(float);
     }
     s->count++;
     s->n += n;
     return l;
 }
 
-static float *row_scales(Model *m, int64_t n) {
-    int64_t bytes = (n + BLOCK - 1) / BLOCK * BLOCK * sizeof(float);
-    m->bytes += bytes;
-    return zeroed(bytes);
-}
+static float *row_scales(Model *m, int64_t n) { return take(m, (n + BLOCK - 1) / BLOCK * BLOCK * sizeof(float)); }
 
 // Float weights (N, K), borrowed, or copied where `copy`; with a scale per row or null.
 int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t copy,
@@ -178,10 +179,7 @@ int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int6
     }
     l->w = w;
     if (copy) {
-        int64_t bytes = n * k * (kind == FLOAT32 ? 4 : 2);
-        l->w = copy_of(w, bytes);
-        l->owned = l->w == 0 ? 0 : bytes;
-        m->bytes += l->owned;
+        l->w = copy_of(m, w, n * k * (kind == FLOAT32 ? 4 : 2));
     }
     if (scale != 0 && (l->row_scale = row_scales(m, n)) != 0) {
         memcpy(l->row_scale, scale, n * sizeof(float));
@@ -261,16 +259,14 @@ int32_t lithe_model_codes(Model *m, int64_t slot, int64_t n, int64_t k, int64_t 
     l->groups = (k + group - 1) / group;
     l->padded = (group + 7) / 8 * 8;
     int64_t block_bytes = l->groups * l->padded * BLOCK * container / 8;
-    l->owned = blocks * block_bytes;
-    uint8_t *w = zeroed(l->owned);
+    uint8_t *w = take(m, blocks * block_bytes);
     l->w = w;
     l->row_scale = row_scales(m, n);
-    l->scale = l->groups == 1 ? 0 : zeroed(blocks * l->groups * BLOCK * 2);
-    l->zero = zero == 0 ? 0 : zeroed(blocks * l->groups * BLOCK);
+    l->scale = l->groups == 1 ? 0 : take(m, blocks * l->groups * BLOCK * 2);
+    l->zero = zero == 0 ? 0 : take(m, blocks * l->groups * BLOCK);
     if (w == 0 || l->row_scale == 0 || (l->groups > 1 && l->scale == 0) || (zero != 0 && l->zero == 0)) {
         return 0;
     }
-    m->bytes += l->owned + blocks * l->groups * BLOCK * ((l->scale == 0 ? 0 : 2) + (zero == 0 ? 0 : 1));
     for (int64_t row = 0; row < n; row++) {
         const uint8_t *from = codes + row * row_bytes;
         uint8_t *to = w + row / BLOCK * block_bytes;
@@ -316,7 +312,7 @@ static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, i
     }
     if (total > size) {
         free(memory);
-        memory = zeroed(total);
+        memory = large_pages(total);
         size = memory == 0 ? 0 : total;
     }
     char *at = memory;

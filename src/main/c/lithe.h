@@ -27,7 +27,6 @@ typedef struct {
     uint16_t *scale;      // float16 (blocks, groups, 16), times row_scale; null where that is all
     uint8_t *zero;        // (blocks, groups, 16) in 256 steps of the codes' range; null where all are 128
     float *bias;          // (N), or null
-    int64_t owned;        // bytes of its own memory
 } Linear;
 
 typedef struct {
@@ -50,7 +49,11 @@ typedef struct {
     Slot *slots;   // per layer: q k v, o, gate up, down; then the output layer
     float **norms; // two per layer, then the last
     Embedding embedding;
-    int64_t bytes;
+    int64_t bytes; // of its own weights
+    void **slabs;  // memory for them, in large pieces: small ones would lie in small pages, which costs a quarter of the speed
+    int64_t slab_count;
+    char *room;
+    int64_t room_left;
 } Model;
 
 // One token of one sequence. The sequence's keys and values are floats (g, capacity, hd), those of a layer `stride` after those

@@ -86,9 +86,9 @@ def gptq(self, W: Tensor, order: Tensor, cost: Tensor, T: Tensor, bits: int, gro
 
 def row_scales(self, x: Tensor, weight: Tensor, bits: int, symmetric: bool, steps: int,
                scale_dtype: int) -> Tuple[Tensor, Tensor]:
-  # x (group, N) -> scale and zero (N). In slices too small for libtorch to share out: on busy cores its threads wait for
-  # each other longer than so small an operation takes.
-  parts = x.numel() // 32768 + 1
+  # x (group, N) -> scale and zero (N). In slices that stay in the cache, and that two threads share: libtorch gives each
+  # 32768 elements.
+  parts = x.numel() // 98304 + 1
   slice = max(1, (x.size(1) + parts - 1) // parts)
   scales = annotate(List[Tensor], [])
   zeros = annotate(List[Tensor], [])

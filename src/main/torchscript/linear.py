@@ -27,13 +27,13 @@ def linear(self, x: Tensor, part: int, w: List[Tensor],
   elif kind == 1:
     y = ops.quantized.linear_dynamic_fp16(x, packed[i])
   elif kind == 5:
-    y = ops.quantized.linear_dynamic_fp16(x, packed[i]) * w[group]
+    y = torch.mul_(ops.quantized.linear_dynamic_fp16(x, packed[i]), w[group])
   elif kind == 6:
     q, s = self.round_float8(x)
-    y = ops.quantized.linear_dynamic_fp16(q, packed[i]) * s * w[group]
+    y = torch.mul_(torch.mul_(ops.quantized.linear_dynamic_fp16(q, packed[i]), s), w[group])
   elif kind == 7:
     q, s = self.round_float8(x)
-    y = torch.linear(q, w[i]) * s
+    y = torch.mul_(torch.linear(q, w[i]), s)
   else:
     rows = torch.reshape(x, [-1, x.size(-1)])
     if kind == 2:

@@ -15,6 +15,7 @@ import dev.lithe.report.Units;
 import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -27,6 +28,7 @@ import picocli.CommandLine.Parameters;
 /// What to compress and how: shared by `compress` and `run`.
 final class CompressionOptions {
     private static final String DEFAULT_RECIPE = "int4";
+    private static final double NANOS_PER_SECOND = 1e9;
 
     @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
     private String model = "";
@@ -112,7 +114,8 @@ final class CompressionOptions {
     /// Checks `recipe` against the model and the machine, and prints what will happen.
     void printPlan(Recipe recipe, Path output, PrintWriter out, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            var needs = Needs.of(settled(recipe, checkpoint, err), checkpoint, calibration(recipe));
+            Settled settled = settled(recipe, checkpoint, err);
+            var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
             print(needs, checkpoint, out);
             out.printf(
                     "needs      memory %s of %s available%s · disk %s%n",
@@ -120,31 +123,42 @@ final class CompressionOptions {
                     Units.bytes(Machine.here().availableBytes()),
                     needs.spills() ? ", calibration windows on disk" : "",
                     Units.bytes(needs.diskBytes()));
-            out.printf("time       %s%n", times(needs));
+            out.printf("time       %s%n", times(settled, needs));
             out.flush();
             needs.requireRoom(output);
         }
     }
 
-    private static String times(Needs needs) {
+    private static String times(Settled settled, Needs needs) {
+        Map<String, Double> seconds = new LinkedHashMap<>();
+        if (settled.seconds() > 0) {
+            seconds.put("bit_allocation", settled.seconds());
+        }
+        seconds.putAll(needs.seconds());
         return String.join(
                 " · ",
-                needs.seconds().entrySet().stream()
+                seconds.entrySet().stream()
                         .map(each -> each.getKey() + " " + Units.seconds(each.getValue()))
                         .toList());
     }
 
+    /// A recipe, and the seconds that finding its bits took.
+    private record Settled(Recipe recipe, double seconds) {}
+
     /// `recipe` with the bits of every linear found, where it leaves that to a budget and nothing
     /// comes before.
-    private Recipe settled(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
+    private Settled settled(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
         if (!recipe.needsAllocation() || recipe.hasModelSteps()) {
-            return recipe;
+            return new Settled(recipe, 0);
         }
+        long start = System.nanoTime();
         Plan plan = Plan.of(recipe, checkpoint);
         CalibrationSet set = Objects.requireNonNull(calibration(recipe));
         try (Progress bar = Progress.bar("allocate", plan.linears().size(), err)) {
-            return new Allocator(checkpoint, plan.spec(), set, _ -> bar.advance(1, "linears"))
-                    .settle(recipe);
+            var allocator =
+                    new Allocator(checkpoint, plan.spec(), set, _ -> bar.advance(1, "linears"));
+            return new Settled(
+                    allocator.settle(recipe), (System.nanoTime() - start) / NANOS_PER_SECOND);
         }
     }
 
@@ -188,6 +202,11 @@ final class CompressionOptions {
                 forms(result.formCounts()),
                 cache(needs.running()),
                 estimates(needs));
+        if (result.mixesEmbedding()) {
+            to.println(
+                    "note       transformers opens a quantized embedding only where all that is quantized"
+                            + " has one form; Lithe opens this one");
+        }
         CalibrationSet calibration = needs.calibration();
         if (calibration != null) {
             to.printf(
@@ -241,14 +260,15 @@ final class CompressionOptions {
     /// @return the seconds it took
     double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Recipe settled = settled(recipe, checkpoint, err);
-            var needs = Needs.of(settled, checkpoint, calibration(recipe));
+            Settled settled = settled(recipe, checkpoint, err);
+            var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
             print(needs, checkpoint, err);
             needs.requireRoom(output);
-            double seconds;
+            double seconds = settled.seconds();
             try (var progress = new PipelineProgress(table, err)) {
-                new Pipeline(settled, checkpoint, windows(recipe), progress).run(output, replace);
-                seconds = progress.seconds();
+                new Pipeline(settled.recipe(), checkpoint, windows(recipe), progress)
+                        .run(output, replace);
+                seconds += progress.seconds();
             }
             err.printf(Locale.ROOT, "written    %s%n", output);
             err.flush();

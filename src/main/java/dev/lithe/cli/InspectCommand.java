@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.model.Architecture;
+import dev.lithe.model.Decoder;
 import dev.lithe.model.KvCacheForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
@@ -59,9 +60,16 @@ final class InspectCommand implements Callable<Integer> {
                 out.println(mapper.writerWithDefaultPrettyPrinter().writeValueAsString(inspection));
             } else {
                 print(inspection, out);
+                out.printf("kernels      %s%n", kernels(checkpoint, inspection.spec()));
             }
         }
         return 0;
+    }
+
+    private static String kernels(Checkpoint checkpoint, ModelSpec spec) {
+        return Decoder.instructions(spec, new LinearReader(checkpoint))
+                .map(instructions -> "native, " + instructions.label())
+                .orElse("libtorch");
     }
 
     private Inspection inspect(Checkpoint checkpoint) {

@@ -26,6 +26,8 @@ final class RunCommand implements Callable<Integer> {
     @ParentCommand private LitheCommand lithe;
 
     @Mixin private CompressAndMeasure work = new CompressAndMeasure();
+    @Mixin private ServerLoad load = new ServerLoad();
+
     @Mixin private ServerAddress address = new ServerAddress();
     @Mixin private AccessFlags access = new AccessFlags();
 
@@ -79,6 +81,8 @@ final class RunCommand implements Callable<Integer> {
                         address.host(),
                         address.grpcPort(),
                         address.httpPort(),
+                        load.limits(),
+                        load.drain(),
                         lithe.verbose())
                 .with(access.options());
     }

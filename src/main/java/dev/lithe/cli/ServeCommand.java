@@ -48,6 +48,8 @@ final class ServeCommand implements Runnable {
                     "Share of the requests that name no variant (repeatable); equal shares without.")
     private Map<String, Double> weights = new LinkedHashMap<>();
 
+    @Mixin private ServerLoad load = new ServerLoad();
+
     @Mixin private ServerAddress address = new ServerAddress();
     @Mixin private AccessFlags access = new AccessFlags();
     @Mixin private ExperimentFlags experiment = new ExperimentFlags();
@@ -61,6 +63,8 @@ final class ServeCommand implements Runnable {
                         address.host(),
                         address.grpcPort(),
                         address.httpPort(),
+                        load.limits(),
+                        load.drain(),
                         lithe.verbose());
         run(options.with(experiment.options()).with(access.options()), spec.commandLine().getOut());
     }

@@ -41,11 +41,11 @@ public record Cost(
     /// Streams larger than this share of the machine's memory go to files.
     private static final int SPILL_SHARE = 4;
 
-    /// Java's own heap as it fills.
-    private static final long FIXED_BYTES = 40L << 20;
+    /// Java's own heap as it fills, and buffers on the way to the disk.
+    private static final long FIXED_BYTES = 27L << 20;
 
     /// What lies freed between libtorch's blocks where windows run through the model.
-    private static final long FREED_BYTES = 20L << 20;
+    private static final long FREED_BYTES = 33L << 20;
 
     /// Floats per weight of the block that windows run through, at most: float32.
     private static final long RUNNING_BYTES = 4;
@@ -105,7 +105,9 @@ public record Cost(
         }
         for (LinearName name : part.linears()) {
             PlannedLinear linear = plan.linear(name);
-            held += linear.last().bytes(name.outFeatures(), name.inFeatures());
+            if (set != null || !linear.unchanged()) {
+                held += linear.last().bytes(name.outFeatures(), name.inFeatures());
+            }
             long working = 0;
             for (Stage<?> stage : plan.recipe().stages()) {
                 working = Math.max(working, stage.workingBytes(name));

@@ -52,9 +52,14 @@ final class FolderDescription {
             schemes.putIfAbsent(Architecture.LM_HEAD, null);
         }
         if (schemes.values().stream().anyMatch(Objects::nonNull)) {
-            config.set(
-                    "quantization_config",
-                    QuantizationMetadata.describe(schemes, Set.of(Architecture.EMBEDDING)));
+            ObjectNode quantization =
+                    QuantizationMetadata.describe(schemes, Set.of(Architecture.EMBEDDING));
+            long different = schemes.values().stream().filter(Objects::nonNull).distinct().count();
+            if (schemes.containsKey(Architecture.EMBEDDING) && different == 1) {
+                // transformers cannot run a quantized embedding, but opens the folder as floats
+                quantization.put("dequantize", true);
+            }
+            config.set("quantization_config", quantization);
         }
     }
 

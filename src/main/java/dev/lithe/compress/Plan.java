@@ -1,6 +1,7 @@
 package dev.lithe.compress;
 
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
@@ -14,6 +15,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 
 /// What a recipe will do to a model, linear by linear, known before any work: forms, bytes, and
@@ -34,6 +36,11 @@ public record Plan(
         /// The form that is written.
         public LinearForm last() {
             return forms.getLast();
+        }
+
+        /// Whether no stage gives it another form: then it goes to the disk from its mapped file.
+        boolean unchanged() {
+            return forms.stream().allMatch(forms.getFirst()::equals);
         }
     }
 
@@ -149,6 +156,22 @@ public record Plan(
                 .filter(linear -> linear.name().equals(name))
                 .findFirst()
                 .orElseThrow();
+    }
+
+    /// Whether the embedding is quantized, and not everything in its form: transformers opens a
+    /// quantized embedding only where one form holds for all that is quantized.
+    public boolean mixesEmbedding() {
+        List<Scheme> schemes =
+                linears.stream()
+                        .map(linear -> linear.last().scheme())
+                        .filter(Objects::nonNull)
+                        .distinct()
+                        .toList();
+        return schemes.size() > 1
+                && linears.stream()
+                        .anyMatch(linear ->
+                                linear.name().slot() == Slot.EMBEDDING
+                                        && linear.last().scheme() != null);
     }
 
     /// Weights of all linears.

@@ -46,6 +46,24 @@ final class CacheMemory implements AutoCloseable {
         shrink();
     }
 
+    /// Takes some of the limit for a cache that is not kept.
+    ///
+    /// @return whether there was so much
+    boolean reserve(long bytes) {
+        if (!fits(bytes)) {
+            return false;
+        }
+        running += bytes;
+        shrink();
+        return true;
+    }
+
+    /// Gives it back.
+    void free(long bytes) {
+        running -= bytes;
+        shrink();
+    }
+
     private void shrink() {
         while (running + kept.bytes() > limit && kept.evict()) {
             // each makes room

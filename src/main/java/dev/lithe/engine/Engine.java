@@ -2,13 +2,20 @@ package dev.lithe.engine;
 
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.Decoder;
+import java.time.Duration;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 
@@ -22,26 +29,33 @@ public final class Engine implements AutoCloseable {
     private final EngineLimits limits;
     private final BlockingQueue<Sequence> waiting;
     private final ScoreQueue scores;
-    private final Scheduler<Lane> scheduler = new Scheduler<>(System::nanoTime);
+    private final Scheduler<Scheduler.Work> scheduler = new Scheduler<>(System::nanoTime);
+    private final Map<Decoder, Lane> lanes = new LinkedHashMap<>();
+    private final Map<Decoder, Double> weights = new ConcurrentHashMap<>();
     private final CacheMemory memory;
     private final SplittableRandom seeds = new SplittableRandom();
     private final CompletableFuture<Void> stopped = new CompletableFuture<>();
     private final Thread thread;
     private final AtomicLong tokens = new AtomicLong();
+    private final Backlog backlog;
+    private volatile boolean draining;
     private volatile boolean closed;
     private volatile int runningCount;
 
     public Engine(EngineLimits limits) {
         this.limits = limits;
         this.waiting = new ArrayBlockingQueue<>(limits.queue());
-        this.scores = new ScoreQueue(limits.queue());
+        this.backlog = new Backlog(limits.running());
         this.memory = new CacheMemory(limits);
+        this.scores = new ScoreQueue(limits.queue(), memory);
+        scheduler.add(scores, scores);
         this.thread = Thread.ofPlatform().name("lithe-engine").daemon().start(this::run);
     }
 
     /// Queues a request; returns at once.
     ///
-    /// @throws LitheException `EXHAUSTED` where the queue is full, `UNAVAILABLE` once closed
+    /// @throws LitheException `EXHAUSTED` where the queue is full or too long for the deadline,
+    ///   `UNAVAILABLE` once closed or draining
     public Ticket submit(GenerationRequest request, GenerationListener listener) {
         long seed = request.sampling().seed().orElseGet(this::newSeed);
         if (request.cacheBytes() > limits.cacheBytes()) {
@@ -52,9 +66,10 @@ public final class Engine implements AutoCloseable {
                     limits.cacheBytes() >> 20);
         }
         var sequence = new Sequence(request, listener, seed, limits.stall().toNanos());
-        if (closed) {
+        if (draining || closed) {
             throw shuttingDown();
         }
+        backlog.check(request, waiting.size());
         if (!waiting.offer(sequence)) {
             throw LitheException.of(
                     Fault.EXHAUSTED,
@@ -84,7 +99,7 @@ public final class Engine implements AutoCloseable {
                     limits.cacheBytes() >> 20);
         }
         var job = new ScoreJob(request, listener);
-        if (closed) {
+        if (draining || closed) {
             throw shuttingDown();
         }
         scores.offer(job);
@@ -141,10 +156,11 @@ public final class Engine implements AutoCloseable {
     private void run() {
         LitheException end = shuttingDown();
         try {
-            while (!closed) {
+            while (!closed && !(draining && idle())) {
                 dropWithdrawn();
                 admit();
-                if (!(scheduler.step() | scores.step())) {
+                weights.forEach(scheduler::weigh);
+                if (!scheduler.step()) {
                     doze();
                 }
                 count();
@@ -165,7 +181,7 @@ public final class Engine implements AutoCloseable {
                 sequence.fail(reason.get());
             }
         }
-        scheduler.all().forEach(Lane::dropWithdrawn);
+        lanes.values().forEach(Lane::dropWithdrawn);
     }
 
     /// Starts those whose model has a place, as long as memory lasts: one that finds none holds up
@@ -196,21 +212,26 @@ public final class Engine implements AutoCloseable {
     }
 
     private Lane lane(ServedModel model) {
-        Optional<Lane> known = scheduler.find(model.decoder());
-        if (known.isPresent()) {
-            return known.get();
+        Lane known = lanes.get(model.decoder());
+        if (known != null) {
+            return known;
         }
-        var lane = new Lane(model, limits, memory, tokens);
+        var lane = new Lane(model, limits, memory, backlog, tokens);
+        lanes.put(model.decoder(), lane);
         scheduler.add(model.decoder(), lane);
         return lane;
     }
 
     private void count() {
-        runningCount = scheduler.all().stream().mapToInt(lane -> lane.running().size()).sum();
+        runningCount = lanes.values().stream().mapToInt(lane -> lane.running().size()).sum();
+    }
+
+    private boolean idle() {
+        return runningCount == 0 && waiting.isEmpty() && scores.isEmpty();
     }
 
     private void doze() {
-        if (runningCount == 0 && waiting.isEmpty() && scores.isEmpty()) {
+        if (idle()) {
             LockSupport.park(this);
         } else {
             // Deadlines and stalled readers are looked at now and then.
@@ -220,7 +241,7 @@ public final class Engine implements AutoCloseable {
 
     private void endAll(LitheException reason) {
         scores.endAll(reason);
-        scheduler.all().forEach(lane -> lane.endAll(reason));
+        lanes.values().forEach(lane -> lane.endAll(reason));
         memory.close();
         runningCount = 0;
         for (Sequence next = waiting.poll(); next != null; next = waiting.poll()) {
@@ -231,6 +252,36 @@ public final class Engine implements AutoCloseable {
     private static LitheException shuttingDown() {
         return LitheException.of(
                 Fault.UNAVAILABLE, "the server is shutting down; ask another or try again later");
+    }
+
+    /// Gives a model another share of the time that models with work compete for; all start with 1.
+    ///
+    /// @param weight above 0
+    public void weigh(ServedModel model, double weight) {
+        if (!(weight > 0) || Double.isInfinite(weight)) {
+            throw LitheException.badInput("a weight of %s; use a number above 0", weight);
+        }
+        weights.put(model.decoder(), weight);
+    }
+
+    /// Takes no more requests and lets those that it has finish; what is not done within `limit`
+    /// ends with `UNAVAILABLE`.
+    ///
+    /// @return whether all finished
+    public boolean drain(Duration limit) {
+        draining = true;
+        wake();
+        boolean done = true;
+        try {
+            stopped.get(Math.max(0, limit.toNanos()), TimeUnit.NANOSECONDS);
+        } catch (TimeoutException | ExecutionException _) {
+            done = false;
+        } catch (InterruptedException _) {
+            Thread.currentThread().interrupt();
+            done = false;
+        }
+        close();
+        return done;
     }
 
     /// Ends all requests with `UNAVAILABLE` and waits for the thread.

@@ -10,6 +10,7 @@ import java.util.concurrent.atomic.AtomicLong;
 /// all together, or reads one slice of the prompts of the others. Belongs to the engine's thread.
 final class Lane implements Scheduler.Work, AutoCloseable {
     private final CacheMemory memory;
+    private final Backlog backlog;
     private final AtomicLong tokens;
     private final List<Sequence> running = new ArrayList<>();
     private final Decoding decoding;
@@ -19,8 +20,14 @@ final class Lane implements Scheduler.Work, AutoCloseable {
     private int slices;
 
     /// @param tokens counts those computed
-    Lane(ServedModel model, EngineLimits limits, CacheMemory memory, AtomicLong tokens) {
+    Lane(
+            ServedModel model,
+            EngineLimits limits,
+            CacheMemory memory,
+            Backlog backlog,
+            AtomicLong tokens) {
         this.memory = memory;
+        this.backlog = backlog;
         this.tokens = tokens;
         this.decoding = new Decoding(model.decoder(), this);
         this.prefill =
@@ -35,17 +42,14 @@ final class Lane implements Scheduler.Work, AutoCloseable {
         return running;
     }
 
-    Pace pace() {
-        return prefill.pace();
-    }
-
-    /// Starts a sequence; one that cannot start ends.
+    /// Starts a sequence; one that cannot start, or not be done in time, ends.
     void admit(Sequence sequence) {
         running.add(sequence);
         guarded(
                 sequence,
                 () -> {
                     sequence.start(memory);
+                    sequence.requireTime(prefill.pace());
                     return false;
                 });
     }
@@ -110,6 +114,7 @@ final class Lane implements Scheduler.Work, AutoCloseable {
         try {
             if (work.isLast()) {
                 running.remove(sequence);
+                backlog.served(System.nanoTime() - sequence.admitted());
                 sequence.release(memory, true);
             }
         } catch (LitheException e) {

@@ -33,6 +33,11 @@ final class ScoreJob {
         this.listener = listener;
     }
 
+    /// Bytes of memory that its cache takes.
+    long cacheBytes() {
+        return request.cacheBytes();
+    }
+
     void cancel() {
         cancelled = true;
     }

@@ -9,11 +9,14 @@ import org.jspecify.annotations.Nullable;
 
 /// Texts to score: one at a time, the others wait. Each step of the engine reads a few of its
 /// tokens. All but [#offer] belongs to the engine's thread.
-final class ScoreQueue {
+final class ScoreQueue implements Scheduler.Work {
     private final BlockingQueue<ScoreJob> waiting;
     private @Nullable ScoreJob current;
 
-    ScoreQueue(int limit) {
+    private final CacheMemory memory;
+
+    ScoreQueue(int limit, CacheMemory memory) {
+        this.memory = memory;
         this.waiting = new ArrayBlockingQueue<>(limit);
     }
 
@@ -35,29 +38,35 @@ final class ScoreQueue {
         return current == null && waiting.isEmpty();
     }
 
-    /// Reads a few tokens of the current text.
-    ///
-    /// @return whether there was any
-    boolean step() {
+    /// Whether there is a text to read, and memory for it.
+    @Override
+    public boolean ready() {
         for (ScoreJob job : waiting) {
             Optional<LitheException> reason = job.withdrawn();
             if (reason.isPresent() && waiting.remove(job)) {
                 end(job, reason.get());
             }
         }
-        ScoreJob job = current == null ? waiting.poll() : current;
-        current = job;
+        ScoreJob next = waiting.peek();
+        if (current == null && next != null && memory.reserve(next.cacheBytes())) {
+            current = waiting.poll();
+        }
+        return current != null;
+    }
+
+    /// Reads a few tokens of the current text.
+    @Override
+    public void step() {
+        ScoreJob job = current;
         if (job == null) {
-            return false;
+            return;
         }
         Optional<LitheException> reason = job.withdrawn();
-        if (reason.isPresent()) {
-            end(job, reason.get());
+        reason.ifPresent(why -> end(job, why));
+        if (reason.isPresent() || stepped(job)) {
             current = null;
-        } else if (stepped(job)) {
-            current = null;
+            memory.free(job.cacheBytes());
         }
-        return true;
     }
 
     private static boolean stepped(ScoreJob job) {

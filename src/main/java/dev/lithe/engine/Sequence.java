@@ -75,6 +75,27 @@ final class Sequence {
         answer.start();
     }
 
+    /// Refuses what its deadline does not leave time for, were the machine its own: what is unread
+    /// of the prompt, and the tokens where their number is certain.
+    ///
+    /// @throws LitheException `DEADLINE`
+    void requireTime(Pace pace) {
+        if (request.deadline().isEmpty()) {
+            return;
+        }
+        double left = request.deadline().getAsLong() - System.nanoTime();
+        int certain = request.stop().ignoreEos() ? request.tokens() - 1 : 0;
+        double needed = pace.prefillNanos(unread()) + certain * pace.stepNanos();
+        if (needed > left) {
+            throw LitheException.of(
+                    Fault.DEADLINE,
+                    "the deadline is in %.0f ms, and the answer needs %.0f ms at least; allow more"
+                            + " time or fewer tokens",
+                    left / 1e6,
+                    needed / 1e6);
+        }
+    }
+
     private boolean listenerReady() {
         try {
             return answer.ready();

@@ -3,6 +3,7 @@ package dev.lithe.model;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -10,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// A model ready to run: its weights in the layout of the kernels, and the forward rows.
@@ -30,7 +32,7 @@ public final class Decoder implements AutoCloseable {
     private final Value turn;
     private final Value cacheBits;
 
-    private Decoder(Checkpoint checkpoint, TensorScope scope) {
+    private Decoder(Checkpoint checkpoint, Optional<Instructions> instructions, TensorScope scope) {
         this.checkpoint = checkpoint;
         this.scope = scope;
         this.linears = new RunnableLinears(scope);
@@ -38,14 +40,14 @@ public final class Decoder implements AutoCloseable {
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
         List<Part> parts = Architecture.parts(spec);
-        this.fast = fast(parts, reader);
         this.norms = loadNorms();
         Linear stored = reader.read(parts.getFirst().linears().getFirst(), scope);
         this.embedding = new EmbeddingTable(stored, scope);
-        if (fast != null) {
-            fast.norms(norms);
-            fast.embedding(embedding);
-        }
+        this.fast =
+                instructions
+                        .filter(_ -> NativeForward.takes(spec, reader))
+                        .map(chosen -> new NativeForward(spec, chosen, norms, embedding, scope))
+                        .orElse(null);
         parts.subList(1, parts.size()).forEach(part -> add(reader, part));
         if (spec.tiedEmbeddings()) {
             addSlot(List.of(stored));
@@ -63,23 +65,26 @@ public final class Decoder implements AutoCloseable {
     /// Loads the model in `folder`. Weights that a kernel needs in another layout are copied; the
     /// rest stays mapped.
     public static Decoder open(Path folder) {
+        return open(folder, NativeLibrary.chosen());
+    }
+
+    /// The instructions that the model in a checkpoint would be run by; empty where libtorch runs
+    /// it.
+    public static Optional<Instructions> instructions(ModelSpec spec, LinearReader reader) {
+        return NativeLibrary.chosen().filter(_ -> NativeForward.takes(spec, reader));
+    }
+
+    /// The same by given instructions, or by libtorch.
+    static Decoder open(Path folder, Optional<Instructions> instructions) {
         Checkpoint checkpoint = Checkpoint.open(folder);
         TensorScope scope = TensorScope.open();
         try {
-            return new Decoder(checkpoint, scope);
+            return new Decoder(checkpoint, instructions, scope);
         } catch (RuntimeException e) {
             scope.close();
             checkpoint.close();
             throw e;
         }
-    }
-
-    private @Nullable NativeForward fast(List<Part> parts, LinearReader reader) {
-        List<LinearName> linears = parts.stream().flatMap(part -> part.linears().stream()).toList();
-        return NativeLibrary.chosen()
-                .filter(_ -> NativeForward.takes(spec, linears, reader))
-                .map(instructions -> new NativeForward(spec, instructions, scope))
-                .orElse(null);
     }
 
     private Value loadNorms() {
@@ -315,9 +320,6 @@ public final class Decoder implements AutoCloseable {
 
     @Override
     public void close() {
-        if (fast != null) {
-            fast.close();
-        }
         scope.close();
         checkpoint.close();
     }

@@ -25,7 +25,7 @@ import org.jspecify.annotations.Nullable;
 /// Inputs of integer weights are rounded to a byte per token where the form says so; for other
 /// integers to one byte per group up to 4 bits, and to two bytes above, where a group is long, and
 /// in the output layer, so that the input's rounding stays far below the weights'.
-final class NativeForward implements AutoCloseable {
+final class NativeForward {
     /// Sums of products of bytes stay within 32 bits up to this many.
     private static final long LONGEST_GROUP = 65_536;
 
@@ -46,6 +46,24 @@ final class NativeForward implements AutoCloseable {
     private int slot;
     private long borrowed;
 
+    /// A model without linears. It lives in `scope`, as the tensors that it reads must.
+    ///
+    /// @param norms scales (d) float32, in the order in which data passes them
+    NativeForward(
+            ModelSpec spec,
+            Instructions instructions,
+            Value norms,
+            EmbeddingTable embedding,
+            TensorScope scope) {
+        this(spec, instructions, scope);
+        List<Value> scales = norms.members();
+        for (int i = 0; i < scales.size(); i++) {
+            model.norm(i, scales.get(i));
+        }
+        lookUpIn(embedding);
+    }
+
+    /// A model without norms and embedding, whose slots can be run one by one.
     NativeForward(ModelSpec spec, Instructions instructions, TensorScope scope) {
         this.spec = spec;
         this.scope = scope;
@@ -62,12 +80,15 @@ final class NativeForward implements AutoCloseable {
                                 spec.vocabSize(),
                                 (float) spec.normEpsilon()),
                         instructions);
+        scope.onClose(model);
     }
 
     /// Whether it can run a model: float keys and values, and linears in forms that it reads.
-    static boolean takes(ModelSpec spec, List<LinearName> linears, LinearReader reader) {
+    static boolean takes(ModelSpec spec, LinearReader reader) {
         return spec.kvCache().equals(KvCacheForm.FLOAT)
-                && linears.stream().allMatch(name -> takes(reader.form(name), name.inFeatures()));
+                && Architecture.parts(spec).stream()
+                        .flatMap(part -> part.linears().stream())
+                        .allMatch(name -> takes(reader.form(name), name.inFeatures()));
     }
 
     static boolean takes(LinearForm form, long inFeatures) {
@@ -80,16 +101,7 @@ final class NativeForward implements AutoCloseable {
         };
     }
 
-    /// Norm scales (d) float32, in the order in which data passes them.
-    void norms(Value norms) {
-        List<Value> members = norms.members();
-        for (int i = 0; i < members.size(); i++) {
-            model.norm(i, members.get(i));
-        }
-    }
-
-    /// The table, which stays where it is.
-    void embedding(EmbeddingTable embedding) {
+    private void lookUpIn(EmbeddingTable embedding) {
         List<Value> tables = embedding.tables().members();
         if (tables.size() > 1) {
             model.embedding(tables.get(0), tables.get(1), tables.get(2));
@@ -287,10 +299,5 @@ final class NativeForward implements AutoCloseable {
             longs[at + 6] = isWanted ? 1 : 0;
             wanted += isWanted ? 1 : 0;
         }
-    }
-
-    @Override
-    public void close() {
-        model.close();
     }
 }

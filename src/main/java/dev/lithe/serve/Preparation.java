@@ -4,6 +4,7 @@ import com.google.protobuf.MessageLite;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import jakarta.inject.Singleton;
+import java.time.Duration;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -18,7 +19,6 @@ import java.util.concurrent.atomic.AtomicLong;
 class Preparation {
     private static final int THREADS = 2;
     private static final int WAITING = 256;
-    private static final int STOP_SECONDS = 30;
 
     /// Two of the longest messages that the server takes. Texts of this size keep the threads busy
     /// for a few seconds, and whoever comes after them waits as long.
@@ -100,10 +100,10 @@ class Preparation {
     /// Takes no more work and waits for what is under way; what waits still gets its turn.
     ///
     /// @return whether all of it ended; if not, tokenizers are in use
-    boolean stop() {
+    boolean stop(Duration limit) {
         executor.shutdown();
         try {
-            return executor.awaitTermination(STOP_SECONDS, TimeUnit.SECONDS);
+            return executor.awaitTermination(limit.toNanos(), TimeUnit.NANOSECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return false;

@@ -123,6 +123,7 @@ public final class Server {
                 return 1;
             }
             try {
+                serving.drainWithin(server.options.drain());
                 Serving.Models models = server.load();
                 experiments.configure(server.options.experiment(), models);
                 serving.publish(models);
@@ -144,15 +145,15 @@ public final class Server {
                 variants.add(Torch.onOwnThread(source::open));
             }
             var router = new Router(variants, options.weights(), new SplittableRandom());
-            return new Serving.Models(router, warmEngine(variants));
+            return new Serving.Models(router, warmEngine(variants, options.limits()));
         } catch (RuntimeException e) {
             variants.forEach(Variant::close);
             throw e;
         }
     }
 
-    private static Engine warmEngine(List<Variant> variants) {
-        var engine = new Engine(EngineLimits.DEFAULT);
+    private static Engine warmEngine(List<Variant> variants, EngineLimits limits) {
+        var engine = new Engine(limits);
         try {
             variants.forEach(variant -> WarmUp.run(engine, variant.model()));
             return engine;

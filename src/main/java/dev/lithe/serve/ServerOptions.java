@@ -1,5 +1,6 @@
 package dev.lithe.serve;
 
+import dev.lithe.engine.EngineLimits;
 import dev.lithe.fault.LitheException;
 import dev.lithe.route.ExperimentOptions;
 import dev.lithe.route.Router;
@@ -7,6 +8,7 @@ import dev.lithe.route.VariantSource;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 
@@ -16,6 +18,8 @@ import java.util.Map;
 /// @param host address to listen on
 /// @param grpcPort 0 lets the system choose
 /// @param httpPort for health and metrics; 0 lets the system choose
+/// @param limits what the engine takes on at once
+/// @param drain how long requests may go on once the process is told to stop
 /// @param verbose whether the server's log shows more than warnings
 /// @param experiment what is watched of the requests
 /// @param access who may ask
@@ -25,9 +29,12 @@ public record ServerOptions(
         String host,
         int grpcPort,
         int httpPort,
+        EngineLimits limits,
+        Duration drain,
         boolean verbose,
         ExperimentOptions experiment,
         AccessOptions access) {
+    public static final Duration DEFAULT_DRAIN = Duration.ofSeconds(30);
     public static final String DEFAULT_HOST = "127.0.0.1";
     public static final int DEFAULT_GRPC_PORT = 9000;
     public static final int DEFAULT_HTTP_PORT = 8080;
@@ -39,6 +46,10 @@ public record ServerOptions(
         Router.check(variants.stream().map(VariantSource::name).toList(), weights);
         checkPort(grpcPort);
         checkPort(httpPort);
+        if (drain.isNegative()) {
+            throw LitheException.badInput(
+                    "requests cannot go on for %d s; use 0 or more", drain.toSeconds());
+        }
         if (grpcPort == httpPort && grpcPort != 0) {
             throw LitheException.badInput(
                     "gRPC and HTTP cannot share port %d; choose another --http-port", grpcPort);
@@ -52,6 +63,8 @@ public record ServerOptions(
             String host,
             int grpcPort,
             int httpPort,
+            EngineLimits limits,
+            Duration drain,
             boolean verbose) {
         this(
                 variants,
@@ -59,6 +72,8 @@ public record ServerOptions(
                 host,
                 grpcPort,
                 httpPort,
+                limits,
+                drain,
                 verbose,
                 ExperimentOptions.NONE,
                 AccessOptions.OPEN);
@@ -77,19 +92,35 @@ public record ServerOptions(
                             name, String.join(", ", names));
                 });
         return new ServerOptions(
-                variants, weights, host, grpcPort, httpPort, verbose, other, access);
+                variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other, access);
     }
 
     /// With other rules of access.
     public ServerOptions with(AccessOptions other) {
         return new ServerOptions(
-                variants, weights, host, grpcPort, httpPort, verbose, experiment, other);
+                variants,
+                weights,
+                host,
+                grpcPort,
+                httpPort,
+                limits,
+                drain,
+                verbose,
+                experiment,
+                other);
     }
 
     /// These variants with equal weights on the default address.
     public static ServerOptions of(List<VariantSource> variants) {
         return new ServerOptions(
-                variants, Map.of(), DEFAULT_HOST, DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, false);
+                variants,
+                Map.of(),
+                DEFAULT_HOST,
+                DEFAULT_GRPC_PORT,
+                DEFAULT_HTTP_PORT,
+                EngineLimits.DEFAULT,
+                DEFAULT_DRAIN,
+                false);
     }
 
     private static void checkPort(int port) {

@@ -11,6 +11,8 @@ import io.quarkus.runtime.ShutdownEvent;
 import io.quarkus.runtime.StartupEvent;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
@@ -19,6 +21,8 @@ import java.util.concurrent.atomic.AtomicReference;
 /// shuts down. The health service follows it.
 @Singleton
 public class Serving {
+    private static final System.Logger LOG = System.getLogger(Serving.class.getName());
+
     private static final List<String> SERVICES =
             List.of(
                     "",
@@ -34,6 +38,7 @@ public class Serving {
             new AtomicReference<>(Optional.empty());
     private final GrpcHealthStorage health;
     private final Preparation preparation;
+    private volatile Duration drain = ServerOptions.DEFAULT_DRAIN;
 
     Serving(GrpcHealthStorage health, Preparation preparation) {
         this.health = health;
@@ -46,6 +51,11 @@ public class Serving {
         current.set(Optional.of(models));
         setHealth(ServingStatus.SERVING);
         models.engine().stopped().thenRun(() -> stopped(models));
+    }
+
+    /// How long requests may go on once the process is told to stop.
+    void drainWithin(Duration limit) {
+        drain = limit;
     }
 
     /// An engine that broke answers nothing; probes should hear of it.
@@ -96,16 +106,32 @@ public class Serving {
         SERVICES.forEach(service -> health.setStatus(service, status));
     }
 
-    /// Closes the models once nobody uses them: a tokenizer that is closed under a thread would
-    /// take the process down. Where one works on all the same, the end of the process frees it.
+    /// Finishes what was begun, for as long as [#drainWithin] says, while health is `NOT_SERVING`
+    /// and newcomers get `UNAVAILABLE`; a second signal ends the process at once. Then closes the
+    /// models, unless somebody uses them still: a tokenizer that is closed under a thread would
+    /// take the process down, and the end of the process frees it anyway.
     void stop(@Observes ShutdownEvent event) {
-        Optional<Models> served = withdraw();
-        boolean unused = preparation.stop();
-        served.ifPresent(models -> {
-            models.engine().close();
-            if (unused) {
-                models.router().variants().forEach(Variant::close);
-            }
-        });
+        setHealth(ServingStatus.NOT_SERVING);
+        if (current.get().isEmpty()) {
+            preparation.stop(drain);
+            return;
+        }
+        Signals.endAtOnce();
+        long start = System.nanoTime();
+        boolean unused = preparation.stop(drain);
+        withdraw()
+                .ifPresent(models -> {
+                    boolean done =
+                            models.engine().drain(drain.minusNanos(System.nanoTime() - start));
+                    if (!done) {
+                        LOG.log(
+                                Level.WARNING,
+                                "requests were cut off after {0} s",
+                                drain.toSeconds());
+                    }
+                    if (unused) {
+                        models.router().variants().forEach(Variant::close);
+                    }
+                });
     }
 }

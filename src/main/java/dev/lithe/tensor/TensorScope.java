@@ -19,6 +19,7 @@ import java.util.function.Consumer;
 public final class TensorScope implements AutoCloseable {
     private final PtNDManager manager = Torch.newManager();
     private final List<IValue> handles = new ArrayList<>();
+    private final List<NativeModel> models = new ArrayList<>();
 
     private TensorScope() {}
 
@@ -120,8 +121,15 @@ public final class TensorScope implements AutoCloseable {
         return own(IValue.listFrom(integers));
     }
 
+    /// Closes a model of the native library with this scope, before the tensors that it borrows.
+    public void onClose(NativeModel model) {
+        models.add(model);
+    }
+
     @Override
     public void close() {
+        models.forEach(NativeModel::close);
+        models.clear();
         handles.forEach(IValue::close);
         handles.clear();
         manager.close();

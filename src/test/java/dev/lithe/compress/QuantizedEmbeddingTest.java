@@ -64,6 +64,23 @@ class QuantizedEmbeddingTest {
         }
     }
 
+    /// The key by which transformers turns every weight back into floats as it loads them: its
+    /// embedding runs no other way.
+    @Test
+    void asksOtherReadersForFloats() throws IOException {
+        Path source = TinyModel.small().write(folder.resolve("source"));
+        Path made = compress(source, "rtn:bits=4,group_size=16,targets=[embed_tokens]");
+        try (var checkpoint = Checkpoint.open(made)) {
+            assertThat(
+                            checkpoint
+                                    .config()
+                                    .path("quantization_config")
+                                    .path("dequantize")
+                                    .asBoolean())
+                    .isTrue();
+        }
+    }
+
     @Test
     void isLeftAloneUnlessItIsNamed() throws IOException {
         Path source = TinyModel.small().write(folder.resolve("source"));

@@ -207,13 +207,8 @@ class ResumeTest {
         static final Whole ALL = new Whole(List.of(), List.of());
     }
 
-    /// Doubles the input norms and halves what reads them.
-    private static final class Turn implements BlockTechnique<Whole> {
-        @Override
-        public String name() {
-            return "turn";
-        }
-
+    /// What the techniques below have in common: they take all linears and change no form.
+    private abstract static class Changing implements BlockTechnique<Whole> {
         @Override
         public Family family() {
             return Family.QUANTIZATION;
@@ -237,6 +232,14 @@ class ResumeTest {
         @Override
         public LinearForm outcome(LinearName linear, LinearForm before, Whole config) {
             return before;
+        }
+    }
+
+    /// Doubles the input norms and halves what reads them.
+    private static final class Turn extends Changing {
+        @Override
+        public String name() {
+            return "turn";
         }
 
         @Override
@@ -264,35 +267,10 @@ class ResumeTest {
     }
 
     /// Makes weights depend on the targets and on the inputs.
-    private static final class Pull implements BlockTechnique<Whole> {
+    private static final class Pull extends Changing {
         @Override
         public String name() {
             return "pull";
-        }
-
-        @Override
-        public Family family() {
-            return Family.QUANTIZATION;
-        }
-
-        @Override
-        public String summary() {
-            return "";
-        }
-
-        @Override
-        public Whole defaults() {
-            return Whole.ALL;
-        }
-
-        @Override
-        public Targets targets(Whole config) {
-            return Targets.ALL;
-        }
-
-        @Override
-        public LinearForm outcome(LinearName linear, LinearForm before, Whole config) {
-            return before;
         }
 
         @Override

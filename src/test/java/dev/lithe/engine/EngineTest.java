@@ -154,10 +154,9 @@ class EngineTest {
             var waiting = new Recorder();
             OptionalLong soon =
                     OptionalLong.of(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(200));
-            engine.submit(
-                    request("Once", SamplingOptions.GREEDY, StopRules.exactly(500), soon), running);
-            engine.submit(
-                    request("Once", SamplingOptions.GREEDY, StopRules.exactly(500), soon), waiting);
+            StopRules many = StopRules.length(500);
+            engine.submit(request("Once", SamplingOptions.GREEDY, many, soon), running);
+            engine.submit(request("Once", SamplingOptions.GREEDY, many, soon), waiting);
             await(running.reached);
             while (System.nanoTime() < soon.getAsLong()) {
                 Thread.onSpinWait();

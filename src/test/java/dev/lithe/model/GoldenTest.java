@@ -6,29 +6,45 @@ import static org.assertj.core.api.Assertions.within;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.SharedFiles;
+import dev.lithe.tensor.Instructions;
+import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /// The forward pass against `golden.json`, which independent implementations wrote.
 class GoldenTest {
     private static final double TOLERANCE = 1e-3;
 
     @ParameterizedTest
-    @ValueSource(strings = {"stories260K", "tinystories-7m-f16"})
-    void logitsAndGreedyContinuationAgree(String model) throws IOException {
+    @MethodSource("cases")
+    void logitsAndGreedyContinuationAgree(String model, Optional<Instructions> instructions)
+            throws IOException {
         Path folder = SharedFiles.require("models/" + model);
         JsonNode golden = new JsonMapper().readTree(folder.resolve("golden.json").toFile());
-        try (Decoder decoder = Decoder.open(folder)) {
+        try (Decoder decoder = Decoder.open(folder, instructions)) {
             for (JsonNode testCase : golden.get("cases")) {
                 check(decoder, testCase);
             }
         }
+    }
+
+    /// Every model by libtorch and by every set of instructions that runs here.
+    static Stream<Arguments> cases() {
+        List<Optional<Instructions>> all = new ArrayList<>(List.of(Optional.empty()));
+        NativeLibrary.runnable().forEach(each -> all.add(Optional.of(each)));
+        return Stream.of("stories260K", "tinystories-7m-f16")
+                .flatMap(model -> all.stream().map(each -> Arguments.of(model, each)));
     }
 
     private static void check(Decoder decoder, JsonNode testCase) {

@@ -229,8 +229,8 @@ abstract class LinearFormContract {
 
     private static float[] runNative(
             Instructions instructions, Linear linear, float[] x, int rows, Case a) {
-        try (var scope = TensorScope.open();
-                var forward = new NativeForward(SPEC, instructions, scope)) {
+        try (var scope = TensorScope.open()) {
+            var forward = new NativeForward(SPEC, instructions, scope);
             forward.addSlot(List.of(linear));
             return forward.project(0, scope.tensor(x, rows, a.k()), a.n(), scope).floats();
         }

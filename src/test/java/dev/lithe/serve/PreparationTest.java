@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.lithe.proto.v1.TokenizeRequest;
 import io.grpc.Context;
 import io.grpc.Status;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -28,7 +29,7 @@ class PreparationTest {
     @AfterEach
     void stop() {
         opened.countDown();
-        preparation.stop();
+        preparation.stop(Duration.ofSeconds(30));
     }
 
     /// Occupies both threads until the test lets them go on.
@@ -70,7 +71,7 @@ class PreparationTest {
         left.forEach(RecordedCall::leave);
         submit(SMALL);
         opened.countDown();
-        assertThat(preparation.stop()).isTrue();
+        assertThat(preparation.stop(Duration.ofSeconds(30))).isTrue();
         assertThat(done).hasValue(1);
     }
 
@@ -81,7 +82,7 @@ class PreparationTest {
             var late = Context.current().withDeadlineAfter(1, TimeUnit.NANOSECONDS, clock);
             late.run(() -> submit(SMALL));
             opened.countDown();
-            assertThat(preparation.stop()).isTrue();
+            assertThat(preparation.stop(Duration.ofSeconds(30))).isTrue();
             late.cancel(null);
         }
         assertThat(done).hasValue(0);
@@ -108,7 +109,8 @@ class PreparationTest {
     @Test
     void stoppingWaitsForWhatIsUnderWay() {
         hold(SMALL);
-        CompletableFuture<Boolean> stopped = CompletableFuture.supplyAsync(preparation::stop);
+        CompletableFuture<Boolean> stopped =
+                CompletableFuture.supplyAsync(() -> preparation.stop(Duration.ofSeconds(30)));
         Eventually.holds(
                 "later calls are refused",
                 () ->

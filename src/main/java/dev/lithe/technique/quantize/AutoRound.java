@@ -173,7 +173,7 @@ public final class AutoRound implements BlockTechnique<AutoRound.Config> {
     public LinearForm outcome(LinearName linear, LinearForm before, Config config) {
         return IntegerCodes.form(
                 linear,
-                IntegerCodes.requireDense(before),
+                before,
                 config.bits(),
                 config.groupSize(),
                 config.symmetric(),

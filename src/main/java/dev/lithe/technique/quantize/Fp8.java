@@ -28,6 +28,8 @@ import java.util.List;
 /// inputs alone.
 @AutoService(Technique.class)
 public final class Fp8 implements LinearTechnique<Fp8.Config> {
+    private static final double PASSES_PER_STEP = 20;
+
     /// What shares a scale.
     public enum Granularity {
         CHANNEL,
@@ -81,6 +83,12 @@ public final class Fp8 implements LinearTechnique<Fp8.Config> {
                 config.granularity() == Granularity.TENSOR,
                 config.activations() == Activations.DYNAMIC,
                 IntegerCodes.requireDense(before).dtype());
+    }
+
+    @Override
+    public double operations(LinearName linear, Config config) {
+        int steps = config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
+        return ELEMENT * PASSES_PER_STEP * (1 + steps) * linear.weights();
     }
 
     @Override

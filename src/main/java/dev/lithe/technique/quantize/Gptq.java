@@ -108,7 +108,7 @@ public final class Gptq implements CalibratedLinearTechnique<Gptq.Config> {
     public LinearForm outcome(LinearName linear, LinearForm before, Config config) {
         return IntegerCodes.form(
                 linear,
-                IntegerCodes.requireDense(before),
+                before,
                 config.bits(),
                 config.groupSize(),
                 config.symmetric(),

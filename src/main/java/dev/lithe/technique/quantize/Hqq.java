@@ -35,6 +35,9 @@ import java.util.List;
 public final class Hqq implements LinearTechnique<Hqq.Config> {
     private static final int MAX_ITERATIONS = 1000;
 
+    /// A fit keeps half as many slices again as a search over clips.
+    private static final long FIT_BYTES = 6L << 20;
+
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
     /// @param p of the norm, above 0 and up to 1
@@ -108,6 +111,17 @@ public final class Hqq implements LinearTechnique<Hqq.Config> {
                 new LinearForm.Grouped(
                         config.bits(), config.groupSize(), ZeroPoint.FRACTIONAL, dense.dtype());
         return IntegerCodes.form(linear, dense, wanted, config.groupSize(), config.indivisible());
+    }
+
+    /// Two fits, each as long as an equal number of clips.
+    @Override
+    public double operations(LinearName linear, Config config) {
+        return IntegerCodes.operations(linear, 2.0 * config.iterations());
+    }
+
+    @Override
+    public long workingBytes(LinearName linear, Config config) {
+        return IntegerCodes.workingBytes(linear) + FIT_BYTES;
     }
 
     @Override

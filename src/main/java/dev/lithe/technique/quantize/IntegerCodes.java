@@ -4,6 +4,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
+import dev.lithe.technique.WeightTechnique;
 import dev.lithe.technique.quantize.Rtn.Indivisible;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -16,7 +17,27 @@ final class IntegerCodes {
     /// Clips tried per group in the search for the scale that loses least.
     static final int SEARCH_STEPS = 14;
 
+    /// Passes over each weight to read it, round it and pack its code.
+    private static final double PASSES = 50;
+
+    private static final double PASSES_PER_STEP = 14;
+
+    /// Slices of rows that stay in the cache, in float32, while their codes are looked for.
+    private static final long SLICES_BYTES = 12L << 20;
+
     private IntegerCodes() {}
+
+    /// Operations of rounding `linear` to nearest, as in [WeightTechnique#operations].
+    ///
+    /// @param steps clips tried
+    static double operations(LinearName linear, double steps) {
+        return WeightTechnique.ELEMENT * (PASSES + steps * PASSES_PER_STEP) * linear.weights();
+    }
+
+    /// Bytes that finding codes slice by slice takes.
+    static long workingBytes(LinearName linear) {
+        return SLICES_BYTES + WeightTechnique.WORKING_BYTES * linear.weights();
+    }
 
     static void checkBits(int bits) {
         if (bits < 2 || bits > 8) {
@@ -42,18 +63,20 @@ final class IntegerCodes {
                 before.label());
     }
 
-    /// The form of `linear` in groups, or what `indivisible` says where they do not divide it.
+    /// The form of `linear`, which must be dense, in groups, or what `indivisible` says where they
+    /// do not divide it.
     static LinearForm form(
             LinearName linear,
-            LinearForm.Dense before,
+            LinearForm before,
             int bits,
             int groupSize,
             boolean symmetric,
             Indivisible indivisible) {
+        LinearForm.Dense dense = requireDense(before);
         return form(
                 linear,
-                before,
-                new LinearForm.Grouped(bits, groupSize, symmetric, before.dtype()),
+                dense,
+                new LinearForm.Grouped(bits, groupSize, symmetric, dense.dtype()),
                 groupSize,
                 indivisible);
     }

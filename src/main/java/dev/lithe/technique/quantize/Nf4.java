@@ -101,6 +101,18 @@ public final class Nf4 implements LinearTechnique<Nf4.Config> {
         return IntegerCodes.form(linear, dense, wanted, group, config.indivisible());
     }
 
+    /// Each weight is set against every entry of the table.
+    @Override
+    public double operations(LinearName linear, Config config) {
+        return IntegerCodes.operations(linear, 2);
+    }
+
+    /// Besides slices, all weights and their magnitudes as floats.
+    @Override
+    public long workingBytes(LinearName linear, Config config) {
+        return IntegerCodes.workingBytes(linear) + 6 * linear.weights();
+    }
+
     @Override
     public Linear apply(Linear before, LinearForm after, Config config, TensorScope scope) {
         if (!(before instanceof Linear.Dense dense)) {

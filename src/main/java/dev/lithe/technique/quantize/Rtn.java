@@ -27,8 +27,6 @@ import java.util.List;
 /// decides: `int8` stores that linear with 8 bits per channel, `dense` leaves it, `refuse` stops the plan.
 @AutoService(Technique.class)
 public final class Rtn implements LinearTechnique<Rtn.Config> {
-    private static final double PASSES_PER_STEP = 16;
-
     /// What happens to a linear whose inputs the group size does not divide.
     public enum Indivisible {
         INT8,
@@ -108,12 +106,11 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
 
     @Override
     public LinearForm outcome(LinearName linear, LinearForm before, Config config) {
-        LinearForm.Dense dense = IntegerCodes.requireDense(before);
         return config.activations() == Activations.DYNAMIC
-                ? new LinearForm.Int8(dense.dtype())
+                ? new LinearForm.Int8(IntegerCodes.requireDense(before).dtype())
                 : IntegerCodes.form(
                         linear,
-                        dense,
+                        before,
                         config.bits(),
                         config.groupSize(),
                         config.symmetric(),
@@ -123,8 +120,19 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
     /// Every weight is touched many times while its group's scale is searched for.
     @Override
     public double operations(LinearName linear, Config config) {
-        int steps = config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
-        return ELEMENT * (1 + steps) * PASSES_PER_STEP * linear.weights();
+        return IntegerCodes.operations(linear, steps(config));
+    }
+
+    /// Codes of 8 bits need no packing.
+    @Override
+    public long workingBytes(LinearName linear, Config config) {
+        return config.activations() == Activations.DYNAMIC
+                ? WORKING_BYTES / 2 * linear.weights()
+                : IntegerCodes.workingBytes(linear);
+    }
+
+    private static int steps(Config config) {
+        return config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
     }
 
     @Override
@@ -132,7 +140,7 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
         if (!(before instanceof Linear.Dense dense)) {
             return before;
         }
-        int steps = config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
+        int steps = steps(config);
         return switch (after) {
             case LinearForm.Dense _,
                     LinearForm.Float8 _,

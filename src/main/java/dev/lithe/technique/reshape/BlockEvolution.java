@@ -14,6 +14,7 @@ final class BlockEvolution {
     private static final int OFFSPRING = 32;
     private static final double GENERATIONS_SHARE = 1.5;
     private static final int MOST_SWAPS = 3;
+    private static final int FINALISTS = 3;
 
     private final BlockStack stack;
     private final Random random;
@@ -23,8 +24,8 @@ final class BlockEvolution {
         this.random = new Random(seed);
     }
 
-    /// The best choice found from `starts`, which all keep as many blocks.
-    BitSet best(List<BitSet> starts) {
+    /// The [#FINALISTS] best choices found from `starts`, which all keep as many blocks.
+    List<BitSet> best(List<BitSet> starts) {
         BitSet parent = cheapest(starts);
         int keep = parent.cardinality();
         int out = stack.blocks() - keep;
@@ -32,16 +33,26 @@ final class BlockEvolution {
         if (combinations(stack.blocks(), out) <= (double) generations * OFFSPRING) {
             List<BitSet> all = new ArrayList<>();
             enumerate(new BitSet(), 0, keep, all);
-            return cheapest(all);
+            return finalists(all);
         }
+        List<BitSet> parents = new ArrayList<>(List.of(parent));
         for (int i = 0; i < generations; i++) {
             List<BitSet> generation = new ArrayList<>(List.of(parent));
             for (int j = 0; j < OFFSPRING; j++) {
                 generation.add(mutated(parent));
             }
             parent = cheapest(generation);
+            parents.add(parent);
         }
-        return parent;
+        return finalists(parents);
+    }
+
+    private List<BitSet> finalists(List<BitSet> choices) {
+        return choices.stream()
+                .distinct()
+                .sorted(Comparator.comparingDouble(kept -> stack.without(kept).divergence()))
+                .limit(FINALISTS)
+                .toList();
     }
 
     private BitSet cheapest(List<BitSet> choices) {

@@ -12,6 +12,7 @@ import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import java.util.BitSet;
+import java.util.Comparator;
 import java.util.List;
 
 /// Removes whole blocks, those that the model misses least on the calibration text. What is left is
@@ -99,10 +100,11 @@ public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
     @Override
     public WholeModel apply(WholeModel model, Config config) {
         CalibrationSet set = model.windows().first(config.samples());
-        List<Integer> kept;
+        List<BitSet> finalists;
         try (var stack = new BlockStack(model, set)) {
-            kept = kept(stack, config).stream().boxed().toList();
+            finalists = choices(stack, config);
         }
+        List<Integer> kept = best(finalists, model).stream().boxed().toList();
         ObjectNode changed = model.config();
         LayerLists.keep(changed, model.blocks().size(), kept);
         configure(changed, config);
@@ -116,13 +118,24 @@ public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
         return made;
     }
 
-    private static BitSet kept(BlockStack stack, Config config) {
+    private static List<BitSet> choices(BlockStack stack, Config config) {
         var choices = new BlockChoices(stack, config.remove());
         return switch (config.criterion()) {
-            case BLOCK_INFLUENCE -> choices.leastInfluence();
-            case ANGULAR -> choices.straightest();
-            case PERPLEXITY -> choices.oneByOne();
+            case BLOCK_INFLUENCE -> List.of(choices.leastInfluence());
+            case ANGULAR -> List.of(choices.straightest());
+            case PERPLEXITY -> List.of(choices.oneByOne());
             case EVOLUTION -> new BlockEvolution(stack, config.seed()).best(choices.all());
         };
+    }
+
+    private static BitSet best(List<BitSet> finalists, WholeModel model) {
+        if (finalists.size() == 1) {
+            return finalists.getFirst();
+        }
+        try (var stack = new BlockStack(model, model.windows())) {
+            return finalists.stream()
+                    .min(Comparator.comparingDouble(kept -> stack.without(kept).divergence()))
+                    .orElseThrow();
+        }
     }
 }
