@@ -150,10 +150,13 @@ class EngineTest {
     @Test
     void deadlinesEndRunningAndWaitingRequests() {
         try (var engine = new Engine(limits(2, 1))) {
+            var first = new Recorder(); // the model is measured before its first token
+            engine.submit(request("Once", StopRules.exactly(1)), first);
+            first.finish();
             var running = new Gated();
             var waiting = new Recorder();
             OptionalLong soon =
-                    OptionalLong.of(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(200));
+                    OptionalLong.of(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(1000));
             StopRules many = StopRules.length(500);
             engine.submit(request("Once", SamplingOptions.GREEDY, many, soon), running);
             engine.submit(request("Once", SamplingOptions.GREEDY, many, soon), waiting);
@@ -166,7 +169,7 @@ class EngineTest {
             assertThat(waiting.error().fault()).isEqualTo(Fault.DEADLINE);
             assertThat(running.ids).hasSize(1);
             assertThat(waiting.ids).isEmpty();
-            assertThat(engine.steps()).isEqualTo(1);
+            assertThat(engine.steps()).isEqualTo(2);
         }
     }
 
