@@ -242,7 +242,7 @@ class HealTest extends ModelTechniqueContract<Config> {
     @Test
     void memoryDoesNotGrow(@TempDir Path folder) throws IOException {
         long[] bytes = new long[301];
-        Config config = new Config(300, 4, 4, 1e-3, Loss.KL, 1, 0, DType.F32);
+        Config config = new Config(300, 4, 16, 1e-3, Loss.KL, 1, 0, DType.F32);
         try (Pair pair = Pair.of(folder);
                 WholeModel before = pair.open(null, (done, _, _) -> note(bytes, done));
                 WholeModel _ = heal.apply(before, config)) {
@@ -251,7 +251,8 @@ class HealTest extends ModelTechniqueContract<Config> {
                 last--; // it stopped early
             }
             assertThat(last).isGreaterThan(100);
-            assertThat(bytes[last] - bytes[last / 2]).isLessThan(16 << 20);
+            // Java's heap may take its share; a step's recording, kept, would take over 1 MB
+            assertThat(bytes[last] - bytes[last / 2]).isLessThan(64 << 20);
         }
     }
 
