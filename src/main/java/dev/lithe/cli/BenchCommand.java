@@ -20,6 +20,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.SequencedMap;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -33,12 +34,7 @@ final class BenchCommand implements Runnable {
 
     @Spec private CommandSpec spec;
 
-    @Option(
-            names = "--target",
-            paramLabel = "HOST:PORT",
-            defaultValue = ServerConnection.DEFAULT_TARGET,
-            description = "Where the server listens. Default: ${DEFAULT-VALUE}.")
-    private String target = ServerConnection.DEFAULT_TARGET;
+    @Mixin private ConnectionFlags connection = new ConnectionFlags();
 
     @Option(
             names = "--variants",
@@ -94,7 +90,7 @@ final class BenchCommand implements Runnable {
         requireAtLeast("--prompt-tokens", promptTokens, 1);
         requireAtLeast("--tokens", tokens, 2);
         requireAtLeast("--warmup", warmup, 0);
-        try (ServerConnection server = ServerConnection.open(target)) {
+        try (ServerConnection server = connection.open()) {
             BenchResult result = server.call(() -> measure(server));
             PrintWriter out = spec.commandLine().getOut();
             out.println(json ? result.json() : result.table());
@@ -136,7 +132,7 @@ final class BenchCommand implements Runnable {
         int last = variants.size();
         var again = new LatencySamples(tokens, first[last], perToken[last]);
         return new BenchResult(
-                target, requests, promptTokens, tokens, warmup, seed, measured, again);
+                connection.target(), requests, promptTokens, tokens, warmup, seed, measured, again);
     }
 
     /// Checks the variants against the server and returns the smallest of their vocabularies.
@@ -158,7 +154,7 @@ final class BenchCommand implements Runnable {
                         Fault.NOT_FOUND,
                         "variant '%s' is not served by %s; known: %s",
                         name,
-                        target,
+                        connection.target(),
                         String.join(", ", served.keySet()));
             }
             // The last token is never read again, so it needs no position.
@@ -206,7 +202,7 @@ final class BenchCommand implements Runnable {
             throw LitheException.of(
                     Fault.INTERNAL,
                     "%s sent %d tokens instead of %d; its latency would mislead",
-                    target,
+                    connection.target(),
                     received,
                     tokens);
         }

@@ -30,12 +30,7 @@ final class GenerateCommand implements Runnable {
     @Parameters(paramLabel = "PROMPT", description = "The text to continue.")
     private String prompt = "";
 
-    @Option(
-            names = "--target",
-            paramLabel = "HOST:PORT",
-            defaultValue = ServerConnection.DEFAULT_TARGET,
-            description = "Where the server listens. Default: ${DEFAULT-VALUE}.")
-    private String target = ServerConnection.DEFAULT_TARGET;
+    @Mixin private ConnectionFlags connection = new ConnectionFlags();
 
     @Option(
             names = "--variant",
@@ -55,7 +50,7 @@ final class GenerateCommand implements Runnable {
         var input = GenerationInput.newBuilder().setText(prompt).setVariant(variant);
         sampling.applyTo(input);
         var request = GenerateStreamRequest.newBuilder().setInput(input).build();
-        try (ServerConnection server = ServerConnection.open(target)) {
+        try (ServerConnection server = connection.open()) {
             server.call(() -> {
                 print(server.generation().generateStream(request));
                 return true;

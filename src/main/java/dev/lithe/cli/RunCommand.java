@@ -29,6 +29,7 @@ final class RunCommand implements Callable<Integer> {
     @Mixin private ServerLoad load = new ServerLoad();
 
     @Mixin private ServerAddress address = new ServerAddress();
+    @Mixin private AccessFlags access = new AccessFlags();
 
     @Option(
             names = {"-o", "--output"},
@@ -73,15 +74,16 @@ final class RunCommand implements Callable<Integer> {
 
     private ServerOptions options(Path original, Path compressed) {
         return new ServerOptions(
-                List.of(
-                        new VariantSource("original", original),
-                        new VariantSource("compressed", compressed)),
-                Map.of(),
-                address.host(),
-                address.grpcPort(),
-                address.httpPort(),
-                load.limits(),
-                load.drain(),
-                lithe.verbose());
+                        List.of(
+                                new VariantSource("original", original),
+                                new VariantSource("compressed", compressed)),
+                        Map.of(),
+                        address.host(),
+                        address.grpcPort(),
+                        address.httpPort(),
+                        load.limits(),
+                        load.drain(),
+                        lithe.verbose())
+                .with(access.options());
     }
 }

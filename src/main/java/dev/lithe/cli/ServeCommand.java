@@ -51,6 +51,7 @@ final class ServeCommand implements Runnable {
     @Mixin private ServerLoad load = new ServerLoad();
 
     @Mixin private ServerAddress address = new ServerAddress();
+    @Mixin private AccessFlags access = new AccessFlags();
     @Mixin private ExperimentFlags experiment = new ExperimentFlags();
 
     @Override
@@ -65,7 +66,7 @@ final class ServeCommand implements Runnable {
                         load.limits(),
                         load.drain(),
                         lithe.verbose());
-        run(options.with(experiment.options()), spec.commandLine().getOut());
+        run(options.with(experiment.options()).with(access.options()), spec.commandLine().getOut());
     }
 
     /// Serves until the process is stopped; prints one line to `out` once it is ready.

@@ -12,6 +12,7 @@ import dev.lithe.proto.v1.SetSplitResponse;
 import dev.lithe.proto.v1.Split;
 import dev.lithe.route.Router;
 import dev.lithe.route.SampleRatio;
+import io.grpc.StatusRuntimeException;
 import io.grpc.stub.StreamObserver;
 import io.quarkus.grpc.GrpcService;
 
@@ -50,6 +51,12 @@ class ExperimentGrpc extends ExperimentServiceImplBase {
     @Override
     public void setSplit(SetSplitRequest request, StreamObserver<SetSplitResponse> observer) {
         Call<SetSplitResponse> call = Call.of(observer);
+        try {
+            AccessInterceptor.requireAdmin();
+        } catch (StatusRuntimeException e) {
+            call.fail(e);
+            return;
+        }
         preparation.run(
                 call,
                 request,

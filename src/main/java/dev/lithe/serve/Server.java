@@ -12,8 +12,10 @@ import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.QuarkusApplication;
 import io.quarkus.vertx.http.HttpServer;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
@@ -74,9 +76,20 @@ public final class Server {
         System.setProperty("quarkus.grpc.server.port", Integer.toString(options.grpcPort()));
         System.setProperty("quarkus.http.host", options.host());
         System.setProperty("quarkus.http.port", Integer.toString(options.httpPort()));
+        AccessOptions access = options.access();
+        set("lithe.tls.certificate", access.certificate());
+        set("lithe.tls.key", access.key());
+        set("lithe.tls.client-ca", access.clientCa());
+        set("lithe.tokens", access.tokens());
+        System.setProperty(
+                "lithe.requests-per-second", Double.toString(access.requestsPerSecond()));
         if (options.verbose()) {
             System.setProperty("quarkus.log.level", "INFO");
         }
+    }
+
+    private static void set(String property, Optional<Path> file) {
+        file.ifPresent(path -> System.setProperty(property, path.toAbsolutePath().toString()));
     }
 
     private void failed(@Nullable Throwable error) {

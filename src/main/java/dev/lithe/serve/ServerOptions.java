@@ -22,6 +22,7 @@ import java.util.Map;
 /// @param drain how long requests may go on once the process is told to stop
 /// @param verbose whether the server's log shows more than warnings
 /// @param experiment what is watched of the requests
+/// @param access who may ask
 public record ServerOptions(
         List<VariantSource> variants,
         Map<String, Double> weights,
@@ -31,7 +32,8 @@ public record ServerOptions(
         EngineLimits limits,
         Duration drain,
         boolean verbose,
-        ExperimentOptions experiment) {
+        ExperimentOptions experiment,
+        AccessOptions access) {
     public static final Duration DEFAULT_DRAIN = Duration.ofSeconds(30);
     public static final String DEFAULT_HOST = "127.0.0.1";
     public static final int DEFAULT_GRPC_PORT = 9000;
@@ -73,7 +75,8 @@ public record ServerOptions(
                 limits,
                 drain,
                 verbose,
-                ExperimentOptions.NONE);
+                ExperimentOptions.NONE,
+                AccessOptions.OPEN);
     }
 
     /// With an experiment.
@@ -89,7 +92,22 @@ public record ServerOptions(
                             name, String.join(", ", names));
                 });
         return new ServerOptions(
-                variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other);
+                variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other, access);
+    }
+
+    /// With other rules of access.
+    public ServerOptions with(AccessOptions other) {
+        return new ServerOptions(
+                variants,
+                weights,
+                host,
+                grpcPort,
+                httpPort,
+                limits,
+                drain,
+                verbose,
+                experiment,
+                other);
     }
 
     /// These variants with equal weights on the default address.

@@ -99,7 +99,7 @@ class ShadowTest {
         try (StreamClient client = StreamClient.start(server, request)) {
             client.awaitDeltas(1);
             generate("original", 3);
-            client.awaitDeltas(200);
+            client.awaitDeltas(60);
             assertThat(counts().completed()).isZero();
             client.cancel();
             Eventually.holds("one copy", () -> counts().completed() == 1);
