@@ -128,13 +128,14 @@ public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
         };
     }
 
+    /// The one with which the text is likeliest.
     private static BitSet best(List<BitSet> finalists, WholeModel model) {
         if (finalists.size() == 1) {
             return finalists.getFirst();
         }
         try (var stack = new BlockStack(model, model.windows())) {
             return finalists.stream()
-                    .min(Comparator.comparingDouble(kept -> stack.without(kept).divergence()))
+                    .min(Comparator.comparingDouble(kept -> stack.without(kept).loss()))
                     .orElseThrow();
         }
     }
