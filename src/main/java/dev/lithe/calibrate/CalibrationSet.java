@@ -51,6 +51,22 @@ public record CalibrationSet(TextFile text, long[][] windows, long seed) {
         }
     }
 
+    /// All of its text, side by side in windows as long as these; these, where it has no text.
+    ///
+    /// @param model the folder whose tokenizer splits the text
+    public CalibrationSet whole(Path model) {
+        if (text.content().isEmpty()) {
+            return this;
+        }
+        int[] ids = tokenize(text, model);
+        long[][] all = new long[ids.length / context()][];
+        for (int i = 0; i < all.length; i++) {
+            int first = i * context();
+            all[i] = Arrays.stream(ids, first, first + context()).asLongStream().toArray();
+        }
+        return new CalibrationSet(text, all, seed);
+    }
+
     /// The first `count` windows, or all where there are fewer.
     public CalibrationSet first(int count) {
         return new CalibrationSet(

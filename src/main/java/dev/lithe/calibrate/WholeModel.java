@@ -26,15 +26,18 @@ public final class WholeModel implements AutoCloseable {
     private final ObjectNode config;
     private final ModelSpec spec;
     private final @Nullable CalibrationSet windows;
+    private final Workbench bench;
     private final @Nullable SequentialPass pass;
     private final List<LoadedPart> parts = new ArrayList<>();
     private final Map<String, JsonNode> rewritten = new LinkedHashMap<>();
 
-    private WholeModel(Path folder, ObjectNode config, @Nullable CalibrationSet windows) {
+    private WholeModel(
+            Path folder, ObjectNode config, @Nullable CalibrationSet windows, Workbench bench) {
         this.folder = folder;
         this.config = config;
         this.spec = ModelSpec.of(config, folder + "/config.json");
         this.windows = windows;
+        this.bench = bench;
         this.pass = windows == null ? null : new SequentialPass(windows, spec, false, null);
         Architecture.parts(spec).forEach(part -> parts.add(new LoadedPart(spec, part, pass)));
     }
@@ -43,7 +46,13 @@ public final class WholeModel implements AutoCloseable {
     ///
     /// @param windows calibration windows, or null where nothing looks at data
     public static WholeModel open(Checkpoint source, @Nullable CalibrationSet windows) {
-        var model = new WholeModel(source.folder(), source.config().deepCopy(), windows);
+        return open(source, windows, Workbench.EMPTY);
+    }
+
+    /// The same, with what else a technique works with.
+    public static WholeModel open(
+            Checkpoint source, @Nullable CalibrationSet windows, Workbench bench) {
+        var model = new WholeModel(source.folder(), source.config().deepCopy(), windows, bench);
         var reader = new LinearReader(source);
         try {
             for (LoadedPart part : model.parts) {
@@ -59,7 +68,7 @@ public final class WholeModel implements AutoCloseable {
     /// A model with other shapes, whose parts have no values yet; windows and rewritten files are
     /// this one's.
     public WholeModel reshaped(ObjectNode config) {
-        var model = new WholeModel(folder, config, windows);
+        var model = new WholeModel(folder, config, windows, bench);
         model.rewritten.putAll(rewritten);
         return model;
     }
@@ -108,6 +117,11 @@ public final class WholeModel implements AutoCloseable {
                     Fault.INTERNAL, "a stage without calibration asks for what windows show");
         }
         return windows;
+    }
+
+    /// What else a technique works with.
+    public Workbench bench() {
+        return bench;
     }
 
     /// Shows `visitor` every part in order, while the windows stand before it.

@@ -55,6 +55,9 @@ public final class CheckpointWriter implements AutoCloseable {
         this.partial = partial;
         this.spool = Spool.open(partial.path(), origin);
         this.maxShardBytes = maxShardBytes;
+        if (origin == null || spool.abandoned() != null) {
+            boolean _ = Files.deleteIfExists(unfinished());
+        }
     }
 
     /// Starts writing the folder `target`, which must not exist unless `replace` is set.
@@ -126,6 +129,12 @@ public final class CheckpointWriter implements AutoCloseable {
     /// A folder for files of the work in progress; they are gone when it ends.
     public Path scratch() {
         return partial.path();
+    }
+
+    /// A file for a step in progress. It outlives a crash, until a writer with another `origin` or
+    /// the end of the work; what is in it is its writer's own affair.
+    public Path unfinished() {
+        return partial.path().resolve(PartialFolder.UNFINISHED);
     }
 
     /// Leaves what was committed for a later writer, instead of removing it when closed.

@@ -28,7 +28,12 @@ import java.util.TreeMap;
 final class PartialFolder implements AutoCloseable {
     private static final String LITHE = "lithe.json";
     private static final String CONTENT = "model";
-    private static final Set<String> SURVIVORS = Set.of(FolderLock.NAME, Spool.NAME, Journal.NAME);
+
+    /// A file in it that a step in progress may write.
+    static final String UNFINISHED = "step.unfinished";
+
+    private static final Set<String> SURVIVORS =
+            Set.of(FolderLock.NAME, Spool.NAME, Journal.NAME, UNFINISHED);
 
     private final Path target;
     private final boolean replace;

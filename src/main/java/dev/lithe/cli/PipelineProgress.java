@@ -1,6 +1,7 @@
 package dev.lithe.cli;
 
 import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.calibrate.Workbench.StepListener;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Pipeline;
@@ -14,6 +15,9 @@ import org.jspecify.annotations.Nullable;
 final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
     private static final double NANOS_PER_SECOND = 1e9;
 
+    /// How often a long stage tells of itself where there is no moving bar.
+    private static final int TIMES = 20;
+
     private final boolean table;
     private final PrintWriter err;
     private final long start = System.nanoTime();
@@ -21,6 +25,8 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
     private long legStart;
     private @Nullable CompressionProgress linears;
     private @Nullable Progress allocation;
+    private @Nullable Progress steps;
+    private int stepsDone;
 
     /// @param table whether to print a row for each linear instead of a bar
     PipelineProgress(boolean table, PrintWriter err) {
@@ -47,6 +53,22 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
     }
 
     @Override
+    public StepListener steps(Pipeline.Leg leg) {
+        return (done, of, note) -> {
+            if (steps == null) {
+                steps = Progress.bar(leg.recipe().summary(), of, err);
+                stepsDone = 0;
+            }
+            steps.advance(done - stepsDone, note);
+            stepsDone = done;
+            if (table && (done % Math.max(1, of / TIMES) == 0 || done == of)) {
+                err.println("step       " + done + "/" + of + " " + note);
+                err.flush();
+            }
+        };
+    }
+
+    @Override
     public void ended(Pipeline.Leg leg, boolean earlier) {
         if (linears != null) {
             secondsBefore += linears.earlierSeconds();
@@ -69,6 +91,10 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
     }
 
     private void closeBars() {
+        if (steps != null) {
+            steps.close();
+            steps = null;
+        }
         if (allocation != null) {
             allocation.close();
             allocation = null;

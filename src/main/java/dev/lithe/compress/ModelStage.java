@@ -19,6 +19,11 @@ record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) imple
         return technique.calibrated(config);
     }
 
+    /// Whether it looks at the model that the whole recipe started from.
+    boolean needsOriginal() {
+        return technique.needsOriginal(config);
+    }
+
     /// What `config.json` will be.
     ObjectNode outcome(JsonNode model) {
         ObjectNode result = model.deepCopy();

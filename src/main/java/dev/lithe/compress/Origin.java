@@ -22,18 +22,35 @@ final class Origin {
                     "lithe", "Lithe's version",
                     "recipe", "the recipe",
                     "model", "the model",
-                    "calibration", "the calibration text or its windows");
+                    "calibration", "the calibration text or its windows",
+                    "original", "the model that the recipe started from");
 
     private Origin() {}
 
     static JsonNode of(Recipe recipe, Checkpoint source, @Nullable CalibrationSet calibration) {
+        return of(recipe, source, calibration, null);
+    }
+
+    /// @param original what the whole recipe started from; null where nothing looks at it
+    static JsonNode of(
+            Recipe recipe,
+            Checkpoint source,
+            @Nullable CalibrationSet calibration,
+            @Nullable Checkpoint original) {
         ObjectNode origin = JsonNodeFactory.instance.objectNode();
         String version = Origin.class.getPackage().getImplementationVersion();
         origin.put("lithe", version == null ? "development" : version);
         origin.put("recipe", sha256(recipe.toJson().toString()));
-        origin.put("model", sha256(source.sha256() + source.config().toString()));
+        origin.put("model", model(source));
+        if (original != null) {
+            origin.put("original", model(original));
+        }
         origin.put("calibration", calibration == null ? "none" : sha256(text(calibration)));
         return origin.put("sha256", sha256(origin.toString()));
+    }
+
+    private static String model(Checkpoint model) {
+        return sha256(model.sha256() + model.config().toString());
     }
 
     /// The windows' tokens too: they depend on the tokenizer.
@@ -56,7 +73,7 @@ final class Origin {
     /// What is different, for people: `the recipe`, or several.
     static String difference(JsonNode earlier, JsonNode now) {
         List<String> different = new ArrayList<>();
-        for (String key : List.of("lithe", "recipe", "model", "calibration")) {
+        for (String key : List.of("lithe", "recipe", "model", "calibration", "original")) {
             if (!earlier.path(key).equals(now.path(key))) {
                 different.add(PARTS.getOrDefault(key, key));
             }

@@ -2,6 +2,7 @@ package dev.lithe.compress;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.calibrate.Workbench.StepListener;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
@@ -45,6 +46,13 @@ public final class Pipeline {
         /// @return hears how many are measured
         default LongConsumer allocates(Leg leg) {
             return _ -> {};
+        }
+
+        /// A leg takes the model as a whole, in steps.
+        ///
+        /// @return hears of them
+        default StepListener steps(Leg leg) {
+            return (_, _, _) -> {};
         }
 
         /// A leg ended, now or in an earlier run that was cut off.
@@ -124,17 +132,19 @@ public final class Pipeline {
                     leg.recipe().calibrated() && windows != null
                             ? windows.draw(from, ModelSpec.of(model.config(), from.toString()))
                             : null;
-            if (!last && isMade(to, Origin.of(leg.recipe(), model, set))) {
+            ModelStage<?> whole = leg.recipe().whole();
+            Checkpoint original = whole != null && whole.needsOriginal() ? source : null;
+            if (!last && isMade(to, Origin.of(leg.recipe(), model, set, original))) {
                 listener.ended(leg, true);
                 return;
             }
-            ModelStage<?> whole = leg.recipe().whole();
             Compressor.Listener progress = listener.begins(leg, model, set);
             if (whole == null) {
                 Plan plan = Plan.of(settled(leg, model, set), model);
                 new Compressor(plan, model, set, progress).run(to, replace);
             } else {
-                new Reshaper(leg.recipe(), whole, model, set).run(to, replace);
+                StepListener steps = listener.steps(leg);
+                new Reshaper(leg.recipe(), whole, model, set, original, steps).run(to, replace);
             }
             listener.ended(leg, false);
         }

@@ -1,9 +1,12 @@
 package dev.lithe.compress;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.calibrate.Workbench;
+import dev.lithe.calibrate.Workbench.StepListener;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.CheckpointWriter;
 import dev.lithe.fault.Fault;
@@ -27,23 +30,43 @@ final class Reshaper {
     private final ModelStage<?> stage;
     private final Checkpoint source;
     private final @Nullable CalibrationSet calibration;
+    private final @Nullable Checkpoint original;
+    private final StepListener listener;
 
     /// @param leg the recipe of this one step
+    /// @param original what the whole recipe started from; null where the step does not ask
     Reshaper(
             Recipe leg,
             ModelStage<?> stage,
             Checkpoint source,
-            @Nullable CalibrationSet calibration) {
+            @Nullable CalibrationSet calibration,
+            @Nullable Checkpoint original,
+            StepListener listener) {
         this.leg = leg;
         this.stage = stage;
         this.source = source;
         this.calibration = calibration;
+        this.original = original;
+        this.listener = listener;
     }
 
     void run(Path output, boolean replace) {
-        var origin = Origin.of(leg, source, calibration);
-        try (var writer = CheckpointWriter.open(output, replace, origin);
-                var before = WholeModel.open(source, calibration);
+        var origin = Origin.of(leg, source, calibration, original);
+        try (var writer = CheckpointWriter.open(output, replace, origin)) {
+            try {
+                run(writer, origin);
+            } catch (RuntimeException | Error e) {
+                if (!(e instanceof LitheException known && known.fault() == Fault.BAD_INPUT)) {
+                    writer.keep();
+                }
+                throw e;
+            }
+        }
+    }
+
+    private void run(CheckpointWriter writer, JsonNode origin) {
+        var bench = new Workbench(original, writer.unfinished(), listener);
+        try (var before = WholeModel.open(source, calibration, bench);
                 var made = stage.apply(before)) {
             requirePromise(before, made);
             DType type = before.spec().dtype();

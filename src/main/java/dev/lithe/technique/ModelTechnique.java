@@ -23,6 +23,11 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
         return true;
     }
 
+    /// Whether it looks at the model that the whole recipe started from.
+    default boolean needsOriginal(C config) {
+        return false;
+    }
+
     /// Makes `model`, a copy of `config.json`, say what the result's shapes are. The plan knows
     /// nothing else of them, so they follow from shapes and configuration alone; what further
     /// depends on the weights is up to [#apply].

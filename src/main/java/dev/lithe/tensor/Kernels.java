@@ -45,7 +45,8 @@ final class Kernels {
                     "rotate",
                     "evaluate",
                     "calibrate",
-                    "errors");
+                    "errors",
+                    "train");
 
     /// `class M` with an empty constructor and the attribute `training = False`, in pickle protocol
     /// 2.

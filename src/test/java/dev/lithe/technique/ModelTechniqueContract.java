@@ -7,6 +7,7 @@ import dev.lithe.TinyModel;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.calibrate.Workbench;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
@@ -90,7 +91,7 @@ public abstract class ModelTechniqueContract<C extends Record> {
             throws IOException {
         tiny.write(folder);
         try (var source = Checkpoint.open(folder);
-                var before = WholeModel.open(source, windows(300))) {
+                var before = WholeModel.open(source, windows(300), bench(source))) {
             List<Float> untouched = numbers(before);
             ObjectNode promised = before.config();
             technique().configure(promised, config);
@@ -102,6 +103,11 @@ public abstract class ModelTechniqueContract<C extends Record> {
             }
             assertThat(numbers(before)).isEqualTo(untouched);
         }
+    }
+
+    /// The model is its own original, and nothing is left from earlier.
+    protected static Workbench bench(Checkpoint original) {
+        return new Workbench(original, null, (_, _, _) -> {});
     }
 
     private static void requireShapes(WholeModel model) {

@@ -1,0 +1,96 @@
+package dev.lithe.technique.distill;
+
+import dev.lithe.model.ModelSpec;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// The loss of a student on windows, and its gradient in what is trained, gathered a few windows at
+/// a time so that what a recording keeps stays in bounds.
+final class Gradient {
+    /// Bytes that a recording may keep.
+    private static final long MOST_BYTES = 1L << 30;
+
+    private final FlatModel student;
+    private final List<Value> models;
+    private final Value objective;
+    private final Value sum;
+    private final int most;
+
+    /// @param teacher null where the objective asks none
+    /// @param context tokens of a window
+    Gradient(
+            FlatModel student,
+            @Nullable FlatModel teacher,
+            Objective objective,
+            int context,
+            TensorScope scope) {
+        this.student = student;
+        this.models = new ArrayList<>(student.arguments());
+        models.addAll((teacher == null ? student : teacher).arguments());
+        this.objective = objective.numbers(scope);
+        this.sum = scope.list(scope.train("train_zeros", student.leafList()));
+        this.most = Math.clamp(MOST_BYTES / bytes(student.spec(), context), 1, 1 << 16);
+    }
+
+    /// Roughly what a recording of one window keeps: per token of each block its stream, its heads'
+    /// inputs and outputs, and its channels, several times over.
+    private static long bytes(ModelSpec spec, int context) {
+        long heads = (spec.heads() + 2L * spec.kvHeads()) * spec.headDim();
+        long block = 8L * spec.hiddenSize() + 5 * heads + 6L * spec.intermediateSize();
+        return 4L * context * (block * spec.layers() + 2L * spec.vocabSize());
+    }
+
+    /// The gradient gathered so far, a tensor for each leaf.
+    Value sum() {
+        return sum;
+    }
+
+    /// Adds the gradient of the mean loss on `windows`.
+    ///
+    /// @return that loss
+    double add(long[][] windows) {
+        double loss = 0;
+        for (int first = 0; first < windows.length; first += most) {
+            long[][] some =
+                    Arrays.copyOfRange(windows, first, Math.min(windows.length, first + most));
+            double weight = (double) some.length / windows.length;
+            try (var step = TensorScope.open()) {
+                List<Value> arguments = new ArrayList<>(List.of(Batches.ids(some, step)));
+                arguments.addAll(models);
+                arguments.add(objective);
+                arguments.add(step.tensor(new float[] {(float) weight}, 1));
+                arguments.add(sum);
+                Value mean =
+                        step.train("train_gradient", arguments.toArray(Value[]::new)).getFirst();
+                loss += weight * mean.floats()[0];
+            }
+        }
+        return loss;
+    }
+
+    /// The mean loss on `windows`.
+    double loss(long[][] windows) {
+        double loss = 0;
+        for (int first = 0; first < windows.length; first += most) {
+            long[][] some =
+                    Arrays.copyOfRange(windows, first, Math.min(windows.length, first + most));
+            try (var step = TensorScope.open()) {
+                List<Object> arguments = new ArrayList<>(List.of(Batches.ids(some, step)));
+                arguments.addAll(models);
+                arguments.add(objective);
+                double mean = step.call("train_loss", arguments.toArray()).number();
+                loss += mean * some.length / windows.length;
+            }
+        }
+        return loss;
+    }
+
+    /// What is trained.
+    Value leaves() {
+        return student.leafList();
+    }
+}

@@ -1,0 +1,166 @@
+package dev.lithe.technique.distill;
+
+import dev.lithe.calibrate.Workbench;
+import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/// The training loop: AdamW with moments β1 0.9 and β2 0.95 and no decay, gradients cut to length
+/// 1, the rate of a [Schedule].
+///
+/// Every twentieth of the steps it judges by the windows held out, and keeps what was best; after
+/// six times without a better one it stops. What is trained ends as the best, so it never ends
+/// worse than it began. There too it writes a [Snapshot]; on one thread a training that was killed
+/// makes the same numbers as one that was not.
+final class Training {
+    private static final int TIMES = 20;
+    private static final int PATIENCE = 6;
+    private static final double LONGEST_GRADIENT = 1;
+
+    private final Gradient gradient;
+    private final Batches batches;
+    private final Schedule schedule;
+    private final Workbench bench;
+    private final Value first;
+    private final Value second;
+    private final Value counters;
+    private final Value kept;
+    private final List<Value> state = new ArrayList<>();
+
+    private double best;
+    private int bestStep;
+    private int begun;
+    private long start;
+
+    /// @param scope owns the moments
+    Training(
+            Gradient gradient,
+            Batches batches,
+            Schedule schedule,
+            Workbench bench,
+            TensorScope scope) {
+        this.gradient = gradient;
+        this.batches = batches;
+        this.schedule = schedule;
+        this.bench = bench;
+        List<Value> leaves = gradient.leaves().members();
+        this.first = zeros(scope);
+        this.second = zeros(scope);
+        this.kept = zeros(scope);
+        List<Value> counts = new ArrayList<>();
+        for (int i = 0; i < leaves.size(); i++) {
+            counts.add(scope.tensor(new float[1]));
+        }
+        this.counters = scope.list(counts);
+        List.of(leaves, first.members(), second.members(), counts, kept.members())
+                .forEach(state::addAll);
+    }
+
+    private Value zeros(TensorScope scope) {
+        return scope.list(scope.train("train_zeros", gradient.leaves()));
+    }
+
+    /// Trains.
+    ///
+    /// @return the loss of each step that it took
+    List<Double> run() {
+        List<Double> losses = new ArrayList<>();
+        int step = begin();
+        begun = step;
+        start = System.nanoTime();
+        int every = Math.max(1, schedule.steps() / TIMES);
+        while (step < schedule.steps() && step - bestStep < PATIENCE * every) {
+            double loss = gradient.add(batches.batch(step));
+            update(step, loss);
+            losses.add(loss);
+            step++;
+            if (step % every == 0 || step == schedule.steps()) {
+                judge(step);
+                save(step);
+            }
+            bench.listener().step(step, schedule.steps(), note(step, loss));
+        }
+        copy(gradient.leaves(), kept);
+        return losses;
+    }
+
+    /// Where an earlier run broke off, or at the start.
+    private int begin() {
+        Path file = bench.unfinished();
+        Snapshot earlier = file == null ? null : Snapshot.read(file, state);
+        if (earlier != null) {
+            best = earlier.best();
+            bestStep = earlier.bestStep();
+            return earlier.step();
+        }
+        best = Double.MAX_VALUE;
+        judge(0);
+        return 0;
+    }
+
+    private void save(int step) {
+        @Nullable Path file = bench.unfinished();
+        if (file != null) {
+            new Snapshot(step, best, bestStep).write(file, state);
+        }
+    }
+
+    private void judge(int step) {
+        double loss = gradient.loss(batches.heldOut());
+        if (loss < best) {
+            best = loss;
+            bestStep = step;
+            copy(kept, gradient.leaves());
+        }
+    }
+
+    private static void copy(Value to, Value from) {
+        try (var scope = TensorScope.open()) {
+            Value _ = scope.call("train_copy", to, from);
+        }
+    }
+
+    private void update(int step, double loss) {
+        try (var scope = TensorScope.open()) {
+            double length =
+                    scope.call(
+                                    "train_update",
+                                    gradient.leaves(),
+                                    gradient.sum(),
+                                    first,
+                                    second,
+                                    counters,
+                                    schedule.rate(step),
+                                    LONGEST_GRADIENT)
+                            .number();
+            if (!Double.isFinite(loss) || !Double.isFinite(length)) {
+                throw LitheException.badInput(
+                        "the loss is no number any more at step %d; lower learning_rate (now %s)",
+                        step, schedule.learningRate());
+            }
+        }
+    }
+
+    private String note(int step, double loss) {
+        double seconds = (System.nanoTime() - start) / 1e9;
+        int done = step - begun;
+        double tokens = (double) done * schedule.batch() * batches.context();
+        return String.format(
+                Locale.ROOT,
+                "loss %.4f, held out %.4f at best · %.0f tokens/s · about %.0f s left",
+                loss,
+                best,
+                tokens / seconds,
+                seconds * (schedule.steps() - step) / done);
+    }
+
+    /// The least loss on what was held out.
+    double best() {
+        return best;
+    }
+}
