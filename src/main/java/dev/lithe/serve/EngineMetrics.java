@@ -1,35 +1,47 @@
 package dev.lithe.serve;
 
 import dev.lithe.engine.Engine;
-import dev.lithe.engine.Finish;
-import dev.lithe.engine.ForwardingListener;
 import dev.lithe.engine.GenerationListener;
-import dev.lithe.fault.LitheException;
+import dev.lithe.route.Shadow;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.MeterRegistry;
 import io.micrometer.core.instrument.binder.MeterBinder;
 import jakarta.inject.Singleton;
-import java.time.Duration;
-import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.ToDoubleFunction;
+import java.util.function.ToLongFunction;
 
-/// What an operator watches: load, speed per variant, and how requests end.
+/// What an operator watches: load, speed per variant, and how requests end. Names end as vLLM's do,
+/// so that its dashboards need another prefix only.
 @Singleton
 class EngineMetrics implements MeterBinder {
     private final Serving serving;
+    private final Experiments experiments;
     private final MeterRegistry registry;
+    private final Map<String, VariantMetrics> variants = new ConcurrentHashMap<>();
 
-    EngineMetrics(Serving serving, MeterRegistry registry) {
+    EngineMetrics(Serving serving, Experiments experiments, MeterRegistry registry) {
         this.serving = serving;
+        this.experiments = experiments;
         this.registry = registry;
     }
 
     @Override
     public void bindTo(MeterRegistry target) {
-        Gauge.builder("lithe.requests.running", () -> engine(Engine::running)).register(target);
-        Gauge.builder("lithe.requests.waiting", () -> engine(Engine::waiting)).register(target);
-        FunctionCounter.builder("lithe.tokens", this, metrics -> metrics.engine(Engine::steps))
+        Gauge.builder("lithe.num.requests.running", () -> engine(Engine::running)).register(target);
+        Gauge.builder("lithe.num.requests.waiting", () -> engine(Engine::waiting)).register(target);
+        Gauge.builder("lithe.kv.cache.usage.perc", () -> engine(EngineMetrics::cacheUsage))
+                .description("part of the memory for keys and values that is in use, from 0 to 1")
+                .register(target);
+        Gauge.builder("lithe.sample.ratio.p.value", this, metrics -> metrics.sampleRatio())
+                .register(target);
+        copies(target, "completed", Shadow.Counts::completed);
+        copies(target, "dropped", Shadow.Counts::dropped);
+        tokens(target, "compared", Shadow.Counts::compared);
+        tokens(target, "same", Shadow.Counts::same);
+        FunctionCounter.builder("lithe.exposures.lost", experiments, Experiments::lostLines)
                 .register(target);
     }
 
@@ -37,43 +49,36 @@ class EngineMetrics implements MeterBinder {
         return serving.engine().map(measure::applyAsDouble).orElse(0.0);
     }
 
+    private static double cacheUsage(Engine engine) {
+        return engine.cacheBytes() / (double) engine.limits().cacheBytes();
+    }
+
+    /// 1 where nothing is served.
+    private double sampleRatio() {
+        return serving.engine().isPresent() ? serving.models().router().sampleRatio().pValue() : 1;
+    }
+
+    private void copies(MeterRegistry target, String result, ToLongFunction<Shadow.Counts> count) {
+        FunctionCounter.builder("lithe.shadow.requests", experiments, each -> shadow(each, count))
+                .tag("result", result)
+                .register(target);
+    }
+
+    private void tokens(MeterRegistry target, String what, ToLongFunction<Shadow.Counts> count) {
+        FunctionCounter.builder(
+                        "lithe.shadow." + what + ".tokens",
+                        experiments,
+                        each -> shadow(each, count))
+                .register(target);
+    }
+
+    private static double shadow(Experiments experiments, ToLongFunction<Shadow.Counts> count) {
+        return experiments.shadow().map(Shadow::counts).map(count::applyAsLong).orElse(0L);
+    }
+
     /// A listener that counts what it passes on.
     GenerationListener observe(String variant, GenerationListener listener) {
-        return new Observed(variant, listener);
-    }
-
-    private void count(String variant, String end) {
-        registry.counter("lithe.requests", "variant", variant, "end", end).increment();
-    }
-
-    private void time(String name, String variant, double millis) {
-        registry.timer(name, "variant", variant).record(Duration.ofNanos((long) (millis * 1e6)));
-    }
-
-    private final class Observed extends ForwardingListener {
-        private final String variant;
-
-        private Observed(String variant, GenerationListener listener) {
-            super(listener);
-            this.variant = variant;
-        }
-
-        @Override
-        public void onFinish(Finish finish) {
-            count(variant, finish.reason().name().toLowerCase(Locale.ROOT));
-            time("lithe.queue", variant, finish.queueMillis());
-            time("lithe.time.to.first.token", variant, finish.firstTokenMillis());
-            if (finish.outputTokens() > 1) {
-                double perToken = finish.decodeMillis() / (finish.outputTokens() - 1);
-                time("lithe.time.per.token", variant, perToken);
-            }
-            super.onFinish(finish);
-        }
-
-        @Override
-        public void onError(LitheException error) {
-            count(variant, error.fault().name().toLowerCase(Locale.ROOT));
-            super.onError(error);
-        }
+        return variants.computeIfAbsent(variant, name -> new VariantMetrics(registry, name))
+                .observe(listener);
     }
 }

@@ -265,10 +265,15 @@ class GenerateTest {
         String metrics = RestAssured.get("/q/metrics").asString();
         assertThat(metrics)
                 .contains("lithe_time_to_first_token_seconds_count{variant=\"other\"}")
-                .contains("lithe_time_per_token_seconds_sum{variant=\"other\"}")
-                .contains("lithe_requests_total{end=\"length\",variant=\"other\"}")
-                .contains("lithe_requests_waiting 0.0")
-                .containsPattern("lithe_tokens_total [1-9]");
+                .contains("lithe_time_per_output_token_seconds_sum{variant=\"other\"}")
+                .contains("lithe_inter_token_latency_seconds_bucket{variant=\"other\",le=\"0.01\"}")
+                .contains("lithe_e2e_request_latency_seconds_count{variant=\"other\"}")
+                .contains(
+                        "lithe_request_success_total{finished_reason=\"length\",variant=\"other\"}")
+                .containsPattern("lithe_prompt_tokens_total.variant=\"other\". [1-9]")
+                .contains("lithe_kv_cache_usage_perc")
+                .contains("lithe_num_requests_waiting 0.0")
+                .containsPattern("lithe_generation_tokens_total.variant=\"other\". [1-9]");
     }
 
     @Test
