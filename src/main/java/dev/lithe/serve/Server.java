@@ -81,6 +81,13 @@ public final class Server {
         set("lithe.tls.key", access.key());
         set("lithe.tls.client-ca", access.clientCa());
         set("lithe.tokens", access.tokens());
+        // Quarkus writes these two over what Tls sets.
+        if (access.certificate().isPresent()) {
+            System.setProperty("quarkus.grpc.server.plain-text", "false");
+        }
+        if (access.clientCa().isPresent()) {
+            System.setProperty("quarkus.grpc.server.ssl.client-auth", "required");
+        }
         System.setProperty(
                 "lithe.requests-per-second", Double.toString(access.requestsPerSecond()));
         if (options.verbose()) {
