@@ -261,3 +261,8 @@ def train_fill(self, x: Tensor, bytes: Tensor, offset: int) -> int:
   source = self.reinterpret(bytes, offset, x.dtype, x.size())
   filled = torch.copy_(x, source)
   return filled.numel()
+
+
+def train_clear(self, xs: List[Tensor]) -> int:
+  torch._foreach_zero_(xs)
+  return len(xs)

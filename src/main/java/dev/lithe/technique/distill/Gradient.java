@@ -49,6 +49,13 @@ final class Gradient {
         return sum;
     }
 
+    /// Forgets what was gathered.
+    void clear() {
+        try (var step = TensorScope.open()) {
+            Value _ = step.call("train_clear", sum);
+        }
+    }
+
     /// Adds the gradient of the mean loss on `windows`.
     ///
     /// @return that loss

@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
 final class Training {
     private static final int TIMES = 20;
     private static final int PATIENCE = 6;
+    private static final int REHEARSALS = 3;
     private static final double LONGEST_GRADIENT = 1;
 
     private final Gradient gradient;
@@ -70,6 +71,7 @@ final class Training {
     /// @return the loss of each step that it took
     List<Double> run() {
         List<Double> losses = new ArrayList<>();
+        rehearse();
         int step = begin();
         begun = step;
         start = System.nanoTime();
@@ -87,6 +89,17 @@ final class Training {
         }
         copy(gradient.leaves(), kept);
         return losses;
+    }
+
+    /// libtorch compiles what it runs after watching it, and what it compiled rounds otherwise: a
+    /// process that takes a training up must not meet its first step with other code than one that
+    /// has been at it for long.
+    private void rehearse() {
+        for (int i = 0; i < REHEARSALS; i++) {
+            double _ = gradient.add(batches.batch(0));
+            double _ = gradient.loss(batches.heldOut());
+        }
+        gradient.clear();
     }
 
     /// Where an earlier run broke off, or at the start.

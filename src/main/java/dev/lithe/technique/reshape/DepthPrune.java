@@ -9,6 +9,7 @@ import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.technique.Family;
+import dev.lithe.technique.LayerLists;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import java.util.BitSet;

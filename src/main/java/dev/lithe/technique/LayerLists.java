@@ -1,4 +1,4 @@
-package dev.lithe.technique.reshape;
+package dev.lithe.technique;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
@@ -6,11 +6,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 
 /// Lists in a `config.json` that have an entry for each block, such as `layer_types`.
-final class LayerLists {
+public final class LayerLists {
     private LayerLists() {}
 
     /// Leaves only the entries of the blocks `kept` in every list as long as there are blocks.
-    static void keep(ObjectNode config, int blocks, List<Integer> kept) {
+    public static void keep(ObjectNode config, int blocks, List<Integer> kept) {
         for (var field : config.properties()) {
             JsonNode value = field.getValue();
             if (value instanceof ArrayNode list
