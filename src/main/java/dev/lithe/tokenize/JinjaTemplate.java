@@ -1,8 +1,8 @@
 package dev.lithe.tokenize;
 
-import dev.lithe.tokenize.JinjaExpressions.Expression;
 import dev.lithe.tokenize.JinjaLexer.Kind;
 import dev.lithe.tokenize.JinjaLexer.Token;
+import dev.lithe.tokenize.JinjaOperands.Expression;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;

@@ -115,6 +115,7 @@ class ChatTemplateTest {
                 "{{ 'a'|nonsense }}",
                 "{{ 1 is nonsense }}",
                 "{{ 1 // 0 }}",
+                "{{ [1].99999999999999999999 }}",
                 "{{ range(100001) }}",
                 "{{ raise_exception('no') }}",
                 "{% set x = 'aaaaaaaa' %}{% for i in range(30) %}{% set x.y = 1 %}{% endfor %}",
