@@ -1,5 +1,7 @@
 package dev.lithe.model;
 
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeModel;
@@ -285,8 +287,21 @@ final class NativeForward {
             this.longs = new long[capacity * ROW_LONGS];
         }
 
-        /// A token of sequence `member` of the `batch` in `cache`.
+        /// A token of sequence `member` of the `batch` in `cache`. What lies outside its memory is
+        /// refused here, for the kernels read and write where they are told to.
         void add(long token, int position, KvCache cache, int member, int batch, boolean isWanted) {
+            if (token < 0
+                    || token >= spec.vocabSize()
+                    || position < 0
+                    || position >= cache.capacity()) {
+                throw LitheException.of(
+                        Fault.INTERNAL,
+                        "token %d of %d at position %d of %d",
+                        token,
+                        spec.vocabSize(),
+                        position,
+                        cache.capacity());
+            }
             long floats = (long) spec.kvHeads() * cache.capacity() * spec.headDim();
             long offset = member * floats * Float.BYTES;
             int at = count++ * ROW_LONGS;

@@ -1,10 +1,12 @@
 package dev.lithe.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.params.provider.Arguments.argumentSet;
 
 import dev.lithe.Resident;
 import dev.lithe.TinyModel;
+import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -58,6 +60,23 @@ class DecoderTest {
             Arrays.setAll(everyToken, t -> t + 1);
             chunks(decoder, ids, expected, everyToken);
             batch(decoder, naive);
+        }
+    }
+
+    /// Whoever asks: the kernels read and write where they are told to.
+    @Test
+    void nothingOutsideTheVocabularyOrTheCacheIsTouched() throws IOException {
+        try (Decoder decoder = Decoder.open(TinyModel.small().write(folder));
+                var scope = TensorScope.open()) {
+            KvCache cache = decoder.newCache(1, LENGTH, scope);
+            for (int id : new int[] {-1, VOCAB, Integer.MAX_VALUE}) {
+                Value outside = ids(scope, 1, id);
+                assertThatThrownBy(() -> decoder.forward(outside, 0, cache, false, scope))
+                        .isInstanceOf(LitheException.class);
+            }
+            Value two = ids(scope, 1, 2);
+            assertThatThrownBy(() -> decoder.forward(two, LENGTH - 1, cache, false, scope))
+                    .isInstanceOf(LitheException.class);
         }
     }
 
