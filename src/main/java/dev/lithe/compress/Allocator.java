@@ -16,6 +16,7 @@ import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part;
 import dev.lithe.technique.quantize.BitAllocation;
 import dev.lithe.tensor.TensorScope;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,7 +25,8 @@ import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /// Settles the allocations of a recipe: measures what each linear's widths would cost the model,
-/// and gives each the one that the budget allows. The measure is explained at [BitAllocation].
+/// and gives each the one that the budget allows. The measure is explained at [BitAllocation]. What
+/// is measured is kept in a file ([KeptPrices]) where one is named.
 public final class Allocator {
     private static final double BITS_PER_BYTE = 8;
 
@@ -33,16 +35,23 @@ public final class Allocator {
     private final ModelSpec spec;
     private final CalibrationSet calibration;
     private final LongConsumer progress;
+    private final @Nullable Path kept;
 
     /// An allocator for the model in `source`.
     ///
-    /// @param progress hears how many linears are measured
+    /// @param kept the file for what is measured; null to keep nothing
+    /// @param progress hears how many more linears are measured
     public Allocator(
-            Checkpoint source, ModelSpec spec, CalibrationSet calibration, LongConsumer progress) {
+            Checkpoint source,
+            ModelSpec spec,
+            CalibrationSet calibration,
+            @Nullable Path kept,
+            LongConsumer progress) {
         this.source = source;
         this.reader = new LinearReader(source);
         this.spec = spec;
         this.calibration = calibration;
+        this.kept = kept;
         this.progress = progress;
     }
 
@@ -50,17 +59,32 @@ public final class Allocator {
     ///
     /// @throws LitheException where a budget is less than the smallest widths take
     public Recipe settle(Recipe recipe) {
+        if (kept == null) {
+            return settle(recipe, null);
+        }
+        try (var prices = KeptPrices.open(kept, Origin.of(recipe, source, calibration))) {
+            return settle(recipe, prices);
+        }
+    }
+
+    private Recipe settle(Recipe recipe, @Nullable KeptPrices prices) {
         List<Step> steps = new ArrayList<>();
         for (Stage<?> stage : recipe.stages()) {
             steps.add(
-                    stage.allocation() == null ? stage : settle(recipe, stage, stage.allocation()));
+                    stage.allocation() == null
+                            ? stage
+                            : settle(recipe, stage, stage.allocation(), prices));
         }
         return new Recipe(recipe.name(), steps, recipe.running(), recipe.calibration());
     }
 
     private <C extends Record> Stage<C> settle(
-            Recipe recipe, Stage<C> stage, BitAllocation.Config allocation) {
-        Map<LinearName, List<Choice>> choices = measure(stage, allocation);
+            Recipe recipe,
+            Stage<C> stage,
+            BitAllocation.Config allocation,
+            @Nullable KeptPrices prices) {
+        int number = recipe.stages().indexOf(stage);
+        Map<LinearName, List<Choice>> choices = measure(stage, number, allocation, prices);
         if (choices.isEmpty()) {
             throw LitheException.badInput(
                     "recipe '%s': bit_allocation has nothing to choose: %s takes no linear, or no group"
@@ -100,7 +124,11 @@ public final class Allocator {
         return allocation.maxBytes() - (plan.bytes() - theirs);
     }
 
-    private Map<LinearName, List<Choice>> measure(Stage<?> stage, BitAllocation.Config allocation) {
+    private Map<LinearName, List<Choice>> measure(
+            Stage<?> stage,
+            int number,
+            BitAllocation.Config allocation,
+            @Nullable KeptPrices prices) {
         Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
         List<LoadedPart> parts = new ArrayList<>();
         try (var pass = new SequentialPass(calibration, spec, false, null)) {
@@ -109,9 +137,17 @@ public final class Allocator {
             }
             try (var probe = new DivergenceProbe(parts, calibration.first(allocation.samples()))) {
                 for (LoadedPart part : parts) {
-                    for (Slot slot : part.part().slots()) {
-                        price(part, slot, new WidthPrices(stage, allocation, probe), choices);
+                    Map<LinearName, List<Choice>> known =
+                            prices == null ? null : prices.of(number, part.part());
+                    if (known == null) {
+                        known = price(part, new WidthPrices(stage, allocation, probe));
+                        if (prices != null) {
+                            prices.add(number, part.part(), known);
+                        }
+                    } else {
+                        progress.accept(known.size());
                     }
+                    choices.putAll(known);
                     pass.advance(part);
                 }
             }
@@ -132,19 +168,21 @@ public final class Allocator {
         }
     }
 
-    private void price(
-            LoadedPart part, Slot slot, WidthPrices prices, Map<LinearName, List<Choice>> choices) {
-        List<LinearName> linears =
-                part.part().linears(slot).stream().filter(prices::chooses).toList();
-        if (linears.isEmpty()) {
-            return;
-        }
-        try (var step = TensorScope.open()) {
-            InputStatistics seen = part.statistics(slot, step);
-            for (LinearName name : linears) {
-                choices.put(name, prices.of(name, part.linear(name), seen));
-                progress.accept(choices.size());
+    private Map<LinearName, List<Choice>> price(LoadedPart part, WidthPrices prices) {
+        Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
+        for (Slot slot : part.part().slots()) {
+            List<LinearName> linears =
+                    part.part().linears(slot).stream().filter(prices::chooses).toList();
+            if (!linears.isEmpty()) {
+                try (var step = TensorScope.open()) {
+                    InputStatistics seen = part.statistics(slot, step);
+                    for (LinearName name : linears) {
+                        choices.put(name, prices.of(name, part.linear(name), seen));
+                        progress.accept(1);
+                    }
+                }
             }
         }
+        return choices;
     }
 }
