@@ -18,6 +18,7 @@ import dev.lithe.technique.quantize.BitAllocation;
 import dev.lithe.tensor.TensorScope;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -83,64 +84,74 @@ public final class Allocator {
             Stage<C> stage,
             BitAllocation.Config allocation,
             @Nullable KeptPrices prices) {
+        var widths = new Widths(stage, allocation);
+        Plan plan = Plan.of(recipe, source);
         int number = recipe.stages().indexOf(stage);
-        Map<LinearName, List<Choice>> choices = measure(stage, number, allocation, prices);
-        if (choices.isEmpty()) {
+        Map<LinearName, LinearForm> before = new LinkedHashMap<>();
+        for (Part part : Architecture.parts(spec)) {
+            for (LinearName name : part.linears()) {
+                if (widths.chooses(name)) {
+                    before.put(name, plan.linear(name).forms().get(number));
+                }
+            }
+        }
+        if (before.isEmpty()) {
             throw LitheException.badInput(
                     "recipe '%s': bit_allocation has nothing to choose: %s takes no linear, or no group"
                             + " size of its list divides one",
                     recipe.name(), stage.name());
         }
-        long budget = budget(recipe, stage, allocation, List.copyOf(choices.keySet()));
-        int @Nullable [] solution = Knapsack.solve(List.copyOf(choices.values()), budget);
-        if (solution == null) {
-            long least = choices.values().stream().mapToLong(Knapsack::least).sum();
+        long budget = budget(plan, number, allocation, before.keySet());
+        long least =
+                before.entrySet().stream()
+                        .mapToLong(each -> widths.least(each.getKey(), each.getValue()))
+                        .sum();
+        if (least > budget) {
             throw LitheException.badInput(
                     "recipe '%s': bit_allocation has %d bytes for the linears of %s, the smallest widths"
                             + " take %d; allow more bytes or fewer bits",
                     recipe.name(), Math.max(0, budget), stage.name(), least);
         }
+        Map<LinearName, List<Choice>> choices = measure(widths, number, prices);
+        int[] solution = Knapsack.solve(List.copyOf(choices.values()), budget);
         Map<LinearName, Choice> chosen = new LinkedHashMap<>();
         choices.forEach((name, list) -> chosen.put(name, list.get(solution[chosen.size()])));
         return stage.allocated(chosen);
     }
 
     /// Bytes for `linears` together.
-    private long budget(
-            Recipe recipe,
-            Stage<?> stage,
+    private static long budget(
+            Plan plan,
+            int number,
             BitAllocation.Config allocation,
-            List<LinearName> linears) {
+            Collection<LinearName> linears) {
         if (allocation.maxBytes() == 0) {
             long weights = linears.stream().mapToLong(LinearName::weights).sum();
             return (long) (allocation.averageBits() / BITS_PER_BYTE * weights);
         }
-        Plan plan = Plan.of(recipe, source);
         long theirs = 0;
         for (LinearName name : linears) {
-            LinearForm form = plan.linear(name).forms().get(recipe.stages().indexOf(stage) + 1);
+            LinearForm form = plan.linear(name).forms().get(number + 1);
             theirs += form.bytes(name.outFeatures(), name.inFeatures());
         }
         return allocation.maxBytes() - (plan.bytes() - theirs);
     }
 
     private Map<LinearName, List<Choice>> measure(
-            Stage<?> stage,
-            int number,
-            BitAllocation.Config allocation,
-            @Nullable KeptPrices prices) {
+            Widths widths, int number, @Nullable KeptPrices prices) {
         Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
         List<LoadedPart> parts = new ArrayList<>();
         try (var pass = new SequentialPass(calibration, spec, false, null)) {
             for (Part part : Architecture.parts(spec)) {
                 parts.add(load(part, pass));
             }
-            try (var probe = new DivergenceProbe(parts, calibration.first(allocation.samples()))) {
+            try (var probe =
+                    new DivergenceProbe(parts, calibration.first(widths.allocation().samples()))) {
                 for (LoadedPart part : parts) {
                     Map<LinearName, List<Choice>> known =
                             prices == null ? null : prices.of(number, part.part());
                     if (known == null) {
-                        known = price(part, new WidthPrices(stage, allocation, probe));
+                        known = price(part, new WidthPrices(widths, probe));
                         if (prices != null) {
                             prices.add(number, part.part(), known);
                         }
@@ -172,7 +183,7 @@ public final class Allocator {
         Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
         for (Slot slot : part.part().slots()) {
             List<LinearName> linears =
-                    part.part().linears(slot).stream().filter(prices::chooses).toList();
+                    part.part().linears(slot).stream().filter(prices.widths()::chooses).toList();
             if (!linears.isEmpty()) {
                 try (var step = TensorScope.open()) {
                     InputStatistics seen = part.statistics(slot, step);
