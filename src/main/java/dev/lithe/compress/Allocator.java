@@ -60,30 +60,38 @@ public final class Allocator {
     ///
     /// @throws LitheException where a budget is less than the smallest widths take
     public Recipe settle(Recipe recipe) {
+        Map<Stage<?>, Task<?>> tasks = new LinkedHashMap<>();
+        for (Stage<?> stage : recipe.stages()) {
+            if (stage.allocation() != null) {
+                tasks.put(stage, task(recipe, stage, stage.allocation()));
+            }
+        }
         if (kept == null) {
-            return settle(recipe, null);
+            return settle(recipe, tasks, null);
         }
         try (var prices = KeptPrices.open(kept, Origin.of(recipe, source, calibration))) {
-            return settle(recipe, prices);
+            return settle(recipe, tasks, prices);
         }
     }
 
-    private Recipe settle(Recipe recipe, @Nullable KeptPrices prices) {
+    private Recipe settle(
+            Recipe recipe, Map<Stage<?>, Task<?>> tasks, @Nullable KeptPrices prices) {
         List<Step> steps = new ArrayList<>();
         for (Stage<?> stage : recipe.stages()) {
-            steps.add(
-                    stage.allocation() == null
-                            ? stage
-                            : settle(recipe, stage, stage.allocation(), prices));
+            Task<?> task = tasks.get(stage);
+            steps.add(task == null ? stage : settle(task, prices));
         }
         return new Recipe(recipe.name(), steps, recipe.running(), recipe.calibration());
     }
 
-    private <C extends Record> Stage<C> settle(
-            Recipe recipe,
-            Stage<C> stage,
-            BitAllocation.Config allocation,
-            @Nullable KeptPrices prices) {
+    /// A stage whose bits are to be chosen.
+    ///
+    /// @param number its place among the recipe's stages
+    /// @param budget bytes for its linears, not less than the smallest widths take
+    private record Task<C extends Record>(Stage<C> stage, Widths widths, int number, long budget) {}
+
+    private <C extends Record> Task<C> task(
+            Recipe recipe, Stage<C> stage, BitAllocation.Config allocation) {
         var widths = new Widths(stage, allocation);
         Plan plan = Plan.of(recipe, source);
         int number = recipe.stages().indexOf(stage);
@@ -112,11 +120,15 @@ public final class Allocator {
                             + " take %d; allow more bytes or fewer bits",
                     recipe.name(), Math.max(0, budget), stage.name(), least);
         }
-        Map<LinearName, List<Choice>> choices = measure(widths, number, prices);
-        int[] solution = Knapsack.solve(List.copyOf(choices.values()), budget);
+        return new Task<>(stage, widths, number, budget);
+    }
+
+    private <C extends Record> Stage<C> settle(Task<C> task, @Nullable KeptPrices prices) {
+        Map<LinearName, List<Choice>> choices = measure(task.widths(), task.number(), prices);
+        int[] solution = Knapsack.solve(List.copyOf(choices.values()), task.budget());
         Map<LinearName, Choice> chosen = new LinkedHashMap<>();
         choices.forEach((name, list) -> chosen.put(name, list.get(solution[chosen.size()])));
-        return stage.allocated(chosen);
+        return task.stage().allocated(chosen);
     }
 
     /// Bytes for `linears` together.
