@@ -40,6 +40,7 @@ final class Kernels {
                     "reshape",
                     "hqq",
                     "codebook",
+                    "factorize",
                     "autoround",
                     "scale",
                     "rotate",
