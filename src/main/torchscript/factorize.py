@@ -66,3 +66,11 @@ def fit_left(self, W: Tensor, right: Tensor, H: Tensor, dtype: int) -> Tensor:
 def hessian_behind(self, W: Tensor, H: Tensor) -> Tensor:
   # H of what W makes of its inputs: W H Wᵀ (N, N) float32
   return torch.matmul(torch.matmul(W.to(7), H.to(7)), torch.t(W.to(7))).to(6)
+
+
+def copied(self, x: Tensor) -> Tensor:
+  return torch.clone(x)
+
+
+def sum_of(self, x: Tensor, y: Tensor) -> Tensor:
+  return x + y

@@ -5,7 +5,6 @@ import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
-import dev.lithe.fault.LitheException;
 import dev.lithe.model.DenseWeights;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
@@ -133,8 +132,7 @@ record Stage<C extends Record>(
                                     + " them for one of the two, so choose one that does not, such as rtn",
                             shared.owner());
                 }
-                yield new LinearForm.Shared(
-                        outcome(linear, shared.of(), config), shared.owner());
+                yield new LinearForm.Shared(outcome(linear, shared.of(), config), shared.owner());
             }
             case LinearForm.Dense _,
                     LinearForm.Int8 _,

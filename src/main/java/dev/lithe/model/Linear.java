@@ -184,11 +184,7 @@ public sealed interface Linear {
             implements Linear {
         /// The form follows from those of its linears.
         public LowRank(
-                @Nullable Linear base,
-                Linear right,
-                Linear left,
-                @Nullable Value bias,
-                long rank) {
+                @Nullable Linear base, Linear right, Linear left, @Nullable Value bias, long rank) {
             this(
                     base,
                     right,

@@ -213,7 +213,9 @@ final class NativeForward {
         int planes = linear.form().dynamicActivations() ? 1 : 2;
         Value scale = step.call("to_float", linear.scale());
         model.codes(
-                place, new NativeModel.Codes(weight, Byte.SIZE, n, k, k, planes, scale, null), bias);
+                place,
+                new NativeModel.Codes(weight, Byte.SIZE, n, k, k, planes, scale, null),
+                bias);
     }
 
     private void addGrouped(Linear.Grouped linear, @Nullable Value bias, TensorScope step) {

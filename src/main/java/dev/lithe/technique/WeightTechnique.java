@@ -1,7 +1,7 @@
 package dev.lithe.technique;
 
-import dev.lithe.fault.LitheException;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;

@@ -41,6 +41,7 @@ final class Kernels {
                     "hqq",
                     "codebook",
                     "factorize",
+                    "share",
                     "autoround",
                     "scale",
                     "rotate",

@@ -200,8 +200,8 @@ public final class NativeModel implements AutoCloseable {
         }
     }
 
-    /// The place of the linears that read what `slot` reads, and whose outputs, side by side, others
-    /// of the slot read in its place.
+    /// The place of the linears that read what `slot` reads, and whose outputs, side by side,
+    /// others of the slot read in its place.
     public int factorSlot(int slot) {
         return Math.toIntExact(slot + SLOTS_OF_LAYER * layers + 1);
     }

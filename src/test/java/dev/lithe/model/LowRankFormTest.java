@@ -61,8 +61,7 @@ class LowRankFormTest extends LinearFormContract {
 
     private static Linear stored(Value weight, LinearForm form, TensorScope scope) {
         if (form instanceof LinearForm.Dense dense) {
-            return new Linear.Dense(
-                    scope.call("cast", weight, dense.dtype().code()), null, dense);
+            return new Linear.Dense(scope.call("cast", weight, dense.dtype().code()), null, dense);
         }
         LinearForm.Grouped grouped = (LinearForm.Grouped) form;
         List<Value> codes =

@@ -1,5 +1,6 @@
 package dev.lithe.technique.factorize;
 
+import dev.lithe.technique.Factors;
 import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;

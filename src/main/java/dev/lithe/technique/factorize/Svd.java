@@ -1,5 +1,7 @@
 package dev.lithe.technique.factorize;
 
+import dev.lithe.technique.Weighting;
+import dev.lithe.technique.Factors;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.WholeModel;
@@ -88,7 +90,9 @@ public final class Svd implements CalibratedLinearTechnique<Svd.Config> {
                 return rank;
             }
             long most = LinearForm.LowRank.breakEven(n, k);
-            return Math.min(most, (long) ((1 - remove) * n * k / (n + k))) / multipleOf * multipleOf;
+            return Math.min(most, (long) ((1 - remove) * n * k / (n + k)))
+                    / multipleOf
+                    * multipleOf;
         }
 
         /// The same with a rank of its own.

@@ -1,4 +1,5 @@
-/// Linears as products of two thin ones, of their own or with factors in common.
+/// Techniques that store a matrix as a product of thinner ones
+/// ([dev.lithe.technique.Family#FACTORIZATION]), which run as they are stored.
 @NullMarked
 package dev.lithe.technique.factorize;
 

@@ -1,5 +1,6 @@
 package dev.lithe.technique.factorize;
 
+import dev.lithe.technique.Weighting;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
@@ -53,8 +54,7 @@ class SvdTest extends LinearTechniqueContract<Config> {
     }
 
     private static Config config(double remove, Weighting weighting) {
-        return new Config(
-                remove, 0, weighting, 0.5, Allocation.UNIFORM, 1, List.of(), List.of());
+        return new Config(remove, 0, weighting, 0.5, Allocation.UNIFORM, 1, List.of(), List.of());
     }
 
     private static LinearName name(int n, int k) {

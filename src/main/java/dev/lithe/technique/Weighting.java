@@ -1,4 +1,4 @@
-package dev.lithe.technique.factorize;
+package dev.lithe.technique;
 
 /// Which errors of a weight count how much when a matrix is cut to a rank.
 public enum Weighting {

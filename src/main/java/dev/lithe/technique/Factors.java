@@ -1,4 +1,4 @@
-package dev.lithe.technique.factorize;
+package dev.lithe.technique;
 
 import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.fault.LitheException;
@@ -10,7 +10,7 @@ import dev.lithe.tensor.Value;
 import java.util.List;
 
 /// Cuts weight matrices to a rank, in the measure that [Weighting] names.
-final class Factors {
+public final class Factors {
     private Factors() {}
 
     private record Measure(Weighting weighting, double alpha) {}
@@ -18,14 +18,13 @@ final class Factors {
     /// S (K, K) float64 for which `||(W - W') S||` is what is to be small; made once for a slot.
     ///
     /// @throws LitheException where the windows show nothing at this input
-    static Value measure(InputStatistics seen, Weighting weighting, double alpha) {
+    public static Value measure(InputStatistics seen, Weighting weighting, double alpha) {
         List<Value> made =
                 seen.derived(
                         new Measure(weighting, alpha),
                         owner ->
                                 switch (weighting) {
-                                    case NONE ->
-                                            List.of(owner.call("unweighted", seen.hessian()));
+                                    case NONE -> List.of(owner.call("unweighted", seen.hessian()));
                                     case ASVD ->
                                             owner.call("channel_scaling", seen.hessian(), alpha)
                                                     .members();
@@ -41,7 +40,8 @@ final class Factors {
     }
 
     /// The product of rank r that comes closest to `dense` in the measure S.
-    static Linear.LowRank cut(Linear.Dense dense, Value measure, long rank, TensorScope scope) {
+    public static Linear.LowRank cut(
+            Linear.Dense dense, Value measure, long rank, TensorScope scope) {
         try (var step = TensorScope.open()) {
             int type = dense.form().dtype().code();
             List<Value> made =
@@ -51,7 +51,7 @@ final class Factors {
     }
 
     /// Two factors (N, r) and (r, K) as a linear, with the bias of the one that they replace.
-    static Linear.LowRank linear(
+    public static Linear.LowRank linear(
             Value left, Value right, Linear.Dense before, long rank, TensorScope scope) {
         LinearForm.Dense form = before.form();
         requireRoom(left, form.dtype());
