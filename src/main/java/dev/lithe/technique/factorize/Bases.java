@@ -1,7 +1,5 @@
 package dev.lithe.technique.factorize;
 
-import dev.lithe.technique.Weighting;
-import dev.lithe.technique.Factors;
 import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
@@ -10,6 +8,8 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.Part.Kind;
+import dev.lithe.technique.Factors;
+import dev.lithe.technique.Weighting;
 import dev.lithe.technique.factorize.BasisSharing.Config;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;

@@ -1,6 +1,5 @@
 package dev.lithe.technique.factorize;
 
-import dev.lithe.technique.Factors;
 import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
@@ -8,6 +7,7 @@ import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.technique.Factors;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Targets;
 import dev.lithe.tensor.TensorScope;

@@ -1,7 +1,5 @@
 package dev.lithe.technique.factorize;
 
-import dev.lithe.technique.Weighting;
-import dev.lithe.technique.Factors;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.WholeModel;
@@ -10,10 +8,12 @@ import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.technique.CalibratedLinearTechnique;
+import dev.lithe.technique.Factors;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Targets;
 import dev.lithe.technique.Technique;
+import dev.lithe.technique.Weighting;
 import dev.lithe.tensor.TensorScope;
 import java.util.List;
 import java.util.Map;

@@ -1,6 +1,5 @@
 package dev.lithe.technique.factorize;
 
-import dev.lithe.technique.Weighting;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
@@ -14,6 +13,7 @@ import dev.lithe.model.LinearName.Slot;
 import dev.lithe.technique.LinearTechniqueContract;
 import dev.lithe.technique.StoredWeights;
 import dev.lithe.technique.WeightTechnique;
+import dev.lithe.technique.Weighting;
 import dev.lithe.technique.factorize.Svd.Allocation;
 import dev.lithe.technique.factorize.Svd.Config;
 import dev.lithe.tensor.DType;
