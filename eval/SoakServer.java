@@ -21,11 +21,12 @@ record SoakServer(long pid, int grpcPort, int httpPort) {
     /// @param heap megabytes of Java objects after a collection
     /// @param committed megabytes that the JVM counts as its own, heap included
     /// @param resident megabytes of the process, libtorch's and the kernels' included
+    /// @param processor seconds that the process has computed
     /// @param running requests that are computed
     /// @param waiting requests that wait
     record Sample(
-            double minutes, double heap, double committed, double resident, int threads, int files, double running,
-            double waiting) {}
+            double minutes, double heap, double committed, double resident, double processor, int threads, int files,
+            double running, double waiting) {}
 
     Sample sample(double minutes) throws IOException, InterruptedException {
         jcmd("GC.run");
@@ -35,6 +36,7 @@ record SoakServer(long pid, int grpcPort, int httpPort) {
                 number(jcmd("GC.heap_info"), "used (\\d+)K", true) / 1024,
                 number(jcmd("VM.native_memory", "summary"), "Total:.*?committed=(\\d+)KB", false) / 1024,
                 number(Files.readString(proc("status")), "VmRSS:\\s+(\\d+)", false) / 1024,
+                processor(),
                 (int) number(Files.readString(proc("status")), "Threads:\\s+(\\d+)", false),
                 files(),
                 number(metrics, "(?m)^lithe_num_requests_running(?:\\{.*\\})? (\\S+)", false),
@@ -43,6 +45,11 @@ record SoakServer(long pid, int grpcPort, int httpPort) {
 
     private Path proc(String name) {
         return Path.of("/proc", Long.toString(pid), name);
+    }
+
+    private double processor() throws IOException {
+        String[] fields = Files.readString(proc("stat")).replaceFirst(".*\\) ", "").split(" ");
+        return (Double.parseDouble(fields[11]) + Double.parseDouble(fields[12])) / 100; // user and system, in ticks
     }
 
     private int files() throws IOException {

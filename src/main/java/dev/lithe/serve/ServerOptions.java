@@ -23,6 +23,7 @@ import java.util.Map;
 /// @param verbose whether the server's log shows more than warnings
 /// @param experiment what is watched of the requests
 /// @param access who may ask
+/// @param observe what it tells of itself
 public record ServerOptions(
         List<VariantSource> variants,
         Map<String, Double> weights,
@@ -33,7 +34,8 @@ public record ServerOptions(
         Duration drain,
         boolean verbose,
         ExperimentOptions experiment,
-        AccessOptions access) {
+        AccessOptions access,
+        ObserveOptions observe) {
     public static final Duration DEFAULT_DRAIN = Duration.ofSeconds(30);
     public static final String DEFAULT_HOST = "127.0.0.1";
     public static final int DEFAULT_GRPC_PORT = 9000;
@@ -76,7 +78,8 @@ public record ServerOptions(
                 drain,
                 verbose,
                 ExperimentOptions.NONE,
-                AccessOptions.OPEN);
+                AccessOptions.OPEN,
+                ObserveOptions.NONE);
     }
 
     /// With an experiment.
@@ -92,7 +95,8 @@ public record ServerOptions(
                             name, String.join(", ", names));
                 });
         return new ServerOptions(
-                variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other, access);
+                variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other, access,
+                observe);
     }
 
     /// With other rules of access.
@@ -107,6 +111,23 @@ public record ServerOptions(
                 drain,
                 verbose,
                 experiment,
+                other,
+                observe);
+    }
+
+    /// With another way to tell of itself.
+    public ServerOptions with(ObserveOptions other) {
+        return new ServerOptions(
+                variants,
+                weights,
+                host,
+                grpcPort,
+                httpPort,
+                limits,
+                drain,
+                verbose,
+                experiment,
+                access,
                 other);
     }
 
