@@ -129,7 +129,7 @@ class CallRecordsTest {
         StatusRuntimeException refused =
                 catchThrowableOfType(
                         StatusRuntimeException.class,
-                        () -> server.blocking().generate(request("")));
+                        () -> server.blocking().generate(GenerateRequest.getDefaultInstance()));
         Metadata trailers = refused.getTrailers();
         assertThat(trailers).isNotNull();
         String id = trailers.get(ID);
