@@ -1,36 +1,33 @@
 package dev.lithe.cli;
 
-import dev.lithe.evaluate.LatencySamples;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
-import dev.lithe.proto.v1.GenerateStreamRequest;
-import dev.lithe.proto.v1.GenerateStreamResponse;
-import dev.lithe.proto.v1.GenerationInput;
 import dev.lithe.proto.v1.ListVariantsRequest;
-import dev.lithe.proto.v1.Stopping;
-import dev.lithe.proto.v1.TokenIds;
 import dev.lithe.proto.v1.Variant;
 import java.io.PrintWriter;
 import java.util.ArrayList;
-import java.util.Collections;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
-import java.util.SequencedMap;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/// `lithe bench`: latency of a running server's variants as a client sees it. One request at a
-/// time; each prompt goes to every variant, and to the first once more, in an order drawn anew each
-/// time, so that whatever else the machine does falls on all alike.
-@Command(name = "bench", description = "Measure the latency of a running server's variants.")
+/// `lithe bench`: latency and throughput of a running server's variants as a client sees them, one
+/// request at a time, with several streams, or at a rate. Every variant, and the first once more as
+/// a control, is asked the same in turn.
+@Command(
+        name = "bench",
+        description = "Measure the latency and throughput of a running server's variants.")
 final class BenchCommand implements Runnable {
     private static final int MOST_REQUESTS = 10_000;
+    private static final int MOST_STREAMS = 1024;
+    private static final int MOST_SECONDS = 86_400;
+    private static final double LOWEST_RATE = 0.001;
+    private static final double HIGHEST_RATE = 10_000;
 
     @Spec private CommandSpec spec;
 
@@ -47,9 +44,46 @@ final class BenchCommand implements Runnable {
 
     @Option(
             names = "--requests",
-            defaultValue = "20",
-            description = "Requests per variant. Default: ${DEFAULT-VALUE}.")
-    private int requests = 20;
+            description =
+                    "Requests per variant and load. Default: 20; 40 for each of several streams;"
+                            + " 200 at a rate.")
+    private @Nullable Integer requests;
+
+    @Option(
+            names = "--concurrency",
+            split = ",",
+            paramLabel = "N",
+            description =
+                    "Streams at a time, each of which asks again once it is answered; several"
+                            + " numbers are measured one after the other. Default: 1.")
+    private List<Integer> concurrency = new ArrayList<>();
+
+    @Option(
+            names = "--rate",
+            split = ",",
+            paramLabel = "NUMBER",
+            description =
+                    "Instead: requests a second at random times, whatever the answers do; each"
+                            + " is timed from when it was due.")
+    private List<Double> rates = new ArrayList<>();
+
+    @Option(
+            names = "--goodput",
+            split = ",",
+            paramLabel = "NAME=MS",
+            description =
+                    "Count the requests within these milliseconds: ttft (time to first token),"
+                            + " tpot (time per token), e2e (whole request).")
+    private Map<String, Double> goodput = new LinkedHashMap<>();
+
+    @Option(
+            names = "--timeout",
+            paramLabel = "SECONDS",
+            defaultValue = "300",
+            description =
+                    "After which a request is given up and counts as failed."
+                            + " Default: ${DEFAULT-VALUE}.")
+    private int seconds = 300;
 
     @Option(
             names = "--prompt-tokens",
@@ -83,56 +117,69 @@ final class BenchCommand implements Runnable {
 
     @Override
     public void run() {
-        requireAtLeast("--requests", requests, 1);
-        if (requests > MOST_REQUESTS) {
-            throw LitheException.badInput("--requests %d; use at most %d", requests, MOST_REQUESTS);
+        if (requests != null) {
+            requireWithin("--requests", requests, 1, MOST_REQUESTS);
         }
-        requireAtLeast("--prompt-tokens", promptTokens, 1);
-        requireAtLeast("--tokens", tokens, 2);
-        requireAtLeast("--warmup", warmup, 0);
+        requireWithin("--prompt-tokens", promptTokens, 1, Integer.MAX_VALUE);
+        requireWithin("--tokens", tokens, 2, Integer.MAX_VALUE);
+        requireWithin("--warmup", warmup, 0, MOST_REQUESTS);
+        requireWithin("--timeout", seconds, 1, MOST_SECONDS);
+        List<BenchLoad> loads = loads();
+        BenchGoal goal = BenchGoal.of(goodput);
         try (ServerConnection server = connection.open()) {
-            BenchResult result = server.call(() -> measure(server));
+            int vocabulary = server.call(() -> chooseVariants(server));
+            var plan =
+                    new BenchPlan(
+                            connection.target(),
+                            variants,
+                            loads,
+                            requests == null ? 0 : requests,
+                            promptTokens,
+                            tokens,
+                            warmup,
+                            seed,
+                            vocabulary,
+                            goal);
+            BenchResult result = new BenchRunner(plan, server.streams(seconds)).run();
+            result.requireAnswers();
             PrintWriter out = spec.commandLine().getOut();
             out.println(json ? result.json() : result.table());
             out.flush();
         }
     }
 
-    private static void requireAtLeast(String option, int value, int least) {
+    private static void requireWithin(String option, int value, int least, int most) {
         if (value < least) {
             throw LitheException.badInput("%s %d; use %d or more", option, value, least);
         }
+        if (value > most) {
+            throw LitheException.badInput("%s %d; use at most %d", option, value, most);
+        }
     }
 
-    private BenchResult measure(ServerConnection server) {
-        int vocabulary = chooseVariants(server);
-        // The first once more, as a control.
-        List<String> runs = new ArrayList<>(variants);
-        runs.add(variants.getFirst());
-        double[][] first = new double[runs.size()][requests];
-        double[][] perToken = new double[runs.size()][requests];
-        var random = new Random(seed);
-        List<Integer> order = new ArrayList<>();
-        runs.forEach(_ -> order.add(order.size()));
-        for (int round = -warmup; round < requests; round++) {
-            TokenIds prompt = prompt(random, vocabulary);
-            Collections.shuffle(order, random);
-            for (int run : order) {
-                RequestTimes times = once(server, runs.get(run), prompt);
-                if (round >= 0) {
-                    first[run][round] = times.firstMillis();
-                    perToken[run][round] = times.perTokenMillis();
-                }
+    private List<BenchLoad> loads() {
+        if (!rates.isEmpty() && !concurrency.isEmpty()) {
+            throw LitheException.badInput(
+                    "--rate sends whatever the answers do, so --concurrency has no say; use one");
+        }
+        List<BenchLoad> loads = new ArrayList<>();
+        for (double rate : rates) {
+            if (!(rate >= LOWEST_RATE && rate <= HIGHEST_RATE)) {
+                throw LitheException.badInput(
+                        "--rate %s; use %s to %.0f a second", rate, LOWEST_RATE, HIGHEST_RATE);
             }
+            loads.add(new BenchLoad.Rate(rate));
         }
-        SequencedMap<String, LatencySamples> measured = new LinkedHashMap<>();
-        for (int run = 0; run < variants.size(); run++) {
-            measured.put(variants.get(run), new LatencySamples(tokens, first[run], perToken[run]));
+        for (int streams : concurrency) {
+            requireWithin("--concurrency", streams, 1, MOST_STREAMS);
+            if (requests != null && requests < streams) {
+                throw LitheException.badInput(
+                        "--requests %d cannot keep %d streams busy; use %d or more",
+                        requests, streams, streams);
+            }
+            loads.add(new BenchLoad.Streams(streams));
         }
-        int last = variants.size();
-        var again = new LatencySamples(tokens, first[last], perToken[last]);
-        return new BenchResult(
-                connection.target(), requests, promptTokens, tokens, warmup, seed, measured, again);
+        return loads.isEmpty() ? List.of(new BenchLoad.Streams(1)) : loads;
     }
 
     /// Checks the variants against the server and returns the smallest of their vocabularies.
@@ -166,46 +213,5 @@ final class BenchCommand implements Runnable {
             vocabulary = Math.min(vocabulary, variant.getVocabularySize());
         }
         return vocabulary;
-    }
-
-    /// Random tokens: what they say does not change how long they take.
-    private TokenIds prompt(Random random, int vocabulary) {
-        var ids = TokenIds.newBuilder();
-        for (int i = 0; i < promptTokens; i++) {
-            ids.addIds(random.nextInt(vocabulary));
-        }
-        return ids.build();
-    }
-
-    private RequestTimes once(ServerConnection server, String name, TokenIds prompt) {
-        var stopping = Stopping.newBuilder().setMaxNewTokens(tokens).setIgnoreEos(true);
-        var input =
-                GenerationInput.newBuilder()
-                        .setVariant(name)
-                        .setTokenIds(prompt)
-                        .setStopping(stopping);
-        var request = GenerateStreamRequest.newBuilder().setInput(input).build();
-        long sent = System.nanoTime();
-        long first = 0;
-        long last = 0;
-        int received = 0;
-        Iterator<GenerateStreamResponse> events = server.generation().generateStream(request);
-        while (events.hasNext()) {
-            GenerateStreamResponse event = events.next();
-            if (event.hasDelta()) {
-                last = System.nanoTime();
-                first = received == 0 ? last : first;
-                received += event.getDelta().getTokenIdsCount();
-            }
-        }
-        if (received != tokens) {
-            throw LitheException.of(
-                    Fault.INTERNAL,
-                    "%s sent %d tokens instead of %d; its latency would mislead",
-                    connection.target(),
-                    received,
-                    tokens);
-        }
-        return new RequestTimes((first - sent) / 1e6, (last - first) / 1e6 / (tokens - 1));
     }
 }

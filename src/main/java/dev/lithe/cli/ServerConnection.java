@@ -4,18 +4,25 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.proto.v1.GenerationServiceGrpc;
 import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceBlockingStub;
+import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceStub;
 import dev.lithe.proto.v1.ModelServiceGrpc;
 import dev.lithe.proto.v1.ModelServiceGrpc.ModelServiceBlockingStub;
+import io.grpc.CallOptions;
+import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
+import io.grpc.ClientCall;
+import io.grpc.ClientInterceptor;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
+import io.grpc.MethodDescriptor;
 import io.grpc.StatusRuntimeException;
 import io.grpc.TlsChannelCredentials;
 import io.grpc.stub.MetadataUtils;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -79,6 +86,24 @@ final class ServerConnection implements AutoCloseable {
 
     GenerationServiceBlockingStub generation() {
         return GenerationServiceGrpc.newBlockingStub(channel);
+    }
+
+    /// For calls against the clock: what comes is handled on the network's thread.
+    ///
+    /// @param seconds after which a call is given up
+    GenerationServiceStub streams(int seconds) {
+        return GenerationServiceGrpc.newStub(channel)
+                .withExecutor(Runnable::run)
+                .withInterceptors(new Deadlines(seconds));
+    }
+
+    /// Gives each call a deadline of its own; a stub's would count from when it was set.
+    private record Deadlines(int seconds) implements ClientInterceptor {
+        @Override
+        public <Q, A> ClientCall<Q, A> interceptCall(
+                MethodDescriptor<Q, A> method, CallOptions options, Channel next) {
+            return next.newCall(method, options.withDeadlineAfter(seconds, TimeUnit.SECONDS));
+        }
     }
 
     ModelServiceBlockingStub models() {

@@ -176,6 +176,43 @@ class ClientCommandsTest {
     }
 
     @Test
+    void benchSweepsLoads() throws IOException {
+        String[] load = {"--concurrency=1,3", "--rate=100"};
+        for (String each : load) {
+            long before = engine.steps();
+            Result result =
+                    run(
+                            "bench",
+                            "--target=" + target(),
+                            each,
+                            "--requests=12",
+                            "--warmup=0",
+                            "--variants=other,original",
+                            "--goodput=ttft=60000",
+                            "--prompt-tokens=5",
+                            "--tokens=4",
+                            "--json");
+            assertThat(result.err()).isEmpty();
+            JsonNode levels = new JsonMapper().readTree(result.out()).get("levels");
+            assertThat(levels).hasSize(each.contains(",") ? 2 : 1);
+            for (JsonNode level : levels) {
+                assertThat(level.get("control").get("completed").asInt()).isEqualTo(12);
+                for (JsonNode variant : level.get("variants")) {
+                    assertThat(variant.get("completed").asInt()).isEqualTo(12);
+                    assertThat(variant.get("failed")).isEmpty();
+                    assertThat(variant.get("goodput_part").asDouble()).isEqualTo(1);
+                    JsonNode whole = variant.get("e2e_ms");
+                    assertThat(whole.get("p50").asDouble())
+                            .isGreaterThan(variant.get("ttft_ms").get("p50").asDouble())
+                            .isLessThanOrEqualTo(whole.get("p99").asDouble());
+                    assertThat(variant.get("itl_ms").get("p50").asDouble()).isPositive();
+                }
+            }
+            assertThat(engine.steps() - before).isPositive();
+        }
+    }
+
+    @Test
     void benchMayFillTheContext() {
         Result result =
                 run(
@@ -198,7 +235,16 @@ class ClientCommandsTest {
                 "bench --prompt-tokens=510 --tokens=4",
                 "bench --tokens=1",
                 "bench --prompt-tokens=500",
-                "bench --variants=nope"
+                "bench --variants=nope",
+                "bench --concurrency=0",
+                "bench --concurrency=2,1025",
+                "bench --concurrency=4 --requests=3",
+                "bench --concurrency=2 --rate=4",
+                "bench --rate=0",
+                "bench --rate=NaN",
+                "bench --goodput=ttft=0",
+                "bench --goodput=itl=5",
+                "bench --timeout=0"
             })
     void benchRefusesWhatItCannotMeasure(String line) {
         Result result = run((line + " --target=" + target()).split(" "));
