@@ -30,6 +30,7 @@ final class RunCommand implements Callable<Integer> {
 
     @Mixin private ServerAddress address = new ServerAddress();
     @Mixin private AccessFlags access = new AccessFlags();
+    @Mixin private DraftFlags draft = new DraftFlags();
 
     @Option(
             names = {"-o", "--output"},
@@ -84,6 +85,7 @@ final class RunCommand implements Callable<Integer> {
                         load.limits(),
                         load.drain(),
                         lithe.verbose())
-                .with(access.options());
+                .with(access.options())
+                .withDraft(draft.options());
     }
 }

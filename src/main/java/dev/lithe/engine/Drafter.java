@@ -9,7 +9,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Guesses the next tokens of sequences of a model by another one, which reads along in caches of
@@ -39,14 +38,16 @@ final class Drafter implements AutoCloseable {
     /// What becomes of one sequence in a step.
     private static final class Guess {
         private final Sequence sequence;
+        private final int place;
         private final KvCache cache;
         private final Sampler sampler;
         private final int[] ids;
         private int count;
         private boolean over;
 
-        Guess(Sequence sequence, KvCache cache, int most) {
+        Guess(Sequence sequence, int place, KvCache cache, int most) {
             this.sequence = sequence;
+            this.place = place;
             this.cache = cache;
             this.sampler = sequence.ahead();
             this.ids = new int[most];
@@ -80,11 +81,13 @@ final class Drafter implements AutoCloseable {
     /// Guesses for each of `sequences`, at most so many and none beyond its last token.
     int[][] propose(List<Sequence> sequences, int most) {
         int[][] drafts = new int[sequences.size()][0];
-        @Nullable Guess[] guesses = new Guess[drafts.length];
-        for (int i = 0; i < drafts.length; i++) {
-            guesses[i] = most == 0 ? null : begin(sequences.get(i), most);
+        List<Guess> open = new ArrayList<>();
+        for (int i = 0; i < drafts.length && most > 0; i++) {
+            Guess guess = begin(sequences.get(i), i, most);
+            if (guess != null) {
+                open.add(guess);
+            }
         }
-        List<Guess> open = Stream.of(guesses).filter(each -> each != null).toList();
         if (open.isEmpty()) {
             return drafts;
         }
@@ -97,10 +100,7 @@ final class Drafter implements AutoCloseable {
         for (List<Guess> left = unfinished(open); !left.isEmpty(); left = unfinished(left)) {
             run(left, left.stream().map(Guess::last).toArray(int[][]::new));
         }
-        for (int i = 0; i < drafts.length; i++) {
-            Guess guess = guesses[i];
-            drafts[i] = guess == null ? drafts[i] : Arrays.copyOf(guess.ids, guess.count);
-        }
+        open.forEach(each -> drafts[each.place] = Arrays.copyOf(each.ids, each.count));
         return drafts;
     }
 
@@ -108,11 +108,11 @@ final class Drafter implements AutoCloseable {
         return guesses.stream().filter(each -> !each.over()).toList();
     }
 
-    private @Nullable Guess begin(Sequence sequence, int most) {
+    private @Nullable Guess begin(Sequence sequence, int place, int most) {
         // The token after the guesses is the target's in any case.
         int useful = Math.min(most, sequence.left() - 1);
         Session session = useful < 1 ? null : session(sequence);
-        return session == null ? null : new Guess(sequence, session.cache(), useful);
+        return session == null ? null : new Guess(sequence, place, session.cache(), useful);
     }
 
     private @Nullable Session session(Sequence sequence) {

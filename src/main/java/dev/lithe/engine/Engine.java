@@ -73,9 +73,10 @@ public final class Engine implements AutoCloseable {
         backlog.check(request, waiting.size());
         if (!waiting.offer(sequence)) {
             throw LitheException.of(
-                    Fault.EXHAUSTED,
-                    "%d requests wait already, which is the limit; try again later",
-                    limits.queue());
+                            Fault.EXHAUSTED,
+                            "%d requests wait already, which is the limit; try again later",
+                            limits.queue())
+                    .retryAfter(backlog.served(limits.queue()));
         }
         wake();
         // A close between the check and the offer may have missed it.
@@ -103,7 +104,11 @@ public final class Engine implements AutoCloseable {
         if (draining || closed) {
             throw shuttingDown();
         }
-        scores.offer(job);
+        try {
+            scores.offer(job);
+        } catch (LitheException e) {
+            throw e.retryAfter(backlog.served(limits.queue()));
+        }
         wake();
         // As above.
         if (closed && scores.remove(job)) {
