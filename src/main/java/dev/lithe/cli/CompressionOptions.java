@@ -114,7 +114,7 @@ final class CompressionOptions {
     /// Checks `recipe` against the model and the machine, and prints what will happen.
     void printPlan(Recipe recipe, Path output, PrintWriter out, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Settled settled = settled(recipe, checkpoint, err);
+            Settled settled = settled(recipe, checkpoint, null, err);
             var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
             print(needs, checkpoint, out);
             out.printf(
@@ -147,7 +147,10 @@ final class CompressionOptions {
 
     /// `recipe` with the bits of every linear found, where it leaves that to a budget and nothing
     /// comes before.
-    private Settled settled(Recipe recipe, Checkpoint checkpoint, PrintWriter err) {
+    ///
+    /// @param prices the file for what is measured on the way; null to keep nothing
+    private Settled settled(
+            Recipe recipe, Checkpoint checkpoint, @Nullable Path prices, PrintWriter err) {
         if (!recipe.needsAllocation() || recipe.hasModelSteps()) {
             return new Settled(recipe, 0);
         }
@@ -156,7 +159,8 @@ final class CompressionOptions {
         CalibrationSet set = Objects.requireNonNull(calibration(recipe));
         try (Progress bar = Progress.bar("allocate", plan.linears().size(), err)) {
             var allocator =
-                    new Allocator(checkpoint, plan.spec(), set, _ -> bar.advance(1, "linears"));
+                    new Allocator(
+                            checkpoint, plan.spec(), set, prices, n -> bar.advance(n, "linears"));
             return new Settled(
                     allocator.settle(recipe), (System.nanoTime() - start) / NANOS_PER_SECOND);
         }
@@ -260,7 +264,7 @@ final class CompressionOptions {
     /// @return the seconds it took
     double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
-            Settled settled = settled(recipe, checkpoint, err);
+            Settled settled = settled(recipe, checkpoint, Pipeline.keptPrices(output, 0), err);
             var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
             print(needs, checkpoint, err);
             needs.requireRoom(output);

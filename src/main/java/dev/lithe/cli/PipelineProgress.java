@@ -49,7 +49,7 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
     public LongConsumer allocates(Pipeline.Leg leg) {
         Progress bar = Progress.bar("allocate", leg.plan().linears().size(), err);
         allocation = bar;
-        return _ -> bar.advance(1, "linears");
+        return n -> bar.advance(n, "linears");
     }
 
     @Override

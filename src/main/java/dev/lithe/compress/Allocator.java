@@ -16,7 +16,9 @@ import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part;
 import dev.lithe.technique.quantize.BitAllocation;
 import dev.lithe.tensor.TensorScope;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,7 +26,8 @@ import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /// Settles the allocations of a recipe: measures what each linear's widths would cost the model,
-/// and gives each the one that the budget allows. The measure is explained at [BitAllocation].
+/// and gives each the one that the budget allows. The measure is explained at [BitAllocation]. What
+/// is measured is kept in a file ([KeptPrices]) where one is named.
 public final class Allocator {
     private static final double BITS_PER_BYTE = 8;
 
@@ -33,16 +36,23 @@ public final class Allocator {
     private final ModelSpec spec;
     private final CalibrationSet calibration;
     private final LongConsumer progress;
+    private final @Nullable Path kept;
 
     /// An allocator for the model in `source`.
     ///
-    /// @param progress hears how many linears are measured
+    /// @param kept the file for what is measured; null to keep nothing
+    /// @param progress hears how many more linears are measured
     public Allocator(
-            Checkpoint source, ModelSpec spec, CalibrationSet calibration, LongConsumer progress) {
+            Checkpoint source,
+            ModelSpec spec,
+            CalibrationSet calibration,
+            @Nullable Path kept,
+            LongConsumer progress) {
         this.source = source;
         this.reader = new LinearReader(source);
         this.spec = spec;
         this.calibration = calibration;
+        this.kept = kept;
         this.progress = progress;
     }
 
@@ -50,68 +60,117 @@ public final class Allocator {
     ///
     /// @throws LitheException where a budget is less than the smallest widths take
     public Recipe settle(Recipe recipe) {
+        Map<Stage<?>, Task<?>> tasks = new LinkedHashMap<>();
+        for (Stage<?> stage : recipe.stages()) {
+            if (stage.allocation() != null) {
+                tasks.put(stage, task(recipe, stage, stage.allocation()));
+            }
+        }
+        if (kept == null) {
+            return settle(recipe, tasks, null);
+        }
+        try (var prices = KeptPrices.open(kept, Origin.of(recipe, source, calibration))) {
+            return settle(recipe, tasks, prices);
+        }
+    }
+
+    private Recipe settle(
+            Recipe recipe, Map<Stage<?>, Task<?>> tasks, @Nullable KeptPrices prices) {
         List<Step> steps = new ArrayList<>();
         for (Stage<?> stage : recipe.stages()) {
-            steps.add(
-                    stage.allocation() == null ? stage : settle(recipe, stage, stage.allocation()));
+            Task<?> task = tasks.get(stage);
+            steps.add(task == null ? stage : settle(task, prices));
         }
         return new Recipe(recipe.name(), steps, recipe.running(), recipe.calibration());
     }
 
-    private <C extends Record> Stage<C> settle(
+    /// A stage whose bits are to be chosen.
+    ///
+    /// @param number its place among the recipe's stages
+    /// @param budget bytes for its linears, not less than the smallest widths take
+    private record Task<C extends Record>(Stage<C> stage, Widths widths, int number, long budget) {}
+
+    private <C extends Record> Task<C> task(
             Recipe recipe, Stage<C> stage, BitAllocation.Config allocation) {
-        Map<LinearName, List<Choice>> choices = measure(stage, allocation);
-        if (choices.isEmpty()) {
+        var widths = new Widths(stage, allocation);
+        Plan plan = Plan.of(recipe, source);
+        int number = recipe.stages().indexOf(stage);
+        Map<LinearName, LinearForm> before = new LinkedHashMap<>();
+        for (Part part : Architecture.parts(spec)) {
+            for (LinearName name : part.linears()) {
+                if (widths.chooses(name)) {
+                    before.put(name, plan.linear(name).forms().get(number));
+                }
+            }
+        }
+        if (before.isEmpty()) {
             throw LitheException.badInput(
                     "recipe '%s': bit_allocation has nothing to choose: %s takes no linear, or no group"
                             + " size of its list divides one",
                     recipe.name(), stage.name());
         }
-        long budget = budget(recipe, stage, allocation, List.copyOf(choices.keySet()));
-        int @Nullable [] solution = Knapsack.solve(List.copyOf(choices.values()), budget);
-        if (solution == null) {
-            long least = choices.values().stream().mapToLong(Knapsack::least).sum();
+        long budget = budget(plan, number, allocation, before.keySet());
+        long least =
+                before.entrySet().stream()
+                        .mapToLong(each -> widths.least(each.getKey(), each.getValue()))
+                        .sum();
+        if (least > budget) {
             throw LitheException.badInput(
                     "recipe '%s': bit_allocation has %d bytes for the linears of %s, the smallest widths"
                             + " take %d; allow more bytes or fewer bits",
                     recipe.name(), Math.max(0, budget), stage.name(), least);
         }
+        return new Task<>(stage, widths, number, budget);
+    }
+
+    private <C extends Record> Stage<C> settle(Task<C> task, @Nullable KeptPrices prices) {
+        Map<LinearName, List<Choice>> choices = measure(task.widths(), task.number(), prices);
+        int[] solution = Knapsack.solve(List.copyOf(choices.values()), task.budget());
         Map<LinearName, Choice> chosen = new LinkedHashMap<>();
         choices.forEach((name, list) -> chosen.put(name, list.get(solution[chosen.size()])));
-        return stage.allocated(chosen);
+        return task.stage().allocated(chosen);
     }
 
     /// Bytes for `linears` together.
-    private long budget(
-            Recipe recipe,
-            Stage<?> stage,
+    private static long budget(
+            Plan plan,
+            int number,
             BitAllocation.Config allocation,
-            List<LinearName> linears) {
+            Collection<LinearName> linears) {
         if (allocation.maxBytes() == 0) {
             long weights = linears.stream().mapToLong(LinearName::weights).sum();
             return (long) (allocation.averageBits() / BITS_PER_BYTE * weights);
         }
-        Plan plan = Plan.of(recipe, source);
         long theirs = 0;
         for (LinearName name : linears) {
-            LinearForm form = plan.linear(name).forms().get(recipe.stages().indexOf(stage) + 1);
+            LinearForm form = plan.linear(name).forms().get(number + 1);
             theirs += form.bytes(name.outFeatures(), name.inFeatures());
         }
         return allocation.maxBytes() - (plan.bytes() - theirs);
     }
 
-    private Map<LinearName, List<Choice>> measure(Stage<?> stage, BitAllocation.Config allocation) {
+    private Map<LinearName, List<Choice>> measure(
+            Widths widths, int number, @Nullable KeptPrices prices) {
         Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
         List<LoadedPart> parts = new ArrayList<>();
         try (var pass = new SequentialPass(calibration, spec, false, null)) {
             for (Part part : Architecture.parts(spec)) {
                 parts.add(load(part, pass));
             }
-            try (var probe = new DivergenceProbe(parts, calibration.first(allocation.samples()))) {
+            try (var probe =
+                    new DivergenceProbe(parts, calibration.first(widths.allocation().samples()))) {
                 for (LoadedPart part : parts) {
-                    for (Slot slot : part.part().slots()) {
-                        price(part, slot, new WidthPrices(stage, allocation, probe), choices);
+                    Map<LinearName, List<Choice>> known =
+                            prices == null ? null : prices.of(number, part.part());
+                    if (known == null) {
+                        known = price(part, new WidthPrices(widths, probe));
+                        if (prices != null) {
+                            prices.add(number, part.part(), known);
+                        }
+                    } else {
+                        progress.accept(known.size());
                     }
+                    choices.putAll(known);
                     pass.advance(part);
                 }
             }
@@ -132,19 +191,21 @@ public final class Allocator {
         }
     }
 
-    private void price(
-            LoadedPart part, Slot slot, WidthPrices prices, Map<LinearName, List<Choice>> choices) {
-        List<LinearName> linears =
-                part.part().linears(slot).stream().filter(prices::chooses).toList();
-        if (linears.isEmpty()) {
-            return;
-        }
-        try (var step = TensorScope.open()) {
-            InputStatistics seen = part.statistics(slot, step);
-            for (LinearName name : linears) {
-                choices.put(name, prices.of(name, part.linear(name), seen));
-                progress.accept(choices.size());
+    private Map<LinearName, List<Choice>> price(LoadedPart part, WidthPrices prices) {
+        Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
+        for (Slot slot : part.part().slots()) {
+            List<LinearName> linears =
+                    part.part().linears(slot).stream().filter(prices.widths()::chooses).toList();
+            if (!linears.isEmpty()) {
+                try (var step = TensorScope.open()) {
+                    InputStatistics seen = part.statistics(slot, step);
+                    for (LinearName name : linears) {
+                        choices.put(name, prices.of(name, part.linear(name), seen));
+                        progress.accept(1);
+                    }
+                }
             }
         }
+        return choices;
     }
 }

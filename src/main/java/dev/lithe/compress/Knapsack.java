@@ -1,10 +1,11 @@
 package dev.lithe.compress;
 
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /// The multiple-choice knapsack problem: one choice for each item, least cost in all, within a
 /// budget of bytes. Solved by dynamic programming over bytes in units of their greatest common
@@ -15,12 +16,14 @@ final class Knapsack {
 
     private Knapsack() {}
 
-    /// The place of the choice to take in each item's list, or null where not even the smallest
-    /// fit.
-    static int @Nullable [] solve(List<List<Choice>> items, long budget) {
+    /// The place of the choice to take in each item's list.
+    ///
+    /// @param budget at least the smallest choices' bytes
+    static int[] solve(List<List<Choice>> items, long budget) {
         long least = items.stream().mapToLong(Knapsack::least).sum();
         if (least > budget) {
-            return null;
+            throw LitheException.of(
+                    Fault.INTERNAL, "%d bytes for choices that take %d at least", budget, least);
         }
         long unit = unit(items, budget - least);
         int units = Math.toIntExact((budget - least) / unit);

@@ -43,7 +43,7 @@ public final class Pipeline {
 
         /// A leg finds bits for its linears.
         ///
-        /// @return hears how many are measured
+        /// @return hears how many more are measured
         default LongConsumer allocates(Leg leg) {
             return _ -> {};
         }
@@ -114,19 +114,30 @@ public final class Pipeline {
         Compressor.checkOutput(source.folder(), output, replace);
         List<Recipe> legs = recipe.legs();
         List<Leg> planned = plan(recipe, source);
-        Path between = output.resolveSibling(output.getFileName() + ".stages");
+        Path between = between(output);
         requireOurs(between);
         Path from = source.folder();
         for (int i = 0; i < legs.size(); i++) {
             boolean last = i == legs.size() - 1;
             Path to = last ? output : between.resolve(i + "-" + planned.get(i).recipe().summary());
-            run(planned.get(i), from, to, last, replace || !last);
+            Path prices = keptPrices(output, i);
+            run(planned.get(i), from, to, prices, last, replace || !last);
             from = to;
         }
         delete(between);
     }
 
-    private void run(Leg leg, Path from, Path to, boolean last, boolean replace) {
+    private static Path between(Path output) {
+        return output.resolveSibling(output.getFileName() + ".stages");
+    }
+
+    /// The file that keeps what the allocations of a leg have measured, as long as [#run] has not
+    /// made `output`.
+    public static Path keptPrices(Path output, int leg) {
+        return between(output).resolve(leg + "-prices.jsonl");
+    }
+
+    private void run(Leg leg, Path from, Path to, Path prices, boolean last, boolean replace) {
         try (Checkpoint model = Checkpoint.open(from)) {
             CalibrationSet set =
                     leg.recipe().calibrated() && windows != null
@@ -140,7 +151,7 @@ public final class Pipeline {
             }
             Compressor.Listener progress = listener.begins(leg, model, set);
             if (whole == null) {
-                Plan plan = Plan.of(settled(leg, model, set), model);
+                Plan plan = Plan.of(settled(leg, model, set, prices), model);
                 new Compressor(plan, model, set, progress).run(to, replace);
             } else {
                 StepListener steps = listener.steps(leg);
@@ -162,12 +173,13 @@ public final class Pipeline {
         }
     }
 
-    private Recipe settled(Leg leg, Checkpoint model, @Nullable CalibrationSet set) {
+    private Recipe settled(Leg leg, Checkpoint model, @Nullable CalibrationSet set, Path prices) {
         if (!leg.recipe().needsAllocation() || set == null) {
             return leg.recipe();
         }
         ModelSpec spec = ModelSpec.of(model.config(), model.folder().toString());
-        return new Allocator(model, spec, set, listener.allocates(leg)).settle(leg.recipe());
+        return new Allocator(model, spec, set, prices, listener.allocates(leg))
+                .settle(leg.recipe());
     }
 
     /// The folder between legs holds nothing but what Lithe wrote.

@@ -9,7 +9,6 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.technique.BlockTechnique;
 import dev.lithe.technique.Settings;
-import dev.lithe.technique.quantize.BitAllocation;
 import dev.lithe.technique.quantize.Gptq;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -19,10 +18,8 @@ import java.util.List;
 /// What each width of a linear would cost the model: the divergence measured at one width, carried
 /// over to the others by their output errors.
 ///
-/// @param stage whose bits are chosen
-/// @param allocation what to choose from
 /// @param probe measures the divergence
-record WidthPrices(Stage<?> stage, BitAllocation.Config allocation, DivergenceProbe probe) {
+record WidthPrices(Widths widths, DivergenceProbe probe) {
     /// Rows of a linear on which the error of a width is estimated.
     private static final int SAMPLED_ROWS = 64;
 
@@ -32,52 +29,30 @@ record WidthPrices(Stage<?> stage, BitAllocation.Config allocation, DivergencePr
 
     private static final int CLIPS = 20;
 
-    /// Whether `linear` is the stage's, and no override settles it.
-    boolean chooses(LinearName linear) {
-        return stage.targets().include(linear) && !stage.overrides(linear) && fits(linear);
-    }
-
-    private boolean fits(LinearName linear) {
-        return allocation.groupSizes().stream().anyMatch(size -> divides(size, linear));
-    }
-
-    private static boolean divides(int groupSize, LinearName linear) {
-        return groupSize == 0 || linear.inFeatures() % groupSize == 0;
-    }
-
     /// The choices that `name` has.
     ///
     /// @param seen statistics of its input
     List<Choice> of(LinearName name, Linear stored, InputStatistics seen) {
-        int groupSize =
-                allocation.groupSizes().stream()
-                        .filter(size -> divides(size, name))
-                        .findFirst()
-                        .orElseThrow();
+        List<Integer> groupSizes = widths.groupSizes(name);
+        int groupSize = groupSizes.getFirst();
         try (var step = TensorScope.open()) {
             Value rows = step.call("spread_rows", DenseWeights.of(stored, step), SAMPLED_ROWS);
-            LinearForm reference = form(name, stored, REFERENCE_BITS, groupSize);
+            LinearForm reference = widths.form(name, stored.form(), REFERENCE_BITS, groupSize);
             double divergence = probe.divergence(name, coarse(name, stored, groupSize, seen, step));
             double error = error(reference, rows, seen, step);
             List<Choice> choices = new ArrayList<>();
-            for (int bits : allocation.bits()) {
-                for (int size : allocation.groupSizes()) {
-                    if (divides(size, name)) {
-                        LinearForm form = form(name, stored, bits, size);
-                        double share = error == 0 ? 0 : error(form, rows, seen, step) / error;
-                        long bytes = form.bytes(name.outFeatures(), name.inFeatures());
-                        choices.add(new Choice(bits, size, bytes, divergence * share));
-                    }
+            for (int bits : widths.allocation().bits()) {
+                for (int size : groupSizes) {
+                    LinearForm form = widths.form(name, stored.form(), bits, size);
+                    double share = error == 0 ? 0 : error(form, rows, seen, step) / error;
+                    long bytes = widths.bytes(name, stored.form(), bits, size);
+                    choices.add(new Choice(bits, size, bytes, divergence * share));
                 }
             }
             return choices;
         } catch (LitheException e) {
             throw LitheException.of(e.fault(), "%s: %s", name.module(), e.getMessage()).causedBy(e);
         }
-    }
-
-    private LinearForm form(LinearName name, Linear stored, int bits, int groupSize) {
-        return stage.with(bits, groupSize).outcome(name, stored.form());
     }
 
     /// `stored` as the stage would make it at the reference width; GPTQ stands in for techniques
@@ -88,6 +63,7 @@ record WidthPrices(Stage<?> stage, BitAllocation.Config allocation, DivergencePr
             int groupSize,
             InputStatistics seen,
             TensorScope scope) {
+        Stage<?> stage = widths.stage();
         Stage<?> quantizer =
                 stage.technique() instanceof BlockTechnique<?>
                         ? new Stage<>(new Gptq(), Settings.of(new Gptq().defaults()), null)

@@ -10,11 +10,14 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
+import java.util.function.LongConsumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -38,7 +41,7 @@ class AllocatorTest {
                             .limit(3)
                             .toArray(long[][]::new);
             var set = new CalibrationSet(new TextFile("none", "", ""), windows, SEED);
-            Recipe settled = new Allocator(checkpoint, spec, set, _ -> {}).settle(recipe);
+            Recipe settled = new Allocator(checkpoint, spec, set, null, _ -> {}).settle(recipe);
             assertThat(settled.needsAllocation()).isFalse();
             return Plan.of(settled, checkpoint);
         }
@@ -74,6 +77,38 @@ class AllocatorTest {
         assertThat(plan.bytes()).isLessThanOrEqualTo(budget).isGreaterThan(budget * 9 / 10);
         assertThat(widths(plan)).hasSizeGreaterThan(1);
         assertThat(widths(most)).as("bytes enough for all").containsExactly(8);
+    }
+
+    @Test
+    void goesOnBehindTheLastPartThatAKilledRunHadMeasured() throws IOException {
+        TinyModel.small().write(folder);
+        Path prices = folder.resolve("prices.jsonl");
+        try (var checkpoint = Checkpoint.open(folder)) {
+            Recipe recipe =
+                    RecipeParser.inline(
+                            List.of("bit_allocation:average_bits=4", "gptq:targets=[re:.*]"));
+            var spec = Plan.of(recipe, checkpoint).spec();
+            long[][] windows = {new Random(SEED).longs(12, 0, spec.vocabSize()).toArray()};
+            var set = new CalibrationSet(new TextFile("none", "", ""), windows, SEED);
+            List<Long> heard = new ArrayList<>();
+            LongConsumer listener = heard::add;
+            var allocator = new Allocator(checkpoint, spec, set, prices, listener);
+            var whole = allocator.settle(recipe).toJson();
+            assertThat(heard).as("each linear measured by itself").containsOnly(1L);
+            long linears = heard.size();
+            List<String> lines = Files.readAllLines(prices);
+            Files.writeString(
+                    prices,
+                    String.join("\n", lines.subList(0, lines.size() - 1))
+                            + "\n"
+                            + lines.getLast().substring(0, 20));
+            heard.clear();
+            assertThat(allocator.settle(recipe).toJson()).isEqualTo(whole);
+            assertThat(heard).as("parts known, and the last measured again").contains(1L);
+            assertThat(heard.stream().mapToLong(Long::longValue).sum()).isEqualTo(linears);
+            assertThat(heard.stream().filter(n -> n == 1).count()).isLessThan(linears);
+            assertThat(Files.readAllLines(prices)).isEqualTo(lines);
+        }
     }
 
     private static Set<Integer> widths(Plan plan) {

@@ -63,7 +63,9 @@ class CalibratedCompressionTest {
 
     private static Recipe settled(
             Recipe recipe, Checkpoint checkpoint, ModelSpec spec, @Nullable CalibrationSet set) {
-        return set == null ? recipe : new Allocator(checkpoint, spec, set, _ -> {}).settle(recipe);
+        return set == null
+                ? recipe
+                : new Allocator(checkpoint, spec, set, null, _ -> {}).settle(recipe);
     }
 
     @Test
