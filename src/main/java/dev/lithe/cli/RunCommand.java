@@ -31,6 +31,7 @@ final class RunCommand implements Callable<Integer> {
     @Mixin private ServerAddress address = new ServerAddress();
     @Mixin private AccessFlags access = new AccessFlags();
     @Mixin private ObserveFlags observe = new ObserveFlags();
+    @Mixin private DraftFlags draft = new DraftFlags();
 
     @Option(
             names = {"-o", "--output"},
@@ -86,6 +87,7 @@ final class RunCommand implements Callable<Integer> {
                         load.drain(),
                         lithe.verbose())
                 .with(access.options())
-                .with(observe.options());
+                .with(observe.options())
+                .withDraft(draft.options());
     }
 }

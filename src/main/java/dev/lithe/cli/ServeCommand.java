@@ -53,6 +53,7 @@ final class ServeCommand implements Runnable {
     @Mixin private ServerAddress address = new ServerAddress();
     @Mixin private AccessFlags access = new AccessFlags();
     @Mixin private ObserveFlags observe = new ObserveFlags();
+    @Mixin private DraftFlags draft = new DraftFlags();
     @Mixin private ExperimentFlags experiment = new ExperimentFlags();
 
     @Override
@@ -68,7 +69,10 @@ final class ServeCommand implements Runnable {
                         load.drain(),
                         lithe.verbose());
         run(
-                options.with(experiment.options()).with(access.options()).with(observe.options()),
+                options.with(experiment.options())
+                        .with(access.options())
+                        .with(observe.options())
+                        .withDraft(draft.options()),
                 spec.commandLine().getOut());
     }
 

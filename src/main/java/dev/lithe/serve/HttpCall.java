@@ -118,7 +118,7 @@ final class HttpCall implements Preparation.Caller {
             return;
         }
         if (failure.status() == HttpErrors.TOO_MANY) {
-            response.putHeader("retry-after", "1");
+            response.putHeader("retry-after", Long.toString(failure.retrySeconds()));
         }
         begun.set(true);
         end(failure.status(), json);

@@ -1,7 +1,7 @@
 package dev.lithe.serve;
 
 import dev.lithe.engine.Engine;
-import dev.lithe.engine.EngineLimits;
+import dev.lithe.engine.Speculation;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.route.Router;
@@ -175,7 +175,7 @@ public final class Server {
                                 + variant.model().decoder().kernels());
             }
             var router = new Router(variants, options.weights(), new SplittableRandom());
-            var models = new Serving.Models(router, warmEngine(variants, options.limits()));
+            var models = new Serving.Models(router, warmEngine(variants, options));
             start.done("warm-up");
             return models;
         } catch (RuntimeException e) {
@@ -184,9 +184,19 @@ public final class Server {
         }
     }
 
-    private static Engine warmEngine(List<Variant> variants, EngineLimits limits) {
-        var engine = new Engine(limits);
+    private static Speculation speculation(List<Variant> variants, DraftOptions draft) {
+        Variant guesser =
+                variants.stream()
+                        .filter(each -> each.name().equals(draft.variant()))
+                        .findFirst()
+                        .orElseThrow();
+        return new Speculation(variants.getFirst().model(), guesser.model(), draft.most());
+    }
+
+    private static Engine warmEngine(List<Variant> variants, ServerOptions options) {
+        var engine = new Engine(options.limits());
         try {
+            options.draft().ifPresent(draft -> engine.speculate(speculation(variants, draft)));
             variants.forEach(variant -> WarmUp.run(engine, variant.model()));
             return engine;
         } catch (RuntimeException e) {

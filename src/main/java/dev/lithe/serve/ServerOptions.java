@@ -11,6 +11,7 @@ import java.net.ServerSocket;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// What to serve, and where.
 ///
@@ -23,6 +24,7 @@ import java.util.Map;
 /// @param verbose whether the server's log shows more than warnings
 /// @param experiment what is watched of the requests
 /// @param access who may ask
+/// @param draft who guesses for the first variant
 /// @param observe what it tells of itself
 public record ServerOptions(
         List<VariantSource> variants,
@@ -35,6 +37,7 @@ public record ServerOptions(
         boolean verbose,
         ExperimentOptions experiment,
         AccessOptions access,
+        Optional<DraftOptions> draft,
         ObserveOptions observe) {
     public static final Duration DEFAULT_DRAIN = Duration.ofSeconds(30);
     public static final String DEFAULT_HOST = "127.0.0.1";
@@ -79,6 +82,7 @@ public record ServerOptions(
                 verbose,
                 ExperimentOptions.NONE,
                 AccessOptions.OPEN,
+                Optional.empty(),
                 ObserveOptions.NONE);
     }
 
@@ -96,6 +100,7 @@ public record ServerOptions(
                 });
         return new ServerOptions(
                 variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other, access,
+                draft,
                 observe);
     }
 
@@ -111,6 +116,34 @@ public record ServerOptions(
                 drain,
                 verbose,
                 experiment,
+                other,
+                draft,
+                observe);
+    }
+
+    /// With a variant that guesses for the first one, or without.
+    ///
+    /// @throws LitheException where it is no other variant
+    public ServerOptions withDraft(Optional<DraftOptions> other) {
+        List<String> names = variants.stream().map(VariantSource::name).skip(1).toList();
+        other.map(DraftOptions::variant)
+                .filter(name -> !names.contains(name))
+                .ifPresent(name -> {
+                    throw LitheException.badInput(
+                            "the draft '%s' is no variant after the first; known: %s",
+                            name, String.join(", ", names));
+                });
+        return new ServerOptions(
+                variants,
+                weights,
+                host,
+                grpcPort,
+                httpPort,
+                limits,
+                drain,
+                verbose,
+                experiment,
+                access,
                 other,
                 observe);
     }
@@ -128,6 +161,7 @@ public record ServerOptions(
                 verbose,
                 experiment,
                 access,
+                draft,
                 other);
     }
 
