@@ -100,8 +100,7 @@ public record ServerOptions(
                 });
         return new ServerOptions(
                 variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other, access,
-                draft,
-                observe);
+                draft, observe);
     }
 
     /// With other rules of access.
