@@ -12,8 +12,10 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -52,6 +54,7 @@ final class NativeForward {
     private int place;
 
     private long borrowed;
+    private final Set<Long> read = new HashSet<>();
 
     /// A model without linears. It lives in `scope`, as the tensors that it reads must.
     ///
@@ -196,7 +199,9 @@ final class NativeForward {
         Value kept = scope.keep(weight);
         Value readable = kept.dtype() == DType.F64 ? scope.call("to_float", kept) : kept;
         model.floats(place, readable, false, null, bias);
-        borrowed += readable.bytes();
+        if (read.add(readable.address())) {
+            borrowed += readable.bytes(); // once, though several linears may read it
+        }
     }
 
     /// As float16 where none is too large for it.
