@@ -26,7 +26,8 @@ import dev.lithe.technique.Weighting;
 /// The difference is cut as `svd` cuts, `whitened` on inputs as the
 /// blocks before have become. With rank 0 nothing is added. Norms and biases stay those of each
 /// place. The shared weights are stored, and mapped, once; keys and values, and time, are those of L
-/// blocks. Linears must be dense. It is a start for `heal`, which trains the products.
+/// blocks. Linears must be dense.
+/// `heal` does not take the result.
 @AutoService(Technique.class)
 public final class ShareLayers implements ModelTechnique<ShareLayers.Config> {
     /// Where shared weights come from.

@@ -29,7 +29,7 @@ import java.util.List;
 ///     tie_embeddings: {shares: [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98], samples: 8}
 ///
 /// E and U are (V, d), dense. What the two disagree about is lost: models that were trained untied
-/// lose much, and `heal` with rank 0 wins it back.
+/// lose nearly all without training afterwards.
 @AutoService(Technique.class)
 public final class TieEmbeddings implements ModelTechnique<TieEmbeddings.Config> {
     private static final String TIED = "tie_word_embeddings";
