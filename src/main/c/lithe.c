@@ -109,7 +109,7 @@ Model *lithe_model_new(int64_t d, int64_t f, int64_t layers, int64_t h, int64_t 
         return 0;
     }
     m->d = d, m->f = f, m->layers = layers, m->h = h, m->g = g, m->hd = hd, m->vocab = vocab, m->epsilon = epsilon;
-    m->slots = calloc(4 * layers + 1, sizeof *m->slots);
+    m->slots = calloc(2 * (4 * layers + 1), sizeof *m->slots);
     m->norms = calloc(2 * layers + 1, sizeof *m->norms);
     if (m->slots == 0 || m->norms == 0) {
         free(m->slots);
@@ -121,7 +121,7 @@ Model *lithe_model_new(int64_t d, int64_t f, int64_t layers, int64_t h, int64_t 
 }
 
 void lithe_model_free(Model *m) {
-    for (int64_t i = 0; i < 4 * m->layers + 1; i++) {
+    for (int64_t i = 0; i < 2 * (4 * m->layers + 1); i++) {
         free(m->slots[i].parts);
     }
     for (int64_t i = 0; i < m->slab_count; i++) {
@@ -156,7 +156,7 @@ static Linear *append(Model *m, int64_t slot, enum kind kind, int64_t n, int64_t
     }
     s->parts = parts;
     Linear *l = parts + s->count;
-    *l = (Linear){.kind = kind, .n = n, .k = k, .planes = 1};
+    *l = (Linear){.kind = kind, .n = n, .k = k, .planes = 1, .column = s->n, .from = -1};
     if (bias != 0) {
         l->bias = copy_of(m, bias, n * sizeof(float));
         if (l->bias == 0) {
@@ -166,6 +166,19 @@ static Linear *append(Model *m, int64_t slot, enum kind kind, int64_t n, int64_t
     s->count++;
     s->n += n;
     return l;
+}
+
+// Makes the last linear of a slot read the outputs of the slot's first factors from `from` on; with `onto` not negative it adds
+// its own to those of the slot from that column on.
+void lithe_model_factor(Model *m, int64_t slot, int64_t from, int64_t onto) {
+    Slot *s = m->slots + slot;
+    Linear *l = s->parts + s->count - 1;
+    l->from = from;
+    if (onto >= 0) {
+        s->n -= l->n;
+        l->column = onto;
+        l->onto = 1;
+    }
 }
 
 static float *row_scales(Model *m, int64_t n) { return take(m, (n + BLOCK - 1) / BLOCK * BLOCK * sizeof(float)); }
@@ -300,13 +313,14 @@ static void measure(const Slot *slot, int64_t *stride, int64_t *groups) {
 }
 
 // Room for `count` rows with inputs of `in` and outputs of `out` numbers, in one allocation.
-static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, int64_t stride, int64_t groups) {
+static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, int64_t factors, int64_t stride,
+                   int64_t groups) {
     static char *memory; // of whoever holds the gate of lithe_step
     static int64_t size;
     int64_t parts[] = {count * d * 4, count * in * 4, count * out * 4, count * 2 * stride + 64, count * groups * 4,
-                       count * groups * 8};
+                       count * groups * 8, count * factors * 4};
     int64_t total = 0;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         parts[i] = (parts[i] + 127) & ~63;
         total += parts[i];
     }
@@ -321,7 +335,8 @@ static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, i
     s->y = (float *)at, at += parts[2];
     s->in.q = (int8_t *)at, at += parts[3];
     s->in.scale = (float *)at, at += parts[4];
-    s->in.sum = (int32_t *)at;
+    s->in.sum = (int32_t *)at, at += parts[5];
+    s->z = (float *)at;
     return memory != 0;
 }
 
@@ -333,16 +348,19 @@ static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 // Returns 0 where memory is short.
 int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t first, int64_t end, int64_t count, const Row *rows,
                    float *x, const float *cos, const float *sin, float *logits) {
-    int64_t attention = m->h * m->hd, qkv = (m->h + 2 * m->g) * m->hd, stride = 0, groups = 1;
-    for (int64_t i = 0; i < 4 * m->layers + 1; i++) {
+    int64_t attention = m->h * m->hd, qkv = (m->h + 2 * m->g) * m->hd, stride = 0, groups = 1, factors = 0;
+    for (int64_t i = 0; i < 2 * (4 * m->layers + 1); i++) {
         measure(m->slots + i, &stride, &groups);
+        if (i > 4 * m->layers && m->slots[i].n > factors) {
+            factors = m->slots[i].n;
+        }
     }
     int64_t in = m->d > attention ? m->d : attention;
     in = m->f > in ? m->f : in;
     int64_t out = qkv > 2 * m->f ? qkv : 2 * m->f;
     Step s = {.model = m, .first_layer = first, .end_layer = end, .embed = x == 0, .cos = cos, .sin = sin};
     pthread_mutex_lock(&gate);
-    int fits = reserve(&s, count < CHUNK ? count : CHUNK, m->d, in, out, stride, groups);
+    int fits = reserve(&s, count < CHUNK ? count : CHUNK, m->d, in, out, factors, stride, groups);
     for (int64_t i = 0; fits && i < count; i += CHUNK) {
         s.rows = rows + i;
         s.count = count - i < CHUNK ? count - i : CHUNK;
@@ -360,10 +378,12 @@ int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t fir
 // y (count, N) = x (count, K) through one slot.
 int32_t lithe_project(const Model *m, int32_t variant, int32_t threads, int64_t slot, int64_t count, const float *x, float *y) {
     int64_t stride = 0, groups = 1;
+    const Slot *inner = m->slots + slot + 4 * m->layers + 1;
     measure(m->slots + slot, &stride, &groups);
+    measure(inner, &stride, &groups);
     Step s = {.model = m, .slot = m->slots + slot, .count = count, .input = x, .output = y};
     pthread_mutex_lock(&gate);
-    int fits = reserve(&s, count, 1, 1, 1, stride, groups);
+    int fits = reserve(&s, count, 1, 1, 1, inner->n, stride, groups);
     if (fits) {
         pool_run(variant_of(variant)->one_slot, &s, threads);
     }

@@ -27,6 +27,9 @@ typedef struct {
     uint16_t *scale;      // float16 (blocks, groups, 16), times row_scale; null where that is all
     uint8_t *zero;        // (blocks, groups, 16) in 256 steps of the codes' range; null where all are 128
     float *bias;          // (N), or null
+    int64_t column;       // where its outputs lie among the slot's
+    int64_t from;         // reads the outputs of the slot's first factors from here on; -1 reads the input
+    int onto;             // adds to what is in its columns
 } Linear;
 
 typedef struct {
@@ -46,7 +49,8 @@ typedef struct {
 typedef struct {
     int64_t d, f, layers, h, g, hd, vocab;
     float epsilon;
-    Slot *slots;   // per layer: q k v, o, gate up, down; then the output layer
+    Slot *slots;   // per layer: q k v, o, gate up, down; then the output layer; then as many of first factors: of a product
+                   // of two thin matrices the one that reads the input, those of a slot side by side
     float **norms; // two per layer, then the last
     Embedding embedding;
     int64_t bytes; // of its own weights
@@ -86,6 +90,7 @@ typedef struct {
     float *x;     // (R, d) the residual stream
     float *y;     // (R, widest output)
     float *a;     // (R, widest input)
+    float *z;     // (R, widest slot of first factors)
     Quantized in;
     // a single slot, for tests
     const Slot *slot;

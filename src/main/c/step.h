@@ -228,19 +228,27 @@ typedef struct {
     float *out;
     int64_t out_stride;
     int add;
+    int64_t factors; // outputs of the slot's first factors
 } Projection;
+
+// What a linear of the slot reads: the slot's input, or its own part of the first factors' outputs.
+static const float *input_of(const Step *s, const Projection *p, const Linear *l, int64_t *stride) {
+    *stride = l->from < 0 ? p->x_stride : p->factors;
+    return l->from < 0 ? p->x : s->z + l->from;
+}
 
 static void quantize_rows(Step *s, void *argument, int64_t first, int64_t last) {
     Projection *p = argument;
+    const Linear *l = p->slot->parts + p->first;
+    int64_t stride;
+    const float *x = input_of(s, p, l, &stride);
     for (int64_t row = first; row < last; row++) {
-        quantize(p->slot->parts + p->first, p->x + row * p->x_stride, &s->in, row);
+        quantize(l, x + row * stride, &s->in, row);
     }
 }
 
 static void some_blocks(Step *s, void *argument, int64_t first, int64_t last) {
     Projection *p = argument;
-    int64_t column = 0;
-    for (int i = 0; i < p->first; i++) column += p->slot->parts[i].n;
     int64_t before = 0; // blocks of earlier parts
     for (int i = p->first; i < p->last && before < last; i++) {
         const Linear *l = p->slot->parts + i;
@@ -248,23 +256,25 @@ static void some_blocks(Step *s, void *argument, int64_t first, int64_t last) {
         int64_t from = first > before ? first - before : 0;
         int64_t to = last - before < blocks ? last - before : blocks;
         if (from < to) {
-            run_blocks(l, from, to, &s->in, p->x, p->x_stride, p->count, p->out + column, p->out_stride, p->add);
+            int64_t stride;
+            const float *x = input_of(s, p, l, &stride);
+            run_blocks(l, from, to, &s->in, x, stride, p->count, p->out + l->column, p->out_stride, p->add || l->onto);
         }
         before += blocks;
-        column += l->n;
     }
 }
 
-// Whether one quantized form of the input serves both.
+// Whether both can run at once, from one quantized form of the input.
 static int alike(const Linear *a, const Linear *b) {
     int codes = a->kind >= CODES8;
-    return codes == (b->kind >= CODES8) && (!codes || (a->group == b->group && a->planes == b->planes));
+    return a->onto == b->onto && codes == (b->kind >= CODES8)
+        && (!codes || (a->group == b->group && a->planes == b->planes && a->from == b->from));
 }
 
-// y = x Wᵀ + b for all linears of a slot side by side.
-static void project(Step *s, const Slot *slot, const float *x, int64_t x_stride, int64_t count, float *out,
-                          int64_t out_stride, int add) {
-    Projection p = {slot, 0, 0, x, x_stride, count, out, out_stride, add};
+// y = x Wᵀ + b for all linears of a slot side by side, from what its first factors make of x where there are any.
+static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride, int64_t count, float *out,
+                          int64_t out_stride, int add, int64_t factors) {
+    Projection p = {slot, 0, 0, x, x_stride, count, out, out_stride, add, factors};
     while (p.last < slot->count) {
         p.first = p.last;
         const Linear *l = slot->parts + p.first;
@@ -278,6 +288,13 @@ static void project(Step *s, const Slot *slot, const float *x, int64_t x_stride,
         }
         pool_each(s, &p, some_blocks, blocks, 1);
     }
+}
+
+static void project(Step *s, const Slot *slot, const float *x, int64_t x_stride, int64_t count, float *out,
+                          int64_t out_stride, int add) {
+    const Slot *inner = slot + 4 * s->model->layers + 1;
+    if (inner->count > 0) linears(s, inner, x, x_stride, count, s->z, inner->n, 0, 0);
+    linears(s, slot, x, x_stride, count, out, out_stride, add, inner->n);
 }
 
 // x / sqrt(mean x² + ε) · w
@@ -497,7 +514,8 @@ static void gate_rows(Step *s, void *argument, int64_t first, int64_t last) {
 
 static void one_slot(Step *s, int thread) {
     (void)thread;
-    project(s, s->slot, s->input, s->slot->parts[0].k, s->count, s->output, s->slot->n, 0);
+    const Slot *inner = s->slot + 4 * s->model->layers + 1;
+    project(s, s->slot, s->input, (inner->count > 0 ? inner : s->slot)->parts[0].k, s->count, s->output, s->slot->n, 0);
 }
 
 // All rows through some layers. Every thread runs this; the phases share the work.

@@ -14,6 +14,8 @@
 #   kind 5  scaled rows        W packed in float16, which holds int8 and float8 exactly; scale (N,)
 #   kind 6  the same, float8 x is rounded to float8 per token
 #   kind 7  the same where libtorch has no packed float16: W (N, K) float32
+#   kind 8  two factors: the next part reads x, the one after it what that made of it; where the second integer is 1, a third
+#           reads x too, and its output is added
 
 
 def linear(self, x: Tensor, part: int, w: List[Tensor],
@@ -99,8 +101,20 @@ def project(self, x: Tensor, slot: int, w: List[Tensor],
   if last - first == 1:
     return self.linear(x, first, w, packed, parts)
   y = annotate(List[Tensor], [])
-  for part in range(first, last):
-    y.append(self.linear(x, part, w, packed, parts))
+  part = first
+  while part < last:
+    if parts[4 * part] == 8:
+      z = self.linear(x, part + 1, w, packed, parts)
+      z = self.linear(z, part + 2, w, packed, parts)
+      if parts[4 * part + 1] == 1:
+        z = z + self.linear(x, part + 3, w, packed, parts)
+      y.append(z)
+      part = part + 3 + parts[4 * part + 1]
+    else:
+      y.append(self.linear(x, part, w, packed, parts))
+      part = part + 1
+  if len(y) == 1:
+    return y[0]
   return torch.cat(y, -1)
 
 
@@ -245,6 +259,12 @@ def expand_codebook(self, indices: Tensor, table: Tensor, scale: Optional[Tensor
 
 def prepare_int8(self, weight: Tensor, scale: Tensor) -> List[Tensor]:
   return [torch.contiguous(torch.transpose(weight, 0, 1)), torch.reshape(scale.to(6), [-1])]
+
+
+def product(self, left: Tensor, right: Tensor, base: Optional[Tensor]) -> Tensor:
+  # (N, r) (r, K) + (N, K)
+  y = torch.matmul(left, right)
+  return y if base is None else y + base
 
 
 def concat_rows(self, xs: List[Tensor]) -> Tensor:

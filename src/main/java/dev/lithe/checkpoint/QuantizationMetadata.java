@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.fault.LitheException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -28,7 +29,11 @@ public final class QuantizationMetadata {
         /// Indices into a table of numbers.
         CODEBOOK("lithe-codebook", "codebook"),
         /// Floats without those that are 0, and a mask of which are left.
-        BITMASK("lithe-bitmask", "masked");
+        BITMASK("lithe-bitmask", "masked"),
+        /// Two thin linears in the place of one, or beside it.
+        LOW_RANK("lithe-low-rank", "low_rank"),
+        /// The weights of another module.
+        SHARED("lithe-shared", "shared");
 
         private final String label;
         private final String type;
@@ -85,20 +90,36 @@ public final class QuantizationMetadata {
             return new Scheme(Format.BITMASK, 1, true, 0, false);
         }
 
+        /// Two thin linears in the place of one, or beside it.
+        public static Scheme lowRank() {
+            return new Scheme(Format.LOW_RANK, 1, true, 0, false);
+        }
+
+        /// The weights of another module.
+        public static Scheme shared() {
+            return new Scheme(Format.SHARED, 1, true, 0, false);
+        }
+
         /// Packed integers whose zero points lie between codes.
         public static Scheme fractionalZeros(int bits, int groupSize) {
             return new Scheme(Format.FRACTIONAL_ZEROS, bits, false, groupSize, false);
         }
     }
 
+    /// The key of the modules that have another one's weights, and whose.
+    public static final String OWNERS = "lithe_shared";
+
     private record Group(List<String> targets, Scheme scheme) {}
 
     private final List<Group> groups;
     private final List<String> ignore;
+    private final Map<String, String> owners;
 
-    private QuantizationMetadata(List<Group> groups, List<String> ignore) {
+    private QuantizationMetadata(
+            List<Group> groups, List<String> ignore, Map<String, String> owners) {
         this.groups = groups;
         this.ignore = ignore;
+        this.owners = owners;
     }
 
     /// Reads it from `config`; a model that is not quantized has no groups. `where` names the file
@@ -107,7 +128,7 @@ public final class QuantizationMetadata {
         JsonNode node = config.path("quantization_config");
         List<Group> groups = new ArrayList<>();
         if (node.isMissingNode() || node.isNull()) {
-            return new QuantizationMetadata(groups, List.of());
+            return new QuantizationMetadata(groups, List.of(), Map.of());
         }
         String method = node.path("quant_method").asText("none");
         if (!method.equals("compressed-tensors")) {
@@ -123,7 +144,23 @@ public final class QuantizationMetadata {
             String format = group.path("format").asText(node.path("format").asText());
             groups.add(new Group(texts(group.path("targets")), scheme(group, format, where)));
         }
-        return new QuantizationMetadata(groups, texts(node.path("ignore")));
+        Map<String, String> owners = new LinkedHashMap<>();
+        for (var field : node.path(OWNERS).properties()) {
+            owners.put(field.getKey(), field.getValue().asText());
+        }
+        for (Map.Entry<String, String> shared : owners.entrySet()) {
+            if (owners.containsKey(shared.getValue())) {
+                throw LitheException.badInput(
+                        "%s: '%s' has the weights of '%s', which has none of its own",
+                        where, shared.getKey(), shared.getValue());
+            }
+        }
+        return new QuantizationMetadata(groups, texts(node.path("ignore")), owners);
+    }
+
+    /// The module whose weights `module` has; null where it has its own.
+    public @Nullable String ownerOf(String module) {
+        return owners.get(module);
     }
 
     private static Scheme scheme(JsonNode group, String label, String where) {
@@ -149,7 +186,7 @@ public final class QuantizationMetadata {
                 switch (type) {
                     case "int" -> bits >= 2 && bits <= 8;
                     case "float" -> bits == 8;
-                    case "masked" -> bits == 1;
+                    case "masked", "low_rank", "shared" -> bits == 1;
                     case "codebook" -> bits >= 1 && bits <= 8;
                     default -> false;
                 };
@@ -158,7 +195,13 @@ public final class QuantizationMetadata {
                     "%s: weights of type %s with %d bits; Lithe reads int with 2 to 8, and float with 8",
                     where, type, bits);
         }
-        for (Format own : List.of(Format.FRACTIONAL_ZEROS, Format.CODEBOOK, Format.BITMASK)) {
+        for (Format own :
+                List.of(
+                        Format.FRACTIONAL_ZEROS,
+                        Format.CODEBOOK,
+                        Format.BITMASK,
+                        Format.LOW_RANK,
+                        Format.SHARED)) {
             if (label.equals(own.label) && type.equals(own.type)) {
                 return own;
             }
@@ -175,9 +218,11 @@ public final class QuantizationMetadata {
                             where,
                             type,
                             label,
-                            type.equals(Format.BITMASK.type)
-                                    ? Format.BITMASK.label
-                                    : Format.CODEBOOK.label);
+                            Arrays.stream(Format.values())
+                                    .filter(own -> own.type.equals(type))
+                                    .findFirst()
+                                    .orElse(Format.CODEBOOK)
+                                    .label);
         };
     }
 

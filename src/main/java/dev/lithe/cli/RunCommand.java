@@ -30,6 +30,8 @@ final class RunCommand implements Callable<Integer> {
 
     @Mixin private ServerAddress address = new ServerAddress();
     @Mixin private AccessFlags access = new AccessFlags();
+    @Mixin private ObserveFlags observe = new ObserveFlags();
+    @Mixin private DraftFlags draft = new DraftFlags();
 
     @Option(
             names = {"-o", "--output"},
@@ -84,6 +86,8 @@ final class RunCommand implements Callable<Integer> {
                         load.limits(),
                         load.drain(),
                         lithe.verbose())
-                .with(access.options());
+                .with(access.options())
+                .with(observe.options())
+                .withDraft(draft.options());
     }
 }

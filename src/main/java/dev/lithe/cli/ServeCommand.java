@@ -52,6 +52,8 @@ final class ServeCommand implements Runnable {
 
     @Mixin private ServerAddress address = new ServerAddress();
     @Mixin private AccessFlags access = new AccessFlags();
+    @Mixin private ObserveFlags observe = new ObserveFlags();
+    @Mixin private DraftFlags draft = new DraftFlags();
     @Mixin private ExperimentFlags experiment = new ExperimentFlags();
 
     @Override
@@ -66,7 +68,12 @@ final class ServeCommand implements Runnable {
                         load.limits(),
                         load.drain(),
                         lithe.verbose());
-        run(options.with(experiment.options()).with(access.options()), spec.commandLine().getOut());
+        run(
+                options.with(experiment.options())
+                        .with(access.options())
+                        .with(observe.options())
+                        .withDraft(draft.options()),
+                spec.commandLine().getOut());
     }
 
     /// Serves until the process is stopped; prints one line to `out` once it is ready.

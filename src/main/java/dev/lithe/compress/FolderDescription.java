@@ -45,7 +45,15 @@ final class FolderDescription {
         config.remove("quantization_config");
         config.put(config.has("dtype") ? "dtype" : "torch_dtype", type.torchName());
         Map<String, @Nullable Scheme> schemes = new LinkedHashMap<>();
-        forms.forEach((module, form) -> schemes.put(module, form.scheme()));
+        Map<String, String> owners = new LinkedHashMap<>();
+        forms.forEach((name, whole) ->
+                whole.modules(name)
+                        .forEach((module, form) -> {
+                            schemes.put(module, form.scheme());
+                            if (form instanceof LinearForm.Shared shared) {
+                                owners.put(module, shared.owner());
+                            }
+                        }));
         if (schemes.get(Architecture.EMBEDDING) == null) {
             schemes.remove(Architecture.EMBEDDING); // dense, which readers take for granted
             // a tied output layer must be named, or readers expect its scales
@@ -58,6 +66,10 @@ final class FolderDescription {
             if (schemes.containsKey(Architecture.EMBEDDING) && different == 1) {
                 // transformers cannot run a quantized embedding, but opens the folder as floats
                 quantization.put("dequantize", true);
+            }
+            if (!owners.isEmpty()) {
+                ObjectNode shared = quantization.putObject(QuantizationMetadata.OWNERS);
+                owners.forEach(shared::put);
             }
             config.set("quantization_config", quantization);
         }

@@ -4,6 +4,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.ModelTechnique;
 
 /// One step of a recipe that takes the model as a whole.
@@ -31,9 +33,10 @@ record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) imple
         return result;
     }
 
-    /// The form in which it leaves a linear that has the form `before`.
-    LinearForm outcome(LinearForm before) {
-        return technique.outcome(before, config);
+    /// The form in which it leaves `linear`, of a model with the shapes `spec`, that has the form
+    /// `before`.
+    LinearForm outcome(ModelSpec spec, LinearName linear, LinearForm before) {
+        return technique.outcome(spec, linear, before, config);
     }
 
     WholeModel apply(WholeModel model) {

@@ -2,6 +2,7 @@ package dev.lithe.compress;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.calibrate.WholeModel;
 import dev.lithe.calibrate.Workbench.StepListener;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.Fault;
@@ -151,7 +152,8 @@ public final class Pipeline {
             }
             Compressor.Listener progress = listener.begins(leg, model, set);
             if (whole == null) {
-                Plan plan = Plan.of(settled(leg, model, set, prices), model);
+                Recipe found = measured(settled(leg, model, set, prices), model, set);
+                Plan plan = Plan.of(found, model);
                 new Compressor(plan, model, set, progress).run(to, replace);
             } else {
                 StepListener steps = listener.steps(leg);
@@ -180,6 +182,23 @@ public final class Pipeline {
         ModelSpec spec = ModelSpec.of(model.config(), model.folder().toString());
         return new Allocator(model, spec, set, prices, listener.allocates(leg))
                 .settle(leg.recipe());
+    }
+
+    /// With what stages settle that measure the model as a whole first.
+    private static Recipe measured(Recipe recipe, Checkpoint model, @Nullable CalibrationSet set) {
+        if (recipe.stages().stream().noneMatch(Stage::settles)) {
+            return recipe;
+        }
+        try (var whole = WholeModel.open(model, set)) {
+            List<Step> steps = new ArrayList<>();
+            for (Step step : recipe.steps()) {
+                steps.add(
+                        step instanceof Stage<?> stage && stage.settles()
+                                ? stage.settled(whole)
+                                : step);
+            }
+            return new Recipe(recipe.name(), steps, recipe.running(), recipe.calibration());
+        }
     }
 
     /// The folder between legs holds nothing but what Lithe wrote.

@@ -76,12 +76,15 @@ record Shapes(
         ObjectNode changed = stage.outcome(config);
         ModelSpec spec = ModelSpec.of(changed, where);
         Map<String, LinearForm> before = new HashMap<>();
-        forms.forEach((name, form) -> before.put(name.module(), stage.outcome(form)));
+        forms.forEach((name, form) -> before.put(name.module(), stage.outcome(spec(), name, form)));
         LinearForm usual = forms.values().stream().findFirst().orElseThrow();
         Map<LinearName, LinearForm> made = new LinkedHashMap<>();
         linears(spec)
                 .forEach(name ->
-                        made.put(name, before.getOrDefault(name.module(), stage.outcome(usual))));
+                        made.put(
+                                name,
+                                before.getOrDefault(
+                                        name.module(), stage.outcome(spec, name, usual))));
         DType other = otherTypes.values().stream().findFirst().orElse(spec.dtype());
         Map<String, DType> types = new HashMap<>();
         others(spec).forEach((name, _) -> types.put(name, otherTypes.getOrDefault(name, other)));

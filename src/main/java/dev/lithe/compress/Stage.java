@@ -3,7 +3,9 @@ package dev.lithe.compress;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.LoadedPart;
+import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.DenseWeights;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
@@ -18,6 +20,7 @@ import dev.lithe.technique.WeightTechnique;
 import dev.lithe.technique.quantize.BitAllocation;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -61,6 +64,21 @@ record Stage<C extends Record>(
         return new Stage<>(technique, new Settings<>(settings.common(), overrides), null);
     }
 
+    /// Whether it measures the model as a whole first.
+    boolean settles() {
+        return technique.settles(settings.common());
+    }
+
+    /// With what measuring `model` settles for its linears.
+    Stage<C> settled(WholeModel model) {
+        List<Settings.Override<C>> overrides = new ArrayList<>(settings.overrides());
+        technique
+                .settle(model, settings)
+                .forEach((name, config) ->
+                        overrides.add(new Settings.Override<>(name.module(), config)));
+        return new Stage<>(technique, new Settings<>(settings.common(), overrides), allocation);
+    }
+
     @Override
     public String name() {
         return technique.name();
@@ -90,9 +108,40 @@ record Stage<C extends Record>(
     }
 
     LinearForm outcome(LinearName linear, LinearForm before) {
-        return targets().include(linear)
-                ? technique.outcome(linear, before, settings.of(linear))
-                : before;
+        return targets().include(linear) ? outcome(linear, before, settings.of(linear)) : before;
+    }
+
+    private LinearForm outcome(LinearName linear, LinearForm before, C config) {
+        if (!technique.takesFactors() || technique instanceof BlockTechnique) {
+            return technique.outcome(linear, before, config);
+        }
+        return switch (before) {
+            case LinearForm.LowRank factors -> {
+                LinearForm base = factors.base();
+                long rank = factors.rank();
+                yield new LinearForm.LowRank(
+                        base == null ? null : outcome(linear.base(), base, config),
+                        outcome(linear.right(rank), factors.right(), config),
+                        outcome(linear.left(rank), factors.left(), config),
+                        rank);
+            }
+            case LinearForm.Shared shared -> {
+                if (calibrated()) {
+                    throw LitheException.badInput(
+                            "its weights are those of %s; a stage that looks at data would change"
+                                    + " them for one of the two, so choose one that does not, such as rtn",
+                            shared.owner());
+                }
+                yield new LinearForm.Shared(outcome(linear, shared.of(), config), shared.owner());
+            }
+            case LinearForm.Dense _,
+                    LinearForm.Int8 _,
+                    LinearForm.Float8 _,
+                    LinearForm.Codebook _,
+                    LinearForm.Masked _,
+                    LinearForm.Grouped _ ->
+                    technique.outcome(linear, before, config);
+        };
     }
 
     /// Operations of compressing `linear`; none where it is no target.
@@ -109,7 +158,7 @@ record Stage<C extends Record>(
     boolean calibrated() {
         return switch (technique) {
             case LinearTechnique<C> _ -> false;
-            case CalibratedLinearTechnique<C> _ -> true;
+            case CalibratedLinearTechnique<C> each -> each.calibrated(settings.common());
             case BlockTechnique<C> block -> block.calibrated(settings.common());
         };
     }
@@ -155,7 +204,27 @@ record Stage<C extends Record>(
         if (!targets().include(linear)) {
             return new Fitted(before, null);
         }
-        C config = settings.of(linear);
+        int k = linear.inFeatures();
+        Supplier<InputStatistics> shown =
+                calibrated()
+                        ? seen
+                        : () -> new InputStatistics(scope.call("identity", k), k, scope);
+        return apply(before, after, shown, settings.of(linear), scope);
+    }
+
+    private Fitted apply(
+            Linear before,
+            LinearForm after,
+            Supplier<InputStatistics> seen,
+            C config,
+            TensorScope scope) {
+        if (before instanceof Linear.LowRank two && after instanceof LinearForm.LowRank form) {
+            return applyToFactors(two, form, seen, config, scope);
+        }
+        if (before instanceof Linear.Shared shared && after instanceof LinearForm.Shared form) {
+            Fitted of = apply(shared.of(), form.of(), seen, config, scope);
+            return new Fitted(new Linear.Shared(of.linear(), shared.bias(), form), of.trouble());
+        }
         return switch (technique) {
             case LinearTechnique<C> free ->
                     new Fitted(free.apply(before, after, config, scope), null);
@@ -163,6 +232,30 @@ record Stage<C extends Record>(
                     calibrated.apply(before, after, seen.get(), config, scope);
             case BlockTechnique<C> _ -> new Fitted(before, null);
         };
+    }
+
+    private Fitted applyToFactors(
+            Linear.LowRank two,
+            LinearForm.LowRank form,
+            Supplier<InputStatistics> seen,
+            C config,
+            TensorScope scope) {
+        Fitted right = apply(two.right(), form.right(), seen, config, scope);
+        Supplier<InputStatistics> between =
+                () -> {
+                    InputStatistics input = seen.get();
+                    Value factor = DenseWeights.of(right.linear(), scope);
+                    Value hessian = scope.call("hessian_behind", factor, input.hessian());
+                    return new InputStatistics(hessian, input.tokens(), scope);
+                };
+        Fitted left = apply(two.left(), form.left(), between, config, scope);
+        Linear base = two.base();
+        if (base != null && form.base() != null) {
+            base = apply(base, form.base(), seen, config, scope).linear();
+        }
+        String trouble = left.trouble() == null ? right.trouble() : left.trouble();
+        return new Fitted(
+                new Linear.LowRank(base, right.linear(), left.linear(), two.bias(), form), trouble);
     }
 
     DType otherTensors(DType before) {

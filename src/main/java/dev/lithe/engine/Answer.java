@@ -46,10 +46,12 @@ final class Answer {
     }
 
     boolean greedy() {
-        SamplingOptions options = request.sampling();
-        return options.greedy()
-                && options.repetitionPenalty() == 1
-                && request.topLogprobs().isEmpty();
+        return sampler.greedy() && request.topLogprobs().isEmpty();
+    }
+
+    /// What would choose the next tokens, for guessing them.
+    Sampler ahead() {
+        return sampler.ahead();
     }
 
     int choose(float[] logits) {
@@ -82,7 +84,8 @@ final class Answer {
         return last;
     }
 
-    private boolean ends(int id) {
+    /// Whether it is the model's end token and counts as that.
+    boolean ends(int id) {
         return !request.stop().ignoreEos()
                 && request.model().decoder().spec().eosTokens().contains(id);
     }

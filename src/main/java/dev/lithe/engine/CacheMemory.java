@@ -19,31 +19,40 @@ final class CacheMemory implements AutoCloseable {
         return running + bytes <= limit;
     }
 
-    /// A session for a request, which has read what is known of its prompt; what it needs is taken
-    /// from the limit until [#take] gets it back.
-    Session open(GenerationRequest request) {
-        int[] prompt = request.promptIds();
-        boolean known = reuse && !request.fresh();
+    /// A session with room for `capacity` tokens, which has read what is known of a prompt; what it
+    /// needs is taken from the limit until [#take] gets it back.
+    ///
+    /// @param known whether what is known may be used
+    Session open(ServedModel model, int[] prompt, int capacity, boolean known) {
         Session session =
-                known
-                        ? kept.open(request.model(), prompt, request.capacity())
-                        : Session.open(request.model().decoder(), request.capacity());
-        running += request.cacheBytes();
+                reuse && known
+                        ? kept.open(model, prompt, capacity)
+                        : Session.open(model.decoder(), capacity);
+        running += bytes(model, session);
         shrink();
         return session;
+    }
+
+    /// One for a request.
+    Session open(GenerationRequest request) {
+        return open(request.model(), request.promptIds(), request.capacity(), !request.fresh());
     }
 
     /// Takes back the session of an ended sequence.
     ///
     /// @param ids the tokens that it has read
-    void take(GenerationRequest request, int[] ids, Session session) {
-        running -= request.cacheBytes();
+    void take(ServedModel model, int[] ids, Session session) {
+        running -= bytes(model, session);
         if (reuse) {
-            kept.add(request.model(), ids, session);
+            kept.add(model, ids, session);
         } else {
             session.close();
         }
         shrink();
+    }
+
+    private static long bytes(ServedModel model, Session session) {
+        return model.decoder().spec().cacheBytes(session.cache().capacity());
     }
 
     /// Takes some of the limit for a cache that is not kept.

@@ -32,6 +32,7 @@ public final class Engine implements AutoCloseable {
     private final Scheduler<Scheduler.Work> scheduler = new Scheduler<>(System::nanoTime);
     private final Map<Decoder, Lane> lanes = new LinkedHashMap<>();
     private final Map<Decoder, Double> weights = new ConcurrentHashMap<>();
+    private final Map<Decoder, Lane.Drafting> drafting = new ConcurrentHashMap<>();
     private final CacheMemory memory;
     private final SplittableRandom seeds = new SplittableRandom();
     private final CompletableFuture<Void> stopped = new CompletableFuture<>();
@@ -72,9 +73,10 @@ public final class Engine implements AutoCloseable {
         backlog.check(request, waiting.size());
         if (!waiting.offer(sequence)) {
             throw LitheException.of(
-                    Fault.EXHAUSTED,
-                    "%d requests wait already, which is the limit; try again later",
-                    limits.queue());
+                            Fault.EXHAUSTED,
+                            "%d requests wait already, which is the limit; try again later",
+                            limits.queue())
+                    .retryAfter(backlog.served(limits.queue()));
         }
         wake();
         // A close between the check and the offer may have missed it.
@@ -102,7 +104,11 @@ public final class Engine implements AutoCloseable {
         if (draining || closed) {
             throw shuttingDown();
         }
-        scores.offer(job);
+        try {
+            scores.offer(job);
+        } catch (LitheException e) {
+            throw e.retryAfter(backlog.served(limits.queue()));
+        }
         wake();
         // As above.
         if (closed && scores.remove(job)) {
@@ -216,7 +222,7 @@ public final class Engine implements AutoCloseable {
         if (known != null) {
             return known;
         }
-        var lane = new Lane(model, limits, memory, backlog, tokens);
+        var lane = new Lane(model, limits, memory, backlog, tokens, drafting.get(model.decoder()));
         lanes.put(model.decoder(), lane);
         scheduler.add(model.decoder(), lane);
         return lane;
@@ -262,6 +268,23 @@ public final class Engine implements AutoCloseable {
             throw LitheException.badInput("a weight of %s; use a number above 0", weight);
         }
         weights.put(model.decoder(), weight);
+    }
+
+    /// Lets another model guess for one, whose answers stay what they are. To be called before the
+    /// first request for it.
+    public void speculate(Speculation speculation) {
+        speculate(speculation, new DraftLength(speculation.most(), System::nanoTime));
+    }
+
+    void speculate(Speculation speculation, DraftLength length) {
+        drafting.put(
+                speculation.target().decoder(), new Lane.Drafting(speculation.draft(), length));
+    }
+
+    /// What guessing for a model has brought; empty where nobody does.
+    public Optional<SpeculationCounts> speculation(ServedModel target) {
+        return Optional.ofNullable(drafting.get(target.decoder()))
+                .map(each -> each.length().counts());
     }
 
     /// Takes no more requests and lets those that it has finish; what is not done within `limit`

@@ -5,6 +5,8 @@ import dev.lithe.tensor.Value;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /// The running sequences of one model. A step decodes one token for each that has read its prompt,
 /// all together, or reads one slice of the prompts of the others. Belongs to the engine's thread.
@@ -19,23 +21,38 @@ final class Lane implements Scheduler.Work, AutoCloseable {
     /// Slices of prompts since the last decode step.
     private int slices;
 
+    /// Most tokens that a step gives a sequence.
+    private final int tokensPerStep;
+
     /// @param tokens counts those computed
     Lane(
             ServedModel model,
             EngineLimits limits,
             CacheMemory memory,
             Backlog backlog,
-            AtomicLong tokens) {
+            AtomicLong tokens,
+            @Nullable Drafting drafting) {
         this.memory = memory;
         this.backlog = backlog;
         this.tokens = tokens;
-        this.decoding = new Decoding(model.decoder(), this);
+        this.tokensPerStep = drafting == null ? 1 : 1 + drafting.length().most();
+        this.decoding =
+                drafting == null
+                        ? new Decoding(model.decoder(), this)
+                        : new Decoding(
+                                model.decoder(),
+                                this,
+                                drafting.length(),
+                                new Drafter(drafting.draft(), memory));
         this.prefill =
                 new Prefill(
                         model.decoder(),
                         Pace.measure(model.decoder(), limits.prefillChunk()),
                         this);
     }
+
+    /// Who guesses for it, and how much.
+    record Drafting(ServedModel draft, DraftLength length) {}
 
     /// Its sequences, in the order of arrival.
     List<Sequence> running() {
@@ -49,7 +66,7 @@ final class Lane implements Scheduler.Work, AutoCloseable {
                 sequence,
                 () -> {
                     sequence.start(memory);
-                    sequence.requireTime(prefill.pace());
+                    sequence.requireTime(prefill.pace(), tokensPerStep);
                     return false;
                 });
     }
@@ -93,15 +110,41 @@ final class Lane implements Scheduler.Work, AutoCloseable {
 
     /// Hands each sequence the token that follows from its row of `logits` (B, V).
     void deliver(List<Sequence> sequences, Value logits) {
-        var choices = new Choices(sequences, logits);
-        for (int i = 0; i < sequences.size(); i++) {
+        deliver(sequences, new int[sequences.size()][0], logits);
+    }
+
+    /// Hands each sequence the token that follows from the first of its rows of `logits`, and as
+    /// long as that is what was guessed those from the next ones.
+    ///
+    /// @param drafts guesses of each sequence
+    /// @param logits of each sequence a row more than guesses, side by side
+    /// @return how many tokens each sequence got
+    int[] deliver(List<Sequence> sequences, int[][] drafts, Value logits) {
+        int rows = sequences.size() + Stream.of(drafts).mapToInt(draft -> draft.length).sum();
+        var choices = new Choices(rows, logits);
+        int[] given = new int[drafts.length];
+        int first = 0;
+        for (int i = 0; i < drafts.length; i++) {
             Sequence sequence = sequences.get(i);
-            int row = i;
-            if (!sequence.over()) {
+            boolean right = true;
+            for (int j = 0; right && j <= drafts[i].length && !sequence.over(); j++) {
+                int row = first + j;
                 tokens.incrementAndGet();
-                guarded(sequence, () -> sequence.accept(choices.of(row)));
+                given[i]++;
+                guarded(
+                        sequence,
+                        () -> {
+                            int id = choices.of(row, sequence.greedy(), sequence::choose);
+                            return sequence.accept(id);
+                        });
+                right = j < drafts[i].length && !sequence.over() && drafts[i][j] == sequence.last();
+            }
+            first += 1 + drafts[i].length;
+            if (!sequence.over()) {
+                sequence.rewind();
             }
         }
+        return given;
     }
 
     @FunctionalInterface

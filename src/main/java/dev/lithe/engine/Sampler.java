@@ -4,26 +4,52 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import java.util.Arrays;
 import java.util.BitSet;
-import java.util.SplittableRandom;
-import java.util.random.RandomGenerator;
 
 /// Chooses tokens: repetition penalty, temperature, top-k, top-p (Holtzman et al. 2020,
 /// arXiv:1904.09751), min-p (Nguyen et al. 2024, arXiv:2407.01082), then one draw. Each filter sees
 /// what the one before it left, renormalized. Ties go to the lower id.
+///
+/// The draw is an exponential race: each token that is left takes the time -ln(u) / p, where u is
+/// fixed by the seed, the number of tokens before it and the token itself, and the first one wins,
+/// which is each with its probability p. Two models that draw from nearly the same probabilities
+/// with the same u nearly always agree, so that one can tell what the other is about to draw
+/// (Daliri, Musco and Suresh 2024, arXiv:2408.07978).
 final class Sampler {
+    private static final long GOLDEN = 0x9e3779b97f4a7c15L;
+    private static final double STEP = 0x1p-53;
+
     private final SamplingOptions options;
-    private final RandomGenerator random;
-    private final BitSet occurred = new BitSet();
+    private final long seed;
+    private final BitSet occurred;
+    private long drawn;
 
     Sampler(SamplingOptions options, long seed) {
+        this(options, seed, 0, new BitSet());
+    }
+
+    private Sampler(SamplingOptions options, long seed, long drawn, BitSet occurred) {
         this.options = options;
-        this.random = new SplittableRandom(seed);
+        this.seed = seed;
+        this.drawn = drawn;
+        this.occurred = occurred;
+    }
+
+    /// One that goes on as this would, without changing it.
+    Sampler ahead() {
+        return new Sampler(options, seed, drawn, (BitSet) occurred.clone());
+    }
+
+    /// Whether it takes the most likely token, so that the others' logits do not matter.
+    boolean greedy() {
+        return options.greedy() && options.repetitionPenalty() == 1;
     }
 
     /// Tells it of tokens in the text, for the repetition penalty.
     void occurred(int... ids) {
-        for (int id : ids) {
-            occurred.set(id);
+        if (options.repetitionPenalty() != 1) {
+            for (int id : ids) {
+                occurred.set(id);
+            }
         }
     }
 
@@ -32,6 +58,7 @@ final class Sampler {
     /// @param logits (V), changed in place
     /// @throws LitheException where a logit is not a number
     int next(float[] logits) {
+        drawn++;
         penalize(logits);
         int best = best(logits);
         if (options.greedy()) {
@@ -107,24 +134,31 @@ final class Sampler {
         return Arrays.stream(ids).mapToDouble(id -> weight(logits[id], largest)).toArray();
     }
 
+    /// @param weights of the ids, the most likely's is 1
     private int draw(int[] ids, double[] weights) {
-        double total = 0;
+        long race = mix(seed + drawn * GOLDEN);
+        int first = ids[0];
+        double least = Double.POSITIVE_INFINITY;
         for (int rank = 0; rank < ids.length; rank++) {
-            // The most likely weighs exp(0) = 1, so min-p compares with the weight itself.
-            weights[rank] = weights[rank] < options.minP() ? 0 : weights[rank];
-            total += weights[rank];
-        }
-        double target = random.nextDouble() * total;
-        int last = 0;
-        for (int rank = 0; rank < ids.length; rank++) {
-            if (weights[rank] > 0) {
-                last = rank;
-                target -= weights[rank];
-                if (target < 0) {
-                    break;
+            double weight = weights[rank];
+            double u = ((mix(race + (ids[rank] + 1) * GOLDEN) >>> 11) + 0.5) * STEP;
+            // -ln(u) is at least 1 - u, which spares nearly all of the logarithms.
+            if (weight > 0 && weight >= options.minP() && 1 - u < least * weight) {
+                double time = -Math.log(u) / weight;
+                if (time < least) {
+                    least = time;
+                    first = ids[rank];
                 }
             }
         }
-        return ids[last];
+        return first;
+    }
+
+    /// A bijection of longs that leaves no pattern (SplitMix64, Steele et al. 2014).
+    private static long mix(long value) {
+        long z = value;
+        z = (z ^ z >>> 30) * 0xbf58476d1ce4e5b9L;
+        z = (z ^ z >>> 27) * 0x94d049bb133111ebL;
+        return z ^ z >>> 31;
     }
 }

@@ -78,14 +78,16 @@ final class Sequence {
     /// Refuses what its deadline does not leave time for, were the machine its own: what is unread
     /// of the prompt, and the tokens where their number is certain.
     ///
+    /// @param tokensPerStep most that a step gives
     /// @throws LitheException `DEADLINE`
-    void requireTime(Pace pace) {
+    void requireTime(Pace pace, int tokensPerStep) {
         if (request.deadline().isEmpty()) {
             return;
         }
         double left = request.deadline().getAsLong() - System.nanoTime();
         int certain = request.stop().ignoreEos() ? request.tokens() - 1 : 0;
-        double needed = pace.prefillNanos(unread()) + certain * pace.stepNanos();
+        double steps = certain / (double) tokensPerStep;
+        double needed = pace.prefillNanos(unread()) + steps * pace.stepNanos();
         if (needed > left) {
             throw LitheException.of(
                     Fault.DEADLINE,
@@ -147,8 +149,37 @@ final class Sequence {
 
     /// The next unread tokens, at most so many.
     int[] piece(int most) {
-        int from = cache().position();
+        return piece(cache().position(), most);
+    }
+
+    /// Known tokens from a position on, at most so many.
+    int[] piece(int from, int most) {
         return Arrays.copyOfRange(ids, from, Math.min(count, from + most));
+    }
+
+    /// Tokens that are known.
+    int count() {
+        return count;
+    }
+
+    /// Tokens that it may still compute.
+    int left() {
+        return request.tokens() - answer.tokens();
+    }
+
+    /// Whether a token would end it.
+    boolean ends(int id) {
+        return answer.ends(id);
+    }
+
+    /// What would choose its next tokens, for guessing them.
+    Sampler ahead() {
+        return answer.ahead();
+    }
+
+    /// Forgets what was read beyond the tokens that are known.
+    void rewind() {
+        cache().rewind(count - 1);
     }
 
     /// The token to read next.
@@ -197,8 +228,9 @@ final class Sequence {
         Session ended = session;
         session = null;
         if (ended != null) {
-            int position = keep ? ended.position() : 0;
-            memory.take(request, Arrays.copyOf(ids, position), ended);
+            // What was read after the token before the last may have been a guess.
+            int position = keep ? Math.min(ended.position(), count - 1) : 0;
+            memory.take(request.model(), Arrays.copyOf(ids, position), ended);
         }
     }
 

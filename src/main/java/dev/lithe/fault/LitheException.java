@@ -2,6 +2,7 @@ package dev.lithe.fault;
 
 import com.google.errorprone.annotations.FormatMethod;
 import com.google.errorprone.annotations.FormatString;
+import java.time.Duration;
 import java.util.Locale;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -17,12 +18,23 @@ public final class LitheException extends RuntimeException {
 
     private final Fault fault;
     private final @Nullable String field;
+    private final @Nullable Duration retry;
 
     private LitheException(
             Fault fault, @Nullable String field, String message, @Nullable Throwable cause) {
+        this(fault, field, null, message, cause);
+    }
+
+    private LitheException(
+            Fault fault,
+            @Nullable String field,
+            @Nullable Duration retry,
+            String message,
+            @Nullable Throwable cause) {
         super(oneLine(message), cause);
         this.fault = fault;
         this.field = field;
+        this.retry = retry;
     }
 
     private static String oneLine(String message) {
@@ -60,7 +72,17 @@ public final class LitheException extends RuntimeException {
 
     /// The same trouble with `cause` kept for `--verbose`.
     public LitheException causedBy(Throwable cause) {
-        return new LitheException(fault, field, getMessage(), cause);
+        return new LitheException(fault, field, retry, getMessage(), cause);
+    }
+
+    /// The same trouble, which is likely to be over after so long.
+    public LitheException retryAfter(Duration wait) {
+        return new LitheException(fault, field, wait, getMessage(), getCause());
+    }
+
+    /// When another try is likely to succeed, where that was estimated.
+    public Optional<Duration> retry() {
+        return Optional.ofNullable(retry);
     }
 
     /// What kind of trouble this is.

@@ -19,7 +19,16 @@ public final class DenseWeights {
                 yield into.call("expand_masked", masked.mask(), masked.values(), k);
             }
             case Linear.Grouped grouped -> grouped(grouped, into);
+            case Linear.LowRank factors -> product(factors, into);
+            case Linear.Shared shared -> of(shared.of(), into);
         };
+    }
+
+    private static Value product(Linear.LowRank linear, TensorScope into) {
+        try (var step = TensorScope.open()) {
+            Value base = linear.base() == null ? step.none() : of(linear.base(), step);
+            return into.call("product", of(linear.left(), step), of(linear.right(), step), base);
+        }
     }
 
     private static Value codebook(Linear.Codebook linear, TensorScope into) {

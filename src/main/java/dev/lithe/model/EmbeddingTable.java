@@ -17,7 +17,11 @@ public final class EmbeddingTable {
                     case Linear.Dense dense -> scope.list(List.of(scope.keep(dense.weight())));
                     case Linear.Int8 int8 ->
                             scope.call("embedding_of_int8", int8.weight(), int8.scale());
-                    case Linear.Float8 _, Linear.Codebook _, Linear.Masked _ ->
+                    case Linear.Float8 _,
+                            Linear.Codebook _,
+                            Linear.Masked _,
+                            Linear.LowRank _,
+                            Linear.Shared _ ->
                             scope.list(List.of(DenseWeights.of(stored, scope)));
                     case Linear.Grouped grouped -> grouped(grouped, scope);
                 };

@@ -169,10 +169,68 @@ public sealed interface Linear {
         }
     }
 
+    /// Two linears one after the other, beside another one or not: `y = left(right(x)) + base(x)`.
+    /// On disk each is a linear of its own, without bias.
+    ///
+    /// @param base (N, K), or null
+    /// @param right (r, K)
+    /// @param left (N, r)
+    record LowRank(
+            @Nullable Linear base,
+            Linear right,
+            Linear left,
+            @Nullable Value bias,
+            LinearForm.LowRank form)
+            implements Linear {
+        /// The form follows from those of its linears.
+        public LowRank(
+                @Nullable Linear base, Linear right, Linear left, @Nullable Value bias, long rank) {
+            this(
+                    base,
+                    right,
+                    left,
+                    bias,
+                    new LinearForm.LowRank(
+                            base == null ? null : base.form(), right.form(), left.form(), rank));
+        }
+
+        @Override
+        public Map<String, Value> tensors() {
+            Map<String, Value> tensors = new LinkedHashMap<>();
+            if (base != null) {
+                base.tensors().forEach((suffix, tensor) -> tensors.put("base." + suffix, tensor));
+            }
+            right.tensors().forEach((suffix, tensor) -> tensors.put("right." + suffix, tensor));
+            left.tensors().forEach((suffix, tensor) -> tensors.put("left." + suffix, tensor));
+            if (bias != null) {
+                tensors.put("bias", bias);
+            }
+            return tensors;
+        }
+    }
+
+    /// The weights of another linear. On disk: nothing but its name.
+    ///
+    /// @param of the other linear, without its bias
+    record Shared(Linear of, @Nullable Value bias, LinearForm.Shared form) implements Linear {
+        @Override
+        public Map<String, Value> tensors() {
+            return withBias(bias);
+        }
+    }
+
     /// The same linear with its tensors owned by `scope` too.
     default Linear kept(TensorScope scope) {
         @Nullable Value bias = bias() == null ? null : scope.keep(bias());
         return switch (this) {
+            case LowRank factors ->
+                    new LowRank(
+                            factors.base() == null ? null : factors.base().kept(scope),
+                            factors.right().kept(scope),
+                            factors.left().kept(scope),
+                            bias,
+                            factors.form());
+            case Shared shared -> new Shared(shared.of().kept(scope), bias, shared.form());
             case Dense dense -> new Dense(scope.keep(dense.weight()), bias, dense.form());
             case Int8 int8 ->
                     new Int8(
@@ -209,9 +267,29 @@ public sealed interface Linear {
         };
     }
 
+    /// N.
+    default int outFeatures() {
+        return switch (this) {
+            case Dense dense -> dense.weight().size(0);
+            case Int8 int8 -> int8.weight().size(0);
+            case Float8 float8 -> float8.weight().size(0);
+            case Codebook codebook -> codebook.indices().size(0);
+            case Masked masked -> masked.mask().size(0);
+            case Grouped grouped -> grouped.packed().size(0);
+            case LowRank factors -> factors.left().outFeatures();
+            case Shared shared -> shared.of().outFeatures();
+        };
+    }
+
     /// The stored type of floats in this form: weights when dense, scales otherwise.
     default DType floatType() {
-        return switch (form()) {
+        return floatType(form());
+    }
+
+    private static DType floatType(LinearForm stored) {
+        return switch (stored) {
+            case LinearForm.LowRank form -> floatType(form.left());
+            case LinearForm.Shared form -> floatType(form.of());
             case LinearForm.Dense form -> form.dtype();
             case LinearForm.Int8 form -> form.scaleType();
             case LinearForm.Float8 form -> form.scaleType();

@@ -2,6 +2,8 @@ package dev.lithe.model;
 
 import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.tensor.DType;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// How a linear layer's weights are stored, without the weights: enough to plan with.
@@ -14,6 +16,20 @@ public sealed interface LinearForm {
 
     /// How `config.json` describes it; null where it says nothing.
     @Nullable Scheme scheme();
+
+    /// The form of `module`, and of the linears that it is made of, by their names.
+    default Map<String, LinearForm> modules(String module) {
+        Map<String, LinearForm> modules = new LinkedHashMap<>();
+        modules.put(module, this);
+        if (this instanceof LowRank factors) {
+            modules.putAll(factors.right().modules(module + ".right"));
+            modules.putAll(factors.left().modules(module + ".left"));
+            if (factors.base() != null) {
+                modules.putAll(factors.base().modules(module + ".base"));
+            }
+        }
+        return modules;
+    }
 
     /// Floats.
     record Dense(DType dtype) implements LinearForm {
@@ -181,6 +197,66 @@ public sealed interface LinearForm {
         @Override
         public Scheme scheme() {
             return Scheme.masked();
+        }
+    }
+
+    /// Two thin linears one after the other, beside another one or not: `W = left right + base`.
+    /// Each is stored as a linear of its own, called `right`, `left` and `base` in this one's name.
+    ///
+    /// @param base null where there is none
+    /// @param right of r outputs and K inputs
+    /// @param left of N outputs and r inputs
+    /// @param rank r
+    record LowRank(@Nullable LinearForm base, LinearForm right, LinearForm left, long rank)
+            implements LinearForm {
+        /// Two factors in `form`.
+        public LowRank(LinearForm form, long rank) {
+            this(null, form, form, rank);
+        }
+
+        @Override
+        public long bytes(long n, long k) {
+            return (base == null ? 0 : base.bytes(n, k))
+                    + right.bytes(rank, k)
+                    + left.bytes(n, rank);
+        }
+
+        /// The highest rank at which two factors have fewer numbers than N K.
+        public static long breakEven(long n, long k) {
+            return (n * k - 1) / (n + k);
+        }
+
+        @Override
+        public String label() {
+            String factors =
+                    left.equals(right) ? left.label() : right.label() + " and " + left.label();
+            return (base == null ? "" : base.label() + " + ") + "rank " + rank + ", " + factors;
+        }
+
+        @Override
+        public Scheme scheme() {
+            return Scheme.lowRank();
+        }
+    }
+
+    /// The weights of another linear, which are stored there and nowhere else.
+    ///
+    /// @param of the form that they have there
+    /// @param owner the other linear's module
+    record Shared(LinearForm of, String owner) implements LinearForm {
+        @Override
+        public long bytes(long n, long k) {
+            return 0;
+        }
+
+        @Override
+        public String label() {
+            return of.label() + " shared";
+        }
+
+        @Override
+        public Scheme scheme() {
+            return Scheme.shared();
         }
     }
 

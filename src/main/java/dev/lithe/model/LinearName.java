@@ -21,6 +21,28 @@ public record LinearName(
         EMBEDDING
     }
 
+    /// The first of two factors of rank r, (r, K).
+    public LinearName right(long rank) {
+        return new LinearName(
+                module + ".right", block, slot, Math.toIntExact(rank), inFeatures, false);
+    }
+
+    /// The second of two factors of rank r, (N, r).
+    public LinearName left(long rank) {
+        return new LinearName(
+                module + ".left", block, slot, outFeatures, Math.toIntExact(rank), false);
+    }
+
+    /// What two factors are added to, (N, K).
+    public LinearName base() {
+        return new LinearName(module + ".base", block, slot, outFeatures, inFeatures, false);
+    }
+
+    /// The same shape under another name, without bias.
+    LinearName of(String owner) {
+        return new LinearName(owner, block, slot, outFeatures, inFeatures, false);
+    }
+
     /// Weights, biases aside.
     public long weights() {
         return (long) outFeatures * inFeatures;

@@ -16,6 +16,10 @@ import org.jspecify.annotations.Nullable;
 /// Finds out in which form a checkpoint stores each linear layer, and loads it. Shapes are checked
 /// against the configuration before anything is read.
 public final class LinearReader {
+    /// Tensors, one of which every linear has, with a row per output.
+    private static final List<String> ROW_TENSORS =
+            List.of(".weight", ".weight_packed", ".weight_indices", ".weight_mask");
+
     private final Checkpoint checkpoint;
     private final QuantizationMetadata quantization;
 
@@ -36,6 +40,21 @@ public final class LinearReader {
         if (name.hasBias()) {
             expectFloat(name.module() + ".bias", n);
         }
+        String owner = quantization.ownerOf(name.module());
+        if (owner != null) {
+            requireFormat(name, scheme(name, "shared"), Format.SHARED);
+            return new LinearForm.Shared(form(name.of(owner)), owner);
+        }
+        long rank = rows(name.module() + ".right");
+        if (rank > 0) {
+            requireFormat(name, scheme(name, "low-rank"), Format.LOW_RANK);
+            boolean hasBase = rows(name.module() + ".base") > 0;
+            return new LinearForm.LowRank(
+                    hasBase ? form(name.base()) : null,
+                    form(name.right(rank)),
+                    form(name.left(rank)),
+                    rank);
+        }
         if (checkpoint.has(name.module() + ".weight_packed")) {
             return grouped(name, n, k);
         }
@@ -55,6 +74,18 @@ public final class LinearReader {
                     checkpoint.folder(), weight.name(), weight.dtype());
         }
         return new LinearForm.Dense(weight.dtype());
+    }
+
+    /// Outputs of the linear that is stored as `module`, in whatever form; 0 where there is none.
+    private long rows(String module) {
+        String owner = quantization.ownerOf(module);
+        for (String tensor : ROW_TENSORS) {
+            String name = (owner == null ? module : owner) + tensor;
+            if (checkpoint.has(name) && !checkpoint.entry(name).shape().isEmpty()) {
+                return Math.min(checkpoint.entry(name).shape().getFirst(), Integer.MAX_VALUE);
+            }
+        }
+        return 0;
     }
 
     /// Eight-bit weights, one per byte.
@@ -210,6 +241,15 @@ public final class LinearReader {
         LinearForm form = form(name);
         Value bias = name.hasBias() ? checkpoint.load(module + ".bias", scope) : null;
         return switch (form) {
+            case LinearForm.LowRank factors ->
+                    new Linear.LowRank(
+                            factors.base() == null ? null : read(name.base(), scope),
+                            read(name.right(factors.rank()), scope),
+                            read(name.left(factors.rank()), scope),
+                            bias,
+                            factors);
+            case LinearForm.Shared shared ->
+                    new Linear.Shared(read(name.of(shared.owner()), scope), bias, shared);
             case LinearForm.Dense dense ->
                     new Linear.Dense(checkpoint.load(module + ".weight", scope), bias, dense);
             case LinearForm.Int8 int8 ->

@@ -10,9 +10,12 @@ import dev.lithe.tensor.Value;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -46,7 +49,12 @@ final class NativeForward {
     private final String instructions;
     private final Map<String, Integer> kernels = new TreeMap<>();
     private int slot;
+
+    /// Where the model takes what is added: the slot, or its first factors.
+    private int place;
+
     private long borrowed;
+    private final Set<Long> read = new HashSet<>();
 
     /// A model without linears. It lives in `scope`, as the tensors that it reads must.
     ///
@@ -95,6 +103,11 @@ final class NativeForward {
 
     static boolean takes(LinearForm form, long inFeatures) {
         return switch (form) {
+            case LinearForm.LowRank factors ->
+                    (factors.base() == null || takes(factors.base(), inFeatures))
+                            && takes(factors.right(), inFeatures)
+                            && takes(factors.left(), factors.rank());
+            case LinearForm.Shared shared -> takes(shared.of(), inFeatures);
             case LinearForm.Dense _, LinearForm.Codebook _, LinearForm.Masked _ -> true;
             case LinearForm.Int8 _ -> inFeatures <= LONGEST_GROUP;
             case LinearForm.Float8 float8 -> !float8.dynamicActivations();
@@ -116,25 +129,64 @@ final class NativeForward {
 
     /// Adds the linears of the next slot.
     void addSlot(List<Linear> linears) {
+        long column = 0;
+        long factors = 0;
+        List<Runnable> beside = new ArrayList<>();
         for (Linear linear : linears) {
             try (var step = TensorScope.open()) {
-                add(linear, step);
+                Linear stored = linear instanceof Linear.Shared shared ? shared.of() : linear;
+                Value bias = bias(linear, step);
+                if (stored instanceof Linear.LowRank two) {
+                    place = model.factorSlot(slot);
+                    add(two.right(), null, step);
+                    place = slot;
+                    long from = factors;
+                    long onto = column;
+                    if (two.base() == null) {
+                        add(two.left(), bias, step);
+                        model.readsFactor(slot, from, NativeModel.OWN_COLUMNS);
+                    } else {
+                        add(two.base(), bias, step);
+                        // behind all that writes what they add to
+                        beside.add(() -> addBeside(two.left(), from, onto));
+                    }
+                    factors += two.form().rank();
+                } else {
+                    place = slot;
+                    add(stored, bias, step);
+                }
+                column += stored.outFeatures();
             }
             kernels.merge(linear.form().label() + " (" + instructions + ")", 1, Integer::sum);
         }
+        beside.forEach(Runnable::run);
         slot++;
     }
 
-    private void add(Linear linear, TensorScope step) {
-        Value bias = linear.bias() == null ? null : step.call("to_float", linear.bias());
+    private void addBeside(Linear left, long from, long onto) {
+        try (var step = TensorScope.open()) {
+            add(left, null, step);
+            model.readsFactor(slot, from, onto);
+        }
+    }
+
+    private static @Nullable Value bias(Linear linear, TensorScope step) {
+        return linear.bias() == null ? null : step.call("to_float", linear.bias());
+    }
+
+    private void add(Linear linear, @Nullable Value bias, TensorScope step) {
         switch (linear) {
+            case Linear.Shared shared -> add(shared.of(), bias, step);
+            case Linear.LowRank _ ->
+                    throw LitheException.of(
+                            Fault.INTERNAL, "a factor of a linear is a product of factors");
             case Linear.Dense dense -> addDense(dense.weight(), bias);
             case Linear.Int8 int8 -> addInt8(int8, bias, step);
             case Linear.Float8 float8 -> {
                 Value weight = step.call("cast", float8.weight(), DType.F16.code());
                 long rows = weight.size(0);
                 Value scale = step.call("scale_of_rows", float8.scale(), rows);
-                model.floats(slot, weight, true, scale, bias);
+                model.floats(place, weight, true, scale, bias);
             }
             case Linear.Codebook _, Linear.Masked _ ->
                     addExpanded(DenseWeights.of(linear, step), bias, step);
@@ -146,15 +198,17 @@ final class NativeForward {
     private void addDense(Value weight, @Nullable Value bias) {
         Value kept = scope.keep(weight);
         Value readable = kept.dtype() == DType.F64 ? scope.call("to_float", kept) : kept;
-        model.floats(slot, readable, false, null, bias);
-        borrowed += readable.bytes();
+        model.floats(place, readable, false, null, bias);
+        if (read.add(readable.address())) {
+            borrowed += readable.bytes(); // once, though several linears may read it
+        }
     }
 
     /// As float16 where none is too large for it.
     private void addExpanded(Value weight, @Nullable Value bias, TensorScope step) {
         boolean fits = step.call("count_overflow", weight, DType.F16.code()).integer() == 0;
         Value stored = fits ? step.call("cast", weight, DType.F16.code()) : weight;
-        model.floats(slot, stored, true, null, bias);
+        model.floats(place, stored, true, null, bias);
     }
 
     private void addInt8(Linear.Int8 linear, @Nullable Value bias, TensorScope step) {
@@ -164,7 +218,9 @@ final class NativeForward {
         int planes = linear.form().dynamicActivations() ? 1 : 2;
         Value scale = step.call("to_float", linear.scale());
         model.codes(
-                slot, new NativeModel.Codes(weight, Byte.SIZE, n, k, k, planes, scale, null), bias);
+                place,
+                new NativeModel.Codes(weight, Byte.SIZE, n, k, k, planes, scale, null),
+                bias);
     }
 
     private void addGrouped(Linear.Grouped linear, @Nullable Value bias, TensorScope step) {
@@ -186,7 +242,7 @@ final class NativeForward {
                         planes,
                         scale,
                         zero);
-        model.codes(slot, codes, bias);
+        model.codes(place, codes, bias);
     }
 
     Map<String, Integer> kernels() {

@@ -26,7 +26,13 @@ final class RunnableLinears {
     private static final int SCALED = 5;
     private static final int SCALED_FLOAT8_INPUT = 6;
     private static final int FLOAT32_FLOAT8_INPUT = 7;
+    private static final int LOW_RANK = 8;
     private static final int NO_BIAS = -1;
+
+    /// Integers of a part, and which of them is the bias.
+    private static final int PART = 4;
+
+    private static final int BIAS = 3;
 
     private final TensorScope scope;
     private final List<Value> tensors = new ArrayList<>();
@@ -53,7 +59,7 @@ final class RunnableLinears {
     }
 
     private void closeSlot() {
-        slots.add((long) parts.size() / 4);
+        slots.add((long) parts.size() / PART);
         tensorList = null;
         partList = null;
         slotList = null;
@@ -75,6 +81,8 @@ final class RunnableLinears {
 
     private void add(List<Linear> alike) {
         switch (alike.getFirst().form()) {
+            case LinearForm.LowRank _ -> alike.forEach(each -> addFactors((Linear.LowRank) each));
+            case LinearForm.Shared _ -> alike.forEach(each -> addShared((Linear.Shared) each));
             case LinearForm.Dense _ -> addDense(alike);
             case LinearForm.Int8 form -> {
                 if (form.dynamicActivations()) {
@@ -88,6 +96,35 @@ final class RunnableLinears {
             case LinearForm.Masked _ -> addExpanded("bitmask", alike);
             case LinearForm.Codebook form -> addExpanded(form.label(), alike);
             case LinearForm.Grouped form -> addGrouped(form, alike);
+        }
+    }
+
+    /// The factors, and the linear beside them, are parts behind the one that says so.
+    private void addFactors(Linear.LowRank linear) {
+        addPart(LOW_RANK, linear.base() == null ? 0 : 1, 0, List.of(), null);
+        add(List.of(linear.right()));
+        try (var step = TensorScope.open()) {
+            long left = parts.size();
+            add(List.of(linear.left()));
+            Value bias = bias(List.of(linear), step);
+            if (bias != null) {
+                parts.set(Math.toIntExact(left + BIAS), (long) tensors.size());
+                tensors.add(scope.keep(bias));
+            }
+        }
+        if (linear.base() != null) {
+            add(List.of(linear.base()));
+        }
+    }
+
+    private void addShared(Linear.Shared linear) {
+        int first = parts.size();
+        add(List.of(linear.of()));
+        if (linear.bias() != null) {
+            // of several parts the second is the left factor
+            int at = parts.size() - first == PART ? first : first + 2 * PART;
+            parts.set(at + BIAS, (long) tensors.size());
+            tensors.add(scope.call("to_float", linear.bias()));
         }
     }
 

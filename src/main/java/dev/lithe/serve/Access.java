@@ -169,6 +169,7 @@ class Access {
     /// What a caller hears whose bucket is empty.
     LitheException tooMany() {
         return LitheException.of(
-                Fault.EXHAUSTED, "more than %s requests per second; send fewer", perSecond);
+                        Fault.EXHAUSTED, "more than %s requests per second; send fewer", perSecond)
+                .retryAfter(Duration.ofNanos((long) (1e9 / perSecond)));
     }
 }

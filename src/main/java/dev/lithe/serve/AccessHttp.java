@@ -22,7 +22,7 @@ class AccessHttp {
     }
 
     void routes(@Observes Router router) {
-        router.route("/v1/*").order(Integer.MIN_VALUE).handler(this::check);
+        router.route("/v1/*").order(Integer.MIN_VALUE + 1).handler(this::check);
     }
 
     private void check(RoutingContext context) {

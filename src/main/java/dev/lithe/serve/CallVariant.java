@@ -29,13 +29,15 @@ class CallVariant implements ServerInterceptor {
     static final class Choice {
         private final String asked;
         private final String key;
+        private final CallRecord record;
         private volatile String chosen = "";
 
         /// @param asked the name in the request's metadata, or null
         /// @param key its `x-ab-key`, or null
-        Choice(@Nullable String asked, @Nullable String key) {
+        Choice(@Nullable String asked, @Nullable String key, CallRecord record) {
             this.asked = asked == null ? "" : asked;
             this.key = key == null ? "" : key;
+            this.record = record;
         }
 
         /// The name in the request's metadata, or empty.
@@ -46,6 +48,10 @@ class CallVariant implements ServerInterceptor {
         /// The key in the request's metadata, or empty.
         String key() {
             return key;
+        }
+
+        CallRecord record() {
+            return record;
         }
 
         /// The variant that answers; empty before one was chosen.
@@ -70,13 +76,13 @@ class CallVariant implements ServerInterceptor {
     /// The choice of the call that this thread handles.
     static Choice current() {
         Choice choice = CHOICE.get();
-        return choice == null ? new Choice(null, null) : choice;
+        return choice == null ? new Choice(null, null, CallRecords.current()) : choice;
     }
 
     @Override
     public <Q, A> ServerCall.Listener<Q> interceptCall(
             ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
-        var choice = new Choice(headers.get(KEY), headers.get(AB_KEY));
+        var choice = new Choice(headers.get(KEY), headers.get(AB_KEY), CallRecords.current());
         var named =
                 new SimpleForwardingServerCall<Q, A>(call) {
                     @Override

@@ -2,6 +2,7 @@ package dev.lithe.serve;
 
 import dev.lithe.engine.Engine;
 import dev.lithe.engine.GenerationListener;
+import dev.lithe.engine.SpeculationCounts;
 import dev.lithe.route.Shadow;
 import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
@@ -41,8 +42,30 @@ class EngineMetrics implements MeterBinder {
         copies(target, "dropped", Shadow.Counts::dropped);
         tokens(target, "compared", Shadow.Counts::compared);
         tokens(target, "same", Shadow.Counts::same);
+        guesses(target, "drafts", SpeculationCounts::drafts);
+        guesses(target, "draft.tokens", SpeculationCounts::draftTokens);
+        guesses(target, "accepted.tokens", SpeculationCounts::acceptedTokens);
+        Gauge.builder("lithe.spec.decode.speedup", () -> guessed(SpeculationCounts::speedup, 1))
+                .description(
+                        "time per token of plain steps over that of steps with guesses, lately")
+                .register(target);
+        Gauge.builder("lithe.spec.decode.active", () -> guessed(each -> each.active() ? 1 : 0, 0))
+                .description(
+                        "0 while guessing is off because it does not pay, or was not asked for")
+                .register(target);
         FunctionCounter.builder("lithe.exposures.lost", experiments, Experiments::lostLines)
                 .register(target);
+    }
+
+    private void guesses(
+            MeterRegistry target, String what, ToDoubleFunction<SpeculationCounts> count) {
+        FunctionCounter.builder(
+                        "lithe.spec.decode.num." + what, this, each -> each.guessed(count, 0))
+                .register(target);
+    }
+
+    private double guessed(ToDoubleFunction<SpeculationCounts> measure, double otherwise) {
+        return serving.speculation().map(measure::applyAsDouble).orElse(otherwise);
     }
 
     private double engine(ToDoubleFunction<Engine> measure) {

@@ -61,8 +61,10 @@ class ExperimentGrpc extends ExperimentServiceImplBase {
                 call,
                 request,
                 () -> {
-                    Router router = serving.models().router();
+                    Serving.Models models = serving.models();
+                    Router router = models.router();
                     router.reweigh(request.getWeightsMap());
+                    models.shareTime();
                     call.answer(SetSplitResponse.newBuilder().setSplit(split(router)).build());
                 });
     }

@@ -45,22 +45,21 @@ class Generations {
             Function<Route, GenerationListener> sink) {
         Requests.checkId(input.getRequestId());
         Route route = route(input.getVariant(), choice);
-        return submit(input, route, choice.key(), deadline, sink.apply(route));
+        return submit(input, route, choice, deadline, sink.apply(route));
     }
 
     /// Queues a request that has its route.
-    ///
-    /// @param key of the request, or empty
     Ticket submit(
             GenerationInput input,
             Route route,
-            String key,
+            CallVariant.Choice choice,
             OptionalLong deadline,
             GenerationListener sink) {
         Requests.checkId(input.getRequestId());
         var request = Requests.of(input, route.variant().model(), deadline);
-        var listener = metrics.observe(route.variant().name(), sink);
+        String variant = route.variant().name();
+        var listener = metrics.observe(variant, choice.record().observe(input, variant, sink));
         return experiments.submit(
-                serving.models(), route, input.getRequestId(), key, request, listener);
+                serving.models(), route, input.getRequestId(), choice.key(), request, listener);
     }
 }

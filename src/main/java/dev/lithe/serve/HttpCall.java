@@ -14,7 +14,6 @@ import org.jspecify.annotations.Nullable;
 /// network's thread; used from others afterwards, by one at a time.
 final class HttpCall implements Preparation.Caller {
     private static final Ticket GONE = () -> {};
-    private static final int MAX_REQUEST_ID = 256;
 
     private final RoutingContext context;
     private final HttpServerResponse response;
@@ -29,11 +28,8 @@ final class HttpCall implements Preparation.Caller {
         this.choice =
                 new CallVariant.Choice(
                         context.request().getHeader("x-variant"),
-                        context.request().getHeader("x-ab-key"));
-        String requestId = context.request().getHeader("x-request-id");
-        if (requestId != null && requestId.length() <= MAX_REQUEST_ID) {
-            response.putHeader("x-request-id", requestId);
-        }
+                        context.request().getHeader("x-ab-key"),
+                        CallRecords.of(context));
         response.closeHandler(_ -> cancel());
         response.exceptionHandler(_ -> cancel());
         response.drainHandler(_ -> wake.run());
@@ -122,7 +118,7 @@ final class HttpCall implements Preparation.Caller {
             return;
         }
         if (failure.status() == HttpErrors.TOO_MANY) {
-            response.putHeader("retry-after", "1");
+            response.putHeader("retry-after", Long.toString(failure.retrySeconds()));
         }
         begun.set(true);
         end(failure.status(), json);

@@ -17,7 +17,15 @@ final class HttpErrors {
             Map.of("max_new_tokens", "max_tokens", "stop_strings", "stop");
 
     /// What a client gets to see of an exception.
-    record Failure(int status, String type, String code, String message, Optional<String> field) {
+    ///
+    /// @param retrySeconds when it may try again, where that is all that is wrong
+    record Failure(
+            int status,
+            String type,
+            String code,
+            String message,
+            Optional<String> field,
+            long retrySeconds) {
         /// @param chat whether the request held messages instead of a prompt
         ObjectNode json(boolean chat) {
             ObjectNode root = JSON.createObjectNode();
@@ -55,6 +63,7 @@ final class HttpErrors {
 
     private static Failure failure(int status, String type, String code, LitheException e) {
         String message = e.fault() == Fault.INTERNAL ? Statuses.log(e) : e.getMessage();
-        return new Failure(status, type, code, message, e.field());
+        long wait = Statuses.retry(e).plusMillis(999).toSeconds();
+        return new Failure(status, type, code, message, e.field(), wait);
     }
 }

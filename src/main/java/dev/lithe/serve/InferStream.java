@@ -90,7 +90,9 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
 
         private void submit() {
             var tensors = new InferTensors(request);
-            var choice = new CallVariant.Choice(call.choice().asked(), call.choice().key());
+            var choice =
+                    new CallVariant.Choice(
+                            call.choice().asked(), call.choice().key(), call.choice().record());
             Route route = generations.routeModel(request.getModelName(), choice);
             var sink =
                     new InferSink(
@@ -103,7 +105,7 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
                             this::end,
                             this::fail);
             Ticket ticket =
-                    generations.submit(tensors.input(), route, choice.key(), call.deadline(), sink);
+                    generations.submit(tensors.input(), route, choice, call.deadline(), sink);
             synchronized (InferStream.this) {
                 if (!ended) {
                     tickets.put(this, ticket);

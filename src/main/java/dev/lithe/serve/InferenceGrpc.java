@@ -131,11 +131,7 @@ class InferenceGrpc extends GRPCInferenceServiceImplBase {
                                     call::fail);
                     call.runs(
                             generations.submit(
-                                    tensors.input(),
-                                    route,
-                                    call.choice().key(),
-                                    call.deadline(),
-                                    sink));
+                                    tensors.input(), route, call.choice(), call.deadline(), sink));
                 });
     }
 

@@ -3,6 +3,7 @@ package dev.lithe.serve;
 import com.google.protobuf.Timestamp;
 import dev.lithe.engine.Engine;
 import dev.lithe.engine.EngineLimits;
+import dev.lithe.engine.SpeculationCounts;
 import dev.lithe.engine.TokenLogprobs;
 import dev.lithe.proto.v1.GetServerInfoRequest;
 import dev.lithe.proto.v1.GetServerInfoResponse;
@@ -78,12 +79,25 @@ class ModelGrpc extends ModelServiceImplBase {
         preparation.run(call, request, () -> call.answer(info(serving.models())));
     }
 
+    private static dev.lithe.proto.v1.Speculation speculation(SpeculationCounts counts) {
+        return dev.lithe.proto.v1.Speculation.newBuilder()
+                .setActive(counts.active())
+                .setDrafts(counts.drafts())
+                .setDraftTokens(counts.draftTokens())
+                .setAcceptedTokens(counts.acceptedTokens())
+                .addAllAcceptedTokensPerPosition(counts.acceptedAt())
+                .setSpeedup(counts.speedup())
+                .setSwitchedOff(counts.switchedOff())
+                .build();
+    }
+
     private GetServerInfoResponse info(Serving.Models models) {
         Engine engine = models.engine();
         EngineLimits limits = engine.limits();
         long started = ManagementFactory.getRuntimeMXBean().getStartTime();
-        return GetServerInfoResponse.newBuilder()
-                .setName("lithe")
+        var info = GetServerInfoResponse.newBuilder();
+        serving.speculation().ifPresent(counts -> info.setSpeculation(speculation(counts)));
+        return info.setName("lithe")
                 .setVersion(version)
                 .setStartedAt(Timestamp.newBuilder().setSeconds(started / 1000))
                 .addAllVariants(models.router().variants().stream().map(Variant::name).toList())

@@ -46,7 +46,7 @@ final class OpenAiChoices {
                         generations.submit(
                                 inputs.get(i),
                                 route,
-                                call.choice().key(),
+                                call.choice(),
                                 OptionalLong.empty(),
                                 new Choice(i));
             } catch (RuntimeException e) {

@@ -1,7 +1,7 @@
 package dev.lithe.serve;
 
 import dev.lithe.engine.Engine;
-import dev.lithe.engine.EngineLimits;
+import dev.lithe.engine.Speculation;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.route.Router;
@@ -12,6 +12,7 @@ import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.runtime.Quarkus;
 import io.quarkus.runtime.QuarkusApplication;
 import io.quarkus.vertx.http.HttpServer;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,6 +30,9 @@ public final class Server {
     private final ServerOptions options;
     private final Consumer<Address> ready;
     private final AtomicReference<@Nullable RuntimeException> failure = new AtomicReference<>();
+
+    /// Milliseconds that the process had run when its command line was read.
+    private final long uptime = ManagementFactory.getRuntimeMXBean().getUptime();
 
     /// Where a server listens.
     public record Address(String host, int grpcPort, int httpPort) {
@@ -93,6 +97,16 @@ public final class Server {
         if (options.verbose()) {
             System.setProperty("quarkus.log.level", "INFO");
         }
+        if (options.observe().jsonLog()) {
+            System.setProperty("quarkus.log.console.json.enabled", "true");
+            System.setProperty("quarkus.log.category.\"dev.lithe\".level", "INFO");
+        }
+        options.observe()
+                .traces()
+                .ifPresent(to -> {
+                    System.setProperty("quarkus.otel.sdk.disabled", "false");
+                    System.setProperty("quarkus.otel.exporter.otlp.endpoint", to.toString());
+                });
     }
 
     private static void set(String property, Optional<Path> file) {
@@ -131,9 +145,12 @@ public final class Server {
             }
             try {
                 serving.drainWithin(server.options.drain());
-                Serving.Models models = server.load();
+                var start = new StartUp(server.uptime);
+                start.done("ports open");
+                Serving.Models models = server.load(start);
                 experiments.configure(server.options.experiment(), models);
                 serving.publish(models);
+                start.done("serving");
                 server.ready.accept(
                         new Address(server.options.host(), grpc.getPort(), http.getPort()));
             } catch (RuntimeException e) {
@@ -145,23 +162,41 @@ public final class Server {
         }
     }
 
-    private Serving.Models load() {
+    private Serving.Models load(StartUp start) {
         List<Variant> variants = new ArrayList<>();
         try {
             for (VariantSource source : options.variants()) {
-                variants.add(Torch.onOwnThread(source::open));
+                Variant variant = Torch.onOwnThread(source::open);
+                variants.add(variant);
+                start.done(
+                        "checkpoint, weights and kernels of "
+                                + variant.name()
+                                + " "
+                                + variant.model().decoder().kernels());
             }
             var router = new Router(variants, options.weights(), new SplittableRandom());
-            return new Serving.Models(router, warmEngine(variants, options.limits()));
+            var models = new Serving.Models(router, warmEngine(variants, options));
+            start.done("warm-up");
+            return models;
         } catch (RuntimeException e) {
             variants.forEach(Variant::close);
             throw e;
         }
     }
 
-    private static Engine warmEngine(List<Variant> variants, EngineLimits limits) {
-        var engine = new Engine(limits);
+    private static Speculation speculation(List<Variant> variants, DraftOptions draft) {
+        Variant guesser =
+                variants.stream()
+                        .filter(each -> each.name().equals(draft.variant()))
+                        .findFirst()
+                        .orElseThrow();
+        return new Speculation(variants.getFirst().model(), guesser.model(), draft.most());
+    }
+
+    private static Engine warmEngine(List<Variant> variants, ServerOptions options) {
+        var engine = new Engine(options.limits());
         try {
+            options.draft().ifPresent(draft -> engine.speculate(speculation(variants, draft)));
             variants.forEach(variant -> WarmUp.run(engine, variant.model()));
             return engine;
         } catch (RuntimeException e) {

@@ -11,6 +11,7 @@ import java.net.ServerSocket;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// What to serve, and where.
 ///
@@ -23,6 +24,8 @@ import java.util.Map;
 /// @param verbose whether the server's log shows more than warnings
 /// @param experiment what is watched of the requests
 /// @param access who may ask
+/// @param draft who guesses for the first variant
+/// @param observe what it tells of itself
 public record ServerOptions(
         List<VariantSource> variants,
         Map<String, Double> weights,
@@ -33,7 +36,9 @@ public record ServerOptions(
         Duration drain,
         boolean verbose,
         ExperimentOptions experiment,
-        AccessOptions access) {
+        AccessOptions access,
+        Optional<DraftOptions> draft,
+        ObserveOptions observe) {
     public static final Duration DEFAULT_DRAIN = Duration.ofSeconds(30);
     public static final String DEFAULT_HOST = "127.0.0.1";
     public static final int DEFAULT_GRPC_PORT = 9000;
@@ -76,7 +81,9 @@ public record ServerOptions(
                 drain,
                 verbose,
                 ExperimentOptions.NONE,
-                AccessOptions.OPEN);
+                AccessOptions.OPEN,
+                Optional.empty(),
+                ObserveOptions.NONE);
     }
 
     /// With an experiment.
@@ -92,7 +99,8 @@ public record ServerOptions(
                             name, String.join(", ", names));
                 });
         return new ServerOptions(
-                variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other, access);
+                variants, weights, host, grpcPort, httpPort, limits, drain, verbose, other, access,
+                draft, observe);
     }
 
     /// With other rules of access.
@@ -107,6 +115,52 @@ public record ServerOptions(
                 drain,
                 verbose,
                 experiment,
+                other,
+                draft,
+                observe);
+    }
+
+    /// With a variant that guesses for the first one, or without.
+    ///
+    /// @throws LitheException where it is no other variant
+    public ServerOptions withDraft(Optional<DraftOptions> other) {
+        List<String> names = variants.stream().map(VariantSource::name).skip(1).toList();
+        other.map(DraftOptions::variant)
+                .filter(name -> !names.contains(name))
+                .ifPresent(name -> {
+                    throw LitheException.badInput(
+                            "the draft '%s' is no variant after the first; known: %s",
+                            name, String.join(", ", names));
+                });
+        return new ServerOptions(
+                variants,
+                weights,
+                host,
+                grpcPort,
+                httpPort,
+                limits,
+                drain,
+                verbose,
+                experiment,
+                access,
+                other,
+                observe);
+    }
+
+    /// With another way to tell of itself.
+    public ServerOptions with(ObserveOptions other) {
+        return new ServerOptions(
+                variants,
+                weights,
+                host,
+                grpcPort,
+                httpPort,
+                limits,
+                drain,
+                verbose,
+                experiment,
+                access,
+                draft,
                 other);
     }
 

@@ -1,6 +1,7 @@
 package dev.lithe.serve;
 
 import dev.lithe.engine.Engine;
+import dev.lithe.engine.SpeculationCounts;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.route.Router;
@@ -36,7 +37,20 @@ public class Serving {
                     "inference.GRPCInferenceService");
 
     /// A router and the engine that runs its variants.
-    public record Models(Router router, Engine engine) {}
+    public record Models(Router router, Engine engine) {
+        /// A variant that gets few requests by weight still answers those that name it.
+        private static final double LEAST_SHARE = 0.05;
+
+        /// Gives variants the machine's time in proportion to their weights, where several have
+        /// work; to be told again when weights change.
+        void shareTime() {
+            List<Variant> variants = router.variants();
+            for (Variant variant : variants) {
+                double share = Math.max(LEAST_SHARE, router.share(variant.name()));
+                engine.weigh(variant.model(), share * variants.size());
+            }
+        }
+    }
 
     private final AtomicReference<Optional<Models>> current =
             new AtomicReference<>(Optional.empty());
@@ -52,6 +66,7 @@ public class Serving {
     /// Starts to answer requests with these models, which are loaded and warm. They are closed with
     /// the process.
     public void publish(Models models) {
+        models.shareTime();
         current.set(Optional.of(models));
         setHealth(ServingStatus.SERVING);
         models.engine().stopped().thenRun(() -> stopped(models));
@@ -92,6 +107,12 @@ public class Serving {
     /// The engine, where one runs.
     Optional<Engine> engine() {
         return current.get().map(Models::engine);
+    }
+
+    /// What guessing for the first variant has brought, where another one does.
+    Optional<SpeculationCounts> speculation() {
+        return current.get()
+                .flatMap(models -> models.engine().speculation(models.router().first().model()));
     }
 
     /// Lets the engine look whether a reader can take more.

@@ -1,7 +1,6 @@
 package dev.lithe.serve;
 
 import com.google.protobuf.Any;
-import com.google.protobuf.Duration;
 import com.google.rpc.BadRequest;
 import com.google.rpc.Code;
 import com.google.rpc.RetryInfo;
@@ -11,6 +10,7 @@ import dev.lithe.fault.LitheException;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
 import java.lang.System.Logger.Level;
+import java.time.Duration;
 import java.util.HexFormat;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
@@ -19,8 +19,8 @@ import java.util.concurrent.ThreadLocalRandom;
 final class Statuses {
     private static final System.Logger LOG = System.getLogger(Statuses.class.getName());
 
-    /// When a refused request may come again.
-    private static final Duration RETRY = Duration.newBuilder().setSeconds(1).build();
+    /// When a refused request may come again where nobody estimated it.
+    private static final Duration RETRY = Duration.ofSeconds(1);
 
     /// Where the request holds the fields that the rooms below know by their last name.
     private static final Map<String, String> PATHS =
@@ -52,9 +52,22 @@ final class Statuses {
         status.setMessage(known.fault() == Fault.INTERNAL ? log(known) : known.getMessage());
         known.field().ifPresent(field -> status.addDetails(Any.pack(violation(field, known))));
         if (known.fault() == Fault.EXHAUSTED) {
-            status.addDetails(Any.pack(RetryInfo.newBuilder().setRetryDelay(RETRY).build()));
+            status.addDetails(Any.pack(retry(retry(known))));
         }
         return StatusProto.toStatusRuntimeException(status.build());
+    }
+
+    /// When a request that was refused may come again.
+    static Duration retry(LitheException e) {
+        return e.retry().orElse(RETRY);
+    }
+
+    private static RetryInfo retry(Duration wait) {
+        var delay =
+                com.google.protobuf.Duration.newBuilder()
+                        .setSeconds(wait.getSeconds())
+                        .setNanos(wait.getNano());
+        return RetryInfo.newBuilder().setRetryDelay(delay).build();
     }
 
     /// Writes an internal error to the log; what to say of it instead.

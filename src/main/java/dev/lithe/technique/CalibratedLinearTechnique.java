@@ -16,6 +16,11 @@ public non-sealed interface CalibratedLinearTechnique<C extends Record> extends 
     /// @param trouble what went other than configured, for the user; null when nothing did
     record Fitted(Linear linear, @Nullable String trouble) {}
 
+    /// Whether it looks at data; without, all inputs count alike.
+    default boolean calibrated(C config) {
+        return true;
+    }
+
     /// Does it. Pure: `before` and `seen` are left as they are.
     ///
     /// @param after what [#outcome] promised

@@ -4,6 +4,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.ModelSpec;
 
 /// A technique that takes the model as a whole, and may give it other shapes. It reads one folder
 /// and what it makes is written to another, from which the stages after it go on.
@@ -45,6 +47,14 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
         }
         throw LitheException.badInput(
                 "linears are already %s; it takes dense ones, so it goes before", before.label());
+    }
+
+    /// The form in which it leaves `linear`, of a model with the shapes `spec`, that has the form
+    /// `before`.
+    ///
+    /// @throws LitheException where it cannot take it
+    default LinearForm outcome(ModelSpec spec, LinearName linear, LinearForm before, C config) {
+        return outcome(before, config);
     }
 
     /// Does it. `model` is left as it is; the caller closes both.

@@ -1,11 +1,13 @@
 package dev.lithe.technique;
 
+import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
 import java.util.List;
+import java.util.Map;
 
 /// A technique that gives linear layers other weights and leaves the model's shapes as they are.
 ///
@@ -47,6 +49,22 @@ public sealed interface WeightTechnique<C extends Record> extends Technique
     /// @throws LitheException where it cannot be done; the message gives the reason and the way
     ///   out, not the linear's name
     LinearForm outcome(LinearName linear, LinearForm before, C config);
+
+    /// Whether it takes the factors of a linear that is a product of two, one by one.
+    default boolean takesFactors() {
+        return true;
+    }
+
+    /// Whether it measures the model as a whole before it takes linears one by one.
+    default boolean settles(C config) {
+        return false;
+    }
+
+    /// What it finds then: configurations of linears that none is settled for yet. Their outcomes
+    /// may differ from what [#outcome] says for `settings`, in sum they are no larger.
+    default Map<LinearName, C> settle(WholeModel model, Settings<C> settings) {
+        return Map.of();
+    }
 
     /// Keys of the configuration that hold for the stage as a whole, so that no override of a
     /// linear may set them, besides those that name linears.

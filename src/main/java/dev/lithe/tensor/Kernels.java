@@ -40,6 +40,8 @@ final class Kernels {
                     "reshape",
                     "hqq",
                     "codebook",
+                    "factorize",
+                    "share",
                     "autoround",
                     "scale",
                     "rotate",

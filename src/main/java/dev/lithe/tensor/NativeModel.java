@@ -51,6 +51,9 @@ public final class NativeModel implements AutoCloseable {
                         FunctionDescriptor.of(
                                 INT, LONG, LONG, LONG, LONG, LONG, INT, INT, LONG, LONG, INT, LONG,
                                 LONG, LONG));
+        static final MethodHandle FACTOR =
+                NativeLibrary.function(
+                        "lithe_model_factor", FunctionDescriptor.ofVoid(LONG, LONG, LONG, LONG));
         static final MethodHandle STEP =
                 NativeLibrary.function(
                         "lithe_step",
@@ -63,7 +66,13 @@ public final class NativeModel implements AutoCloseable {
                         FunctionDescriptor.of(INT, LONG, INT, INT, LONG, LONG, LONG, LONG));
     }
 
+    /// Where [#readsFactor] leaves the linear's outputs beside those of the others.
+    public static final long OWN_COLUMNS = -1;
+
+    private static final int SLOTS_OF_LAYER = 4;
+
     private final long model;
+    private final long layers;
     private final Instructions instructions;
     private final int threads = Torch.threads();
     private boolean closed;
@@ -71,6 +80,7 @@ public final class NativeModel implements AutoCloseable {
     /// A model without weights: d, f, L, h, g, hd and V as in [Shape].
     public NativeModel(Shape shape, Instructions instructions) {
         this.instructions = instructions;
+        this.layers = shape.layers();
         try {
             this.model =
                     (long)
@@ -185,6 +195,22 @@ public final class NativeModel implements AutoCloseable {
                                     at(codes.zero()),
                                     at(bias));
             require(done != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// The place of the linears that read what `slot` reads, and whose outputs, side by side,
+    /// others of the slot read in its place.
+    public int factorSlot(int slot) {
+        return Math.toIntExact(slot + SLOTS_OF_LAYER * layers + 1);
+    }
+
+    /// Makes the linear that was added to `slot` last read the outputs from `from` of its factor
+    /// slot on, and with `onto` add its own to those that the slot has from that column on.
+    public void readsFactor(int slot, long from, long onto) {
+        try {
+            Functions.FACTOR.invokeExact(model, (long) slot, from, onto);
         } catch (Throwable e) {
             throw failed(e);
         }

@@ -35,6 +35,11 @@ class ServeCommandTest {
                 "serve src/main/resources/demo --weight original=0",
                 "serve src/main/resources/demo --weight other=1",
                 "serve src/main/resources/demo --port 70000",
+                "serve src/main/resources/demo --log-format xml",
+                "serve src/main/resources/demo --traces localhost",
+                "serve src/main/resources/demo --draft-variant original",
+                "serve src/main/resources/demo --draft-max 0",
+                "serve src/main/resources/demo --draft-max 17",
                 "serve src/main/resources/demo --port 9000 --http-port 9000",
                 "serve src/main/resources/demo --host no.such.host.invalid"
             })

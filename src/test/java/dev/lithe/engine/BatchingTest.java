@@ -5,6 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.lithe.PlainLoop;
 import dev.lithe.RawTensor;
 import dev.lithe.TinyModel;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.compress.Compressor;
+import dev.lithe.compress.Plan;
+import dev.lithe.compress.RecipeParser;
 import dev.lithe.fault.Fault;
 import dev.lithe.tensor.DType;
 import java.io.IOException;
@@ -20,6 +24,8 @@ import java.util.Random;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Many requests at once: each gets the answer that it gets alone, and none waits long for another.
 class BatchingTest {
@@ -91,6 +97,50 @@ class BatchingTest {
                 assertThat(recorders.get(i).ids)
                         .as("request %d of seed %d", i, SEED)
                         .isEqualTo(Arrays.stream(expected).boxed().toList());
+            }
+        }
+    }
+
+    /// For what integers, codebooks, masks and caches of codes round, neighbours must not matter.
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "rtn:bits=8,group_size=0,activations=dynamic",
+                "rtn:bits=4,group_size=32",
+                "rtn:bits=3,group_size=32,symmetric=false",
+                "nf4:group_size=64",
+                "fp8:granularity=channel",
+                "magnitude:sparsity=0.5",
+                "kv_cache:keys=8,values=8",
+                "kv_cache:keys=4,values=4"
+            })
+    void everyFormAnswersAsEachAlone(String stage) {
+        Path compressed;
+        try (var checkpoint = Checkpoint.open(DEMO)) {
+            Plan plan = Plan.of(RecipeParser.inline(List.of(stage)), checkpoint);
+            compressed =
+                    new Compressor(plan, checkpoint, (_, _, _) -> {})
+                            .run(folder.resolve("compressed"), false);
+        }
+        var random = new Random(SEED);
+        try (ServedModel model = ServedModel.open(compressed)) {
+            List<int[]> prompts = new ArrayList<>();
+            List<Recorder> recorders = new ArrayList<>();
+            for (int i = 0; i < 12; i++) {
+                prompts.add(story(model, random, i % 4 == 0 ? 60 : 12));
+            }
+            try (var engine = new Engine(limits(6))) {
+                for (int i = 0; i < prompts.size(); i++) {
+                    recorders.add(new Recorder());
+                    engine.submit(request(model, prompts.get(i), 6 + 2 * i), recorders.get(i));
+                }
+                recorders.forEach(Recorder::finish);
+            }
+            for (int i = 0; i < prompts.size(); i++) {
+                int[] alone = PlainLoop.greedy(model.decoder(), prompts.get(i), 6 + 2 * i);
+                assertThat(recorders.get(i).ids)
+                        .as("%s, request %d of seed %d", stage, i, SEED)
+                        .isEqualTo(Arrays.stream(alone).boxed().toList());
             }
         }
     }

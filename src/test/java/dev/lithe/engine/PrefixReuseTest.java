@@ -89,14 +89,14 @@ class PrefixReuseTest {
         Session first = memory.open(request);
         assertThat(first.position()).isZero();
         first.prefill(story);
-        memory.take(request, story, first);
+        memory.take(request.model(), story, first);
         Session second = memory.open(request);
         assertThat(second.position()).isEqualTo(story.length - 1);
-        memory.take(request, new int[0], second);
+        memory.take(request.model(), new int[0], second);
         GenerationRequest measured = request(story, 10, true);
         Session third = memory.open(measured);
         assertThat(third.position()).isZero();
-        memory.take(measured, new int[0], third);
+        memory.take(measured.model(), new int[0], third);
         memory.close();
         assertThat(memory.used()).isZero();
     }

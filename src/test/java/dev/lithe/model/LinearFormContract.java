@@ -21,6 +21,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -74,6 +75,20 @@ abstract class LinearFormContract {
     /// How compressed-tensors describes it; null when dense.
     abstract @Nullable Scheme scheme(LinearForm form);
 
+    /// Writes what is stored elsewhere.
+    void writeOthers(Linear linear, CheckpointWriter writer) {}
+
+    /// The magnitudes (N, K) that rounding on the way is measured by.
+    double[] sizes(Linear linear, Case a) {
+        return Arrays.stream(meaning(linear, a)).map(Math::abs).toArray();
+    }
+
+    /// The share of those that rounding inputs on the way may cost in the native kernels, besides
+    /// that of the first inputs.
+    double roundingOnTheWay(LinearForm form) {
+        return 0;
+    }
+
     /// What the layer makes of one row of its input before it multiplies; itself unless the form
     /// quantizes activations.
     double[] activation(float[] x, LinearForm form) {
@@ -118,9 +133,21 @@ abstract class LinearFormContract {
             linear.tensors().forEach((suffix, value) -> writer.write(MODULE + "." + suffix, value));
             long bytes = writer.bytesWritten();
             Map<String, @Nullable Scheme> schemes = new HashMap<>();
+            ObjectNode owners = new JsonMapper().createObjectNode();
+            linear.form()
+                    .modules(MODULE)
+                    .forEach((module, form) -> {
+                        schemes.put(module, form.scheme());
+                        if (form instanceof LinearForm.Shared shared) {
+                            owners.put(module, shared.owner());
+                        }
+                    });
             schemes.put(MODULE, scheme(linear.form()));
+            writeOthers(linear, writer);
             ObjectNode config = new JsonMapper().createObjectNode();
-            config.set("quantization_config", QuantizationMetadata.describe(schemes));
+            ObjectNode quantization = QuantizationMetadata.describe(schemes);
+            quantization.set(QuantizationMetadata.OWNERS, owners);
+            config.set("quantization_config", quantization);
             writer.json("config.json", config);
             writer.finish(new JsonMapper().createObjectNode());
             return bytes;
@@ -133,6 +160,7 @@ abstract class LinearFormContract {
         try (var scope = TensorScope.open()) {
             Linear linear = make(a, a.n(), scope);
             double[] w = meaning(linear, a);
+            double[] sizes = sizes(linear, a);
             float[] bias = linear.bias() == null ? new float[a.n()] : linear.bias().floats();
             float[] x = input(a, ROWS);
             float[] y = run(List.of(linear), x, ROWS, a.k());
@@ -144,7 +172,7 @@ abstract class LinearFormContract {
                     double size = Math.abs(bias[n]);
                     for (int i = 0; i < a.k(); i++) {
                         sum += w[n * a.k() + i] * seen[i];
-                        size += Math.abs(w[n * a.k() + i] * seen[i]);
+                        size += sizes[n * a.k() + i] * Math.abs(seen[i]);
                     }
                     double error = Math.abs(y[row * a.n() + n] - sum);
                     assertThat(error)
@@ -165,6 +193,7 @@ abstract class LinearFormContract {
             Linear linear = make(a, a.n(), scope);
             assumeTrue(NativeForward.takes(a.form(), a.k()), "left to libtorch");
             double[] w = meaning(linear, a);
+            double[] sizes = sizes(linear, a);
             float[] bias = linear.bias() == null ? new float[a.n()] : linear.bias().floats();
             float[] x = input(a, MOST_ROWS);
             for (Instructions instructions : NativeLibrary.runnable()) {
@@ -178,8 +207,9 @@ abstract class LinearFormContract {
                         for (int i = 0; i < a.k(); i++) {
                             double weight = w[n * a.k() + i];
                             sum += weight * seen[i];
-                            bound += FLOAT16_ROUNDING * Math.abs(weight * seen[i]);
-                            bound += Math.abs(weight) * step[i] * 0.501;
+                            double size = sizes[n * a.k() + i];
+                            bound += FLOAT16_ROUNDING * size * Math.abs(seen[i]);
+                            bound += size * (step[i] * 0.501 + roundingOnTheWay(a.form()));
                         }
                         assertThat(Math.abs(y[row * a.n() + n] - sum))
                                 .as("%s, %s, row %d, output %d", instructions, a, row, n)
@@ -204,7 +234,9 @@ abstract class LinearFormContract {
                     case LinearForm.Dense _,
                             LinearForm.Float8 _,
                             LinearForm.Codebook _,
-                            LinearForm.Masked _ ->
+                            LinearForm.Masked _,
+                            LinearForm.LowRank _,
+                            LinearForm.Shared _ ->
                             0;
                 };
         boolean oneByte =
@@ -214,7 +246,9 @@ abstract class LinearFormContract {
                     case LinearForm.Dense _,
                             LinearForm.Float8 _,
                             LinearForm.Codebook _,
-                            LinearForm.Masked _ ->
+                            LinearForm.Masked _,
+                            LinearForm.LowRank _,
+                            LinearForm.Shared _ ->
                             false;
                 };
         for (int first = 0; group > 0 && first < x.length; first += group) {
@@ -265,6 +299,14 @@ abstract class LinearFormContract {
             case LinearForm.Float8 float8 ->
                     float8.dynamicActivations() ? FLOAT8_STEP : FLOAT32_ROUNDING;
             case LinearForm.Codebook _, LinearForm.Masked _ -> FLOAT16_ROUNDING;
+            case LinearForm.LowRank factors ->
+                    2
+                            * Stream.of(factors.left(), factors.right(), factors.base())
+                                    .filter(Objects::nonNull)
+                                    .mapToDouble(LinearFormContract::tolerance)
+                                    .max()
+                                    .orElseThrow();
+            case LinearForm.Shared shared -> tolerance(shared.of());
             case LinearForm.Grouped grouped ->
                     grouped.bits() == 4 ? BFLOAT16_ROUNDING : FLOAT16_ROUNDING;
         };
@@ -279,6 +321,8 @@ abstract class LinearFormContract {
             case LinearForm.Masked masked ->
                     0.01 + (double) (masked.of() - masked.kept()) / masked.of();
             case LinearForm.Codebook codebook -> 2.4 / (1 << codebook.bits());
+            case LinearForm.LowRank _ -> 1; // what is left out
+            case LinearForm.Shared shared -> loss(shared.of());
             case LinearForm.Grouped grouped -> 1.8 / (1 << grouped.bits());
         };
     }

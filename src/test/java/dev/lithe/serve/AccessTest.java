@@ -127,6 +127,6 @@ class AccessTest {
                 .get("/v1/models")
                 .then()
                 .statusCode(429)
-                .header("retry-after", "1");
+                .header("retry-after", "100");
     }
 }

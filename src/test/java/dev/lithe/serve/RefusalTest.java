@@ -222,7 +222,9 @@ class RefusalTest {
             var status = StatusProto.fromThrowable(e);
             assertThat(status).isNotNull();
             RetryInfo retry = status.getDetails(0).unpack(RetryInfo.class);
-            assertThat(retry.getRetryDelay().getSeconds()).isPositive();
+            long nanos = retry.getRetryDelay().getSeconds() * 1_000_000_000L;
+            assertThat(nanos + retry.getRetryDelay().getNanos())
+                    .isBetween(100_000_000L, 60_000_000_000L);
             waiting.cancel();
         }
         idle();

@@ -2,10 +2,16 @@ package dev.lithe.serve;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.rpc.RetryInfo;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.logging.Handler;
 import java.util.logging.LogRecord;
@@ -44,6 +50,22 @@ class StatusesTest {
     void leave() {
         log.removeHandler(kept);
         log.setUseParentHandlers(true);
+    }
+
+    @Test
+    void whoIsRefusedHearsWhenToComeBack() throws InvalidProtocolBufferException {
+        LitheException full = LitheException.of(Fault.EXHAUSTED, "full");
+        for (var each :
+                Map.of(full, 1000L, full.retryAfter(Duration.ofMillis(2500)), 2500L).entrySet()) {
+            var status = StatusProto.fromThrowable(Statuses.of(each.getKey()));
+            RetryInfo retry = status.getDetails(0).unpack(RetryInfo.class);
+            Duration delay =
+                    Duration.ofSeconds(
+                            retry.getRetryDelay().getSeconds(), retry.getRetryDelay().getNanos());
+            assertThat(delay.toMillis()).isEqualTo(each.getValue());
+        }
+        assertThat(HttpErrors.of(full.retryAfter(Duration.ofMillis(2500))).retrySeconds())
+                .isEqualTo(3);
     }
 
     @Test

@@ -296,7 +296,9 @@ public abstract class LinearTechniqueContract<C extends Record> {
             linear.tensors().forEach((suffix, value) -> writer.write(MODULE + "." + suffix, value));
             long bytes = writer.bytesWritten();
             Map<String, @Nullable Scheme> schemes = new HashMap<>();
-            schemes.put(MODULE, linear.form().scheme());
+            linear.form()
+                    .modules(MODULE)
+                    .forEach((module, form) -> schemes.put(module, form.scheme()));
             ObjectNode config = new JsonMapper().createObjectNode();
             config.set("quantization_config", QuantizationMetadata.describe(schemes));
             writer.json("config.json", config);

@@ -9,9 +9,12 @@ import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.calibrate.Workbench;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.model.DenseWeights;
 import dev.lithe.model.Linear;
+import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.tensor.TensorScope;
 import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -57,7 +60,7 @@ public abstract class ModelTechniqueContract<C extends Record> {
         return TinyModel.small().layers(4).width(32, 64).heads(4, 4, 8);
     }
 
-    Stream<Arguments> cases() {
+    protected Stream<Arguments> cases() {
         return models().stream()
                 .flatMap(model -> configurations().stream().map(c -> Arguments.of(model, c)));
     }
@@ -99,7 +102,7 @@ public abstract class ModelTechniqueContract<C extends Record> {
                     var again = technique().apply(before, config)) {
                 assertThat(made.spec()).isEqualTo(ModelSpec.of(promised, "promise"));
                 assertThat(numbers(again)).isEqualTo(numbers(made)).doesNotContain(Float.NaN);
-                requireShapes(made);
+                requireShapes(made, config);
             }
             assertThat(numbers(before)).isEqualTo(untouched);
         }
@@ -110,14 +113,20 @@ public abstract class ModelTechniqueContract<C extends Record> {
         return new Workbench(original, null, (_, _, _) -> {});
     }
 
-    private static void requireShapes(WholeModel model) {
+    private void requireShapes(WholeModel model, C config) {
         for (LoadedPart part : model.parts()) {
             for (LinearName name : part.part().linears()) {
-                Linear.Dense linear = (Linear.Dense) part.linear(name);
-                assertThat(linear.weight().shape())
-                        .as(name.module())
-                        .containsExactly(name.outFeatures(), name.inFeatures());
+                Linear linear = part.linear(name);
+                try (var step = TensorScope.open()) {
+                    assertThat(DenseWeights.of(linear, step).shape())
+                            .as(name.module())
+                            .containsExactly(name.outFeatures(), name.inFeatures());
+                }
                 assertThat(linear.bias() != null).as(name.module()).isEqualTo(name.hasBias());
+                LinearForm dense = new LinearForm.Dense(linear.floatType());
+                assertThat(linear.form())
+                        .as(name.module())
+                        .isEqualTo(technique().outcome(model.spec(), name, dense, config));
             }
             part.part()
                     .norms()

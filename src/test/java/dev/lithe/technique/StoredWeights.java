@@ -20,7 +20,24 @@ public final class StoredWeights {
             case Linear.Masked masked -> masked(masked);
             case Linear.Codebook codebook -> codebook(codebook);
             case Linear.Grouped grouped -> grouped(grouped);
+            case Linear.LowRank factors -> product(factors);
+            case Linear.Shared shared -> of(shared.of());
         };
+    }
+
+    private static double[] product(Linear.LowRank linear) {
+        double[] right = of(linear.right());
+        double[] left = of(linear.left());
+        int rank = (int) linear.form().rank();
+        int k = right.length / rank;
+        double[] weights =
+                linear.base() == null ? new double[left.length / rank * k] : of(linear.base());
+        for (int i = 0; i < weights.length; i++) {
+            for (int r = 0; r < rank; r++) {
+                weights[i] += left[i / k * rank + r] * right[r * k + i % k];
+            }
+        }
+        return weights;
     }
 
     private static double[] float8(Linear.Float8 linear) {

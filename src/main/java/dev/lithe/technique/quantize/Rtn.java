@@ -145,7 +145,9 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
             case LinearForm.Dense _,
                     LinearForm.Float8 _,
                     LinearForm.Codebook _,
-                    LinearForm.Masked _ ->
+                    LinearForm.Masked _,
+                    LinearForm.LowRank _,
+                    LinearForm.Shared _ ->
                     before;
             case LinearForm.Int8 form -> IntegerCodes.int8(dense, form, steps, scope);
             case LinearForm.Grouped form -> grouped(dense, form, steps, scope);
