@@ -98,10 +98,14 @@ public final class Compressor {
     /// @throws LitheException where it cannot be done. Bad input leaves nothing behind; after any
     ///   other failure the same call goes on behind the last finished part
     public Path run(Path output, boolean replace) {
+        return run(output, replace, Origin.of(plan.recipe(), source, calibration));
+    }
+
+    /// The same, known by `origin` to a later run.
+    Path run(Path output, boolean replace, JsonNode origin) {
         checkOutput(source.folder(), output, replace);
         Cost cost = Cost.of(plan, source, calibration, machine);
         cost.requireRoom(output, machine);
-        JsonNode origin = Origin.of(plan.recipe(), source, calibration);
         try (var writer = CheckpointWriter.open(output, replace, origin)) {
             try {
                 tellOfEarlierRun(writer, origin);

@@ -146,7 +146,8 @@ public final class Pipeline {
                             : null;
             ModelStage<?> whole = leg.recipe().whole();
             Checkpoint original = whole != null && whole.needsOriginal() ? source : null;
-            if (!last && isMade(to, Origin.of(leg.recipe(), model, set, original))) {
+            JsonNode origin = Origin.of(leg.recipe(), model, set, original);
+            if (!last && isMade(to, origin)) {
                 listener.ended(leg, true);
                 return;
             }
@@ -154,7 +155,7 @@ public final class Pipeline {
             if (whole == null) {
                 Recipe found = measured(settled(leg, model, set, prices), model, set);
                 Plan plan = Plan.of(found, model);
-                new Compressor(plan, model, set, progress).run(to, replace);
+                new Compressor(plan, model, set, progress).run(to, replace, origin);
             } else {
                 StepListener steps = listener.steps(leg);
                 new Reshaper(leg.recipe(), whole, model, set, original, steps).run(to, replace);

@@ -147,6 +147,21 @@ class PipelineTest {
     }
 
     @Test
+    void aLegWhoseBitsWereChosenIsKnownAgain() throws IOException {
+        List<String> stages =
+                List.of(
+                        "bit_allocation:average_bits=9,group_sizes=[8],samples=2",
+                        "gptq",
+                        "depth_prune:remove=1,samples=2");
+        Path whole = run("whole", stages, new Notes(-1));
+        assertThatThrownBy(() -> run("cut", stages, new Notes(1))).hasMessage("pulled the plug");
+        var notes = new Notes(-1);
+        Path cut = run("cut", stages, notes);
+        assertThat(notes.events).containsExactly("had gptq", "begins depth_prune");
+        assertThat(hashes(cut)).isEqualTo(hashes(whole));
+    }
+
+    @Test
     void anotherRecipeDoesNotTakeOverWhatIsLeft() {
         assertThatThrownBy(() -> run("cut", CHAIN, new Notes(1))).hasMessage("pulled the plug");
         List<String> other = new ArrayList<>(CHAIN);
