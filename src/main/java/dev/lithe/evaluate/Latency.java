@@ -119,7 +119,8 @@ public final class Latency {
         }
     }
 
-    private static long next(Decoder decoder, long[] ids, int position, KvCache cache) {
+    /// The likeliest token behind `ids`, the first of which stands at `position`.
+    static long next(Decoder decoder, long[] ids, int position, KvCache cache) {
         try (var step = TensorScope.open()) {
             Value input = step.tensor(ids, 1, ids.length);
             Value logits = decoder.forward(input, position, cache, false, step);

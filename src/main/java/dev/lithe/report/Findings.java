@@ -13,6 +13,7 @@ import dev.lithe.evaluate.TokenWindows;
 import dev.lithe.evaluate.Verdict;
 import dev.lithe.model.Decoder;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -120,7 +121,13 @@ record Findings(
         return new Report.Latency(
                 spread(Percentiles.of(samples.firstToken())),
                 spread(Percentiles.of(samples.perToken())),
-                samples.tokensPerSecond());
+                samples.tokensPerSecond(),
+                new Report.Samples(micros(samples.firstToken()), micros(samples.perToken())));
+    }
+
+    /// To the microsecond.
+    private static List<Double> micros(double[] millis) {
+        return Arrays.stream(millis).mapToObj(time -> Math.round(time * 1e3) / 1e3).toList();
     }
 
     private static Report.Spread spread(Percentiles percentiles) {

@@ -2,6 +2,7 @@ package dev.lithe.report;
 
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.evaluate.Bootstrap;
+import dev.lithe.evaluate.Continuations;
 import dev.lithe.evaluate.Evaluation;
 import dev.lithe.evaluate.Latency;
 import dev.lithe.evaluate.ModelSize;
@@ -13,6 +14,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.tokenize.TextFile;
+import dev.lithe.tokenize.Tokenizer;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.ArrayList;
@@ -116,7 +118,19 @@ public final class Measurement implements AutoCloseable {
                         Bootstrap.RESAMPLES,
                         calibration,
                         findings.latencySettings()),
-                findings.variants());
+                findings.variants(),
+                continuations(ids, windows.context()));
+    }
+
+    private List<Report.Continuation> continuations(int[] ids, int context) {
+        try (var tokenizer = Tokenizer.open(candidates.getFirst().folder())) {
+            return Continuations.of(subjects, ids, context).stream()
+                    .map(each ->
+                            new Report.Continuation(
+                                    tokenizer.decode(each.prompt()),
+                                    each.answers().stream().map(tokenizer::decode).toList()))
+                    .toList();
+        }
     }
 
     private Report.@Nullable Text calibrationText() {

@@ -11,12 +11,14 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param schema always [#SCHEMA]
 /// @param variants the original first
+/// @param continuations how the models go on from the same words
 public record Report(
         String schema,
         Model model,
         Environment environment,
         Evaluation evaluation,
-        List<Variant> variants) {
+        List<Variant> variants,
+        List<Continuation> continuations) {
     /// The name and version of the JSON form.
     public static final String SCHEMA = "lithe.report/v1";
 
@@ -29,6 +31,7 @@ public record Report(
             throw LitheException.badInput("a report needs at least one variant, the original");
         }
         variants = List.copyOf(variants);
+        continuations = continuations == null ? List.of() : List.copyOf(continuations);
     }
 
     /// The model that all others are compared with.
@@ -182,7 +185,27 @@ public record Report(
     ///
     /// @param ttftMs time to first token
     /// @param tpotMs time per output token after the first
-    public record Latency(Spread ttftMs, Spread tpotMs, double tokensPerSecond) {}
+    /// @param samples what each run took, where known
+    public record Latency(
+            Spread ttftMs, Spread tpotMs, double tokensPerSecond, @Nullable Samples samples) {}
+
+    /// Times of single runs in milliseconds, in the order of the pairs.
+    public record Samples(List<Double> ttftMs, List<Double> tpotMs) {
+        public Samples {
+            ttftMs = List.copyOf(ttftMs);
+            tpotMs = List.copyOf(tpotMs);
+        }
+    }
+
+    /// Words of the text, and how each variant goes on from there, always taking the likeliest
+    /// token.
+    ///
+    /// @param texts in the order of the variants
+    public record Continuation(String prompt, List<String> texts) {
+        public Continuation {
+            texts = List.copyOf(texts);
+        }
+    }
 
     /// Percentiles.
     public record Spread(double p50, double p95, double p99) {}

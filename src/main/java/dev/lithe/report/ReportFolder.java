@@ -6,13 +6,16 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 
-/// A folder that holds a report: `report.json` and `report.md`.
+/// A folder that holds a report: `report.json`, `report.md` and `report.html`.
 public final class ReportFolder {
     /// The complete report.
     public static final String JSON = "report.json";
 
     /// The same for people.
     public static final String MARKDOWN = "report.md";
+
+    /// The same with plots, one file that needs nothing else.
+    public static final String HTML = "report.html";
 
     private ReportFolder() {}
 
@@ -35,13 +38,14 @@ public final class ReportFolder {
                 .causedBy(e);
     }
 
-    /// Writes both files, each whole or not at all; the folder is made where it is missing, and
+    /// Writes all files, each whole or not at all; the folder is made where it is missing, and
     /// earlier reports in it are replaced.
     public static void write(Report report, Path folder) {
         try {
             Files.createDirectories(folder);
             replace(folder.resolve(JSON), ReportJson.write(report) + "\n");
             replace(folder.resolve(MARKDOWN), ReportMarkdown.of(report));
+            replace(folder.resolve(HTML), ReportHtml.of(report));
         } catch (IOException e) {
             throw cannotHold(folder, e);
         }

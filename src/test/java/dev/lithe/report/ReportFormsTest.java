@@ -66,7 +66,30 @@ class ReportFormsTest {
     }
 
     @Test
-    void aFolderHoldsBothForms() {
+    void thePageNeedsNothingElseAndTellsAll() {
+        String page = ReportHtml.of(SampleReport.complete());
+        assertThat(page)
+                .doesNotContain("http:", "https:", "src=", "href=", "<script", "@import", "url(")
+                .doesNotContain("NOT_FOUND", "{report", "{#")
+                .contains("Once &lt;upon&gt; …", "a time &amp; a half")
+                .contains("<th scope=\"row\">size on disk</th><td>14.4 MB</td><td>4.61 MB</td>")
+                .contains("1.013 [1.011, 1.015]", "gptq:bits=4,group_size=64", "Some Processor")
+                .contains("compressed: 4.61 MB, perplexity ratio 1.013")
+                .contains("compressed: median 4.400 ms", "compressed: median 2.200 ms")
+                .contains("title=\"int4 group 64\">0.061</td>");
+        assertThat(page.split("<svg ", -1)).as("size and quality, two latencies").hasSize(4);
+        assertThat(page.split("role='img' aria-label='", -1)).hasSize(4);
+    }
+
+    @Test
+    void thePageLeavesOutWhatWasNotMeasured() {
+        assertThat(ReportHtml.of(SampleReport.alone()))
+                .doesNotContain("NOT_FOUND", "<svg", "Latency", "Percentiles", "continued", "lost")
+                .contains("<td>14.4 MB</td>");
+    }
+
+    @Test
+    void aFolderHoldsAllForms() {
         Path target = folder.resolve("new/reports");
         ReportFolder.prepare(target);
         ReportFolder.write(SampleReport.alone(), target);

@@ -46,7 +46,10 @@ final class SampleReport {
                                 new Noise(
                                         new Ratio(1.004, 0.97, 1.03, VERDICT),
                                         new Ratio(0.998, 0.99, 1.01, VERDICT)))),
-                List.of(original(latency(4.1, 1.9)), compressed()));
+                List.of(original(latency(4.1, 1.9)), compressed()),
+                List.of(
+                        new Report.Continuation(
+                                "Once <upon>", List.of(" a time & a half", " a dime"))));
     }
 
     /// One model, scored on too few windows for an interval and not timed.
@@ -66,7 +69,8 @@ final class SampleReport {
                         2000,
                         null,
                         null),
-                List.of(original(null)));
+                List.of(original(null)),
+                List.of());
     }
 
     private static Model model() {
@@ -129,7 +133,13 @@ final class SampleReport {
                 Map.of("int4 group 64", 42, "float16", 1),
                 Map.of("int4 grouped", 24, "float32", 1),
                 List.of(
-                        new Layer("a.q_proj", "int4 group 64", 0.0612, "outputs", 0.0893, null),
+                        new Layer(
+                                "model.layers.0.self_attn.q_proj",
+                                "int4 group 64",
+                                0.0612,
+                                "outputs",
+                                0.0893,
+                                null),
                         new Layer("lm_head", "float16", null, null, null, null)),
                 new Ratios(
                         new Ratio(0.319, null, null, null),
@@ -140,6 +150,10 @@ final class SampleReport {
 
     private static Latency latency(double first, double next) {
         return new Latency(
-                new Spread(first, 2 * first, 3 * first), new Spread(next, 2 * next, 3 * next), 500);
+                new Spread(first, 2 * first, 3 * first),
+                new Spread(next, 2 * next, 3 * next),
+                500,
+                new Report.Samples(
+                        List.of(first, 2 * first, 3 * first), List.of(next, 2 * next, 3 * next)));
     }
 }
