@@ -39,6 +39,28 @@ final class Comparison {
         return comparison.rows;
     }
 
+    /// Rows of a table of times: a variant, percentiles of its time to first token and per token,
+    /// and tokens per second.
+    static List<List<String>> percentiles(Report report) {
+        List<List<String>> rows = new ArrayList<>();
+        for (Variant variant : report.variants()) {
+            Report.Latency latency = variant.latency();
+            if (latency != null) {
+                rows.add(
+                        List.of(
+                                variant.name(),
+                                Units.millis(latency.ttftMs().p50()),
+                                Units.millis(latency.ttftMs().p95()),
+                                Units.millis(latency.ttftMs().p99()),
+                                Units.millis(latency.tpotMs().p50()),
+                                Units.millis(latency.tpotMs().p95()),
+                                Units.millis(latency.tpotMs().p99()),
+                                Units.grouped(Math.round(latency.tokensPerSecond()))));
+            }
+        }
+        return rows;
+    }
+
     private void addAll() {
         rows.add(
                 new Row(

@@ -36,7 +36,7 @@ public final class ReportHtml {
                 .data("columns", columns(report))
                 .data("pareto", new RawString(ParetoPlot.of(report.variants())))
                 .data("latencies", latencies(report))
-                .data("percentiles", percentiles(report))
+                .data("percentiles", Comparison.percentiles(report))
                 .data("errors", errors(report))
                 .data("continuations", continuations(report))
                 .render();
@@ -103,26 +103,6 @@ public final class ReportHtml {
                                 LatencyPlot.of(
                                         report.variants(), "time per token", Samples::tpotMs)))
                 : List.of();
-    }
-
-    private static List<List<String>> percentiles(Report report) {
-        List<List<String>> rows = new ArrayList<>();
-        for (Variant variant : report.variants()) {
-            Report.Latency latency = variant.latency();
-            if (latency != null) {
-                rows.add(
-                        List.of(
-                                variant.name(),
-                                Units.millis(latency.ttftMs().p50()),
-                                Units.millis(latency.ttftMs().p95()),
-                                Units.millis(latency.ttftMs().p99()),
-                                Units.millis(latency.tpotMs().p50()),
-                                Units.millis(latency.tpotMs().p95()),
-                                Units.millis(latency.tpotMs().p99()),
-                                Units.grouped(Math.round(latency.tokensPerSecond()))));
-            }
-        }
-        return rows;
     }
 
     private static List<Map<String, Object>> errors(Report report) {

@@ -31,7 +31,7 @@ public final class ReportMarkdown {
             addTable(page, Comparison.rows(report, variant));
         }
         if (report.evaluation().latency() != null) {
-            addPercentiles(page, report.variants());
+            addPercentiles(page, report);
         }
         addEnvironment(page, report.environment());
         return page.toString();
@@ -88,7 +88,7 @@ public final class ReportMarkdown {
         page.append("|\n");
     }
 
-    private static void addPercentiles(StringBuilder page, List<Variant> variants) {
+    private static void addPercentiles(StringBuilder page, Report report) {
         page.append("\n## Latency\n\n");
         addRow(
                 page,
@@ -102,23 +102,7 @@ public final class ReportMarkdown {
                         "p99",
                         "tokens/s"));
         page.append("|---|---|---|---|---|---|---|---|\n");
-        for (Variant variant : variants) {
-            Report.Latency latency = variant.latency();
-            if (latency == null) {
-                continue;
-            }
-            addRow(
-                    page,
-                    List.of(
-                            variant.name(),
-                            Units.millis(latency.ttftMs().p50()),
-                            Units.millis(latency.ttftMs().p95()),
-                            Units.millis(latency.ttftMs().p99()),
-                            Units.millis(latency.tpotMs().p50()),
-                            Units.millis(latency.tpotMs().p95()),
-                            Units.millis(latency.tpotMs().p99()),
-                            Units.grouped(Math.round(latency.tokensPerSecond()))));
-        }
+        Comparison.percentiles(report).forEach(row -> addRow(page, row));
     }
 
     private static void addEnvironment(StringBuilder page, Environment environment) {
