@@ -83,6 +83,24 @@ final class HiddenStates {
         }
     }
 
+    /// The same, and sees to it that the stream stays finite.
+    ///
+    /// @param label of the part that changes it
+    /// @throws LitheException where that is not finite
+    void become(HiddenStates from, String label, Step change) {
+        become(from, (x, into) -> finite(change.run(x, into), label, into));
+    }
+
+    private static Value finite(Value x, String label, TensorScope step) {
+        if (step.call("count_not_finite", x).integer() > 0) {
+            throw LitheException.badInput(
+                    "%s turns the calibration text into NaN or infinities; the checkpoint is broken, or"
+                            + " an earlier stage broke it",
+                    label);
+        }
+        return x;
+    }
+
     /// The statistics of what `input` makes of all pieces: the input of `slot`.
     ///
     /// @throws LitheException where it is not finite
@@ -109,10 +127,13 @@ final class HiddenStates {
     }
 
     /// Shows `visitor` what `input` makes of each piece.
-    void show(Step input, LoadedPart.InputVisitor visitor) {
+    ///
+    /// @param label of the part that it is in
+    /// @throws LitheException where that is not finite
+    void show(Step input, String label, LoadedPart.InputVisitor visitor) {
         for (Value piece : pieces) {
             try (var step = TensorScope.open()) {
-                visitor.see(input.run(piece, step), step);
+                visitor.see(finite(input.run(piece, step), label, step), step);
             }
         }
     }

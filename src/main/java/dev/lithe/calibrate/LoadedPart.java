@@ -29,6 +29,7 @@ public final class LoadedPart implements AutoCloseable {
     private final @Nullable SequentialPass pass;
     private final TensorScope scope = TensorScope.open();
     private final Map<LinearName, Linear> linears = new HashMap<>();
+    private final Map<LinearName, String> troubles = new HashMap<>();
     private final Map<Slot, Value> norms = new EnumMap<>(Slot.class);
 
     /// Sees what linears read.
@@ -82,6 +83,18 @@ public final class LoadedPart implements AutoCloseable {
     /// Replaces a linear; its tensors are kept as long as the part.
     public void set(LinearName name, Linear linear) {
         linears.put(name, linear.kept(scope));
+    }
+
+    /// Notes what went other than configured with `name`, if anything did.
+    public void note(LinearName name, @Nullable String trouble) {
+        if (trouble != null) {
+            troubles.put(name, trouble);
+        }
+    }
+
+    /// What was noted of `name`; null where nothing was.
+    public @Nullable String trouble(LinearName name) {
+        return troubles.get(name);
     }
 
     /// The norm that scales the input of `slot`.

@@ -78,6 +78,7 @@ public final class SequentialPass implements AutoCloseable {
                     DecoderBlock block = part.runnable(step);
                     original.become(
                             original,
+                            part.part().label(),
                             (x, into) -> block.output(block.afterAttention(x, into), into));
                 }
                 case OUTPUT -> {}
@@ -127,7 +128,9 @@ public final class SequentialPass implements AutoCloseable {
     void show(LoadedPart part, Slot slot, LoadedPart.InputVisitor visitor) {
         switch (part.part().kind()) {
             case BLOCK -> walk(part, slot).show(slot, visitor);
-            case OUTPUT -> stream.show((x, step) -> normed(part, slot, x, step), visitor);
+            case OUTPUT ->
+                    stream.show(
+                            (x, step) -> normed(part, slot, x, step), part.part().label(), visitor);
             case EMBEDDING ->
                     throw LitheException.of(Fault.INTERNAL, "no channels enter the embedding");
         }

@@ -52,7 +52,7 @@ final class SlotWalk implements AutoCloseable {
 
     /// Shows what the linears of `slot` read.
     void show(Slot slot, LoadedPart.InputVisitor visitor) {
-        streamFor(slot).show((x, step) -> block.input(slot, x, step), visitor);
+        streamFor(slot).show((x, step) -> block.input(slot, x, step), part.part().label(), visitor);
     }
 
     /// The stream from which [DecoderBlock#input] makes the input of `slot`.
@@ -64,7 +64,7 @@ final class SlotWalk implements AutoCloseable {
     /// Makes `after`, which may be the stream before the block, the stream after it.
     void finish(HiddenStates after) {
         part.part().slots().forEach(this::pass);
-        after.become(afterAttention, block::output);
+        after.become(afterAttention, part.part().label(), block::output);
     }
 
     private void pass(Slot slot) {
@@ -76,7 +76,7 @@ final class SlotWalk implements AutoCloseable {
         slots.add(slot);
         passed.addAll(linears);
         if (slot == Slot.O) {
-            afterAttention.become(before, block::afterAttention);
+            afterAttention.become(before, part.part().label(), block::afterAttention);
         }
     }
 

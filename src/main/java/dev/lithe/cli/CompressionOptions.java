@@ -157,6 +157,7 @@ final class CompressionOptions {
         long start = System.nanoTime();
         Plan plan = Plan.of(recipe, checkpoint);
         CalibrationSet set = Objects.requireNonNull(calibration(recipe));
+        Allocator.requireRoom(checkpoint, Machine.here());
         try (Progress bar = Progress.bar("allocate", plan.linears().size(), err)) {
             var allocator =
                     new Allocator(

@@ -6,6 +6,7 @@ import dev.lithe.calibrate.InputStatistics;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.SequentialPass;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
@@ -15,6 +16,7 @@ import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part;
 import dev.lithe.technique.quantize.BitAllocation;
+import dev.lithe.tensor.Machine;
 import dev.lithe.tensor.TensorScope;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,6 +24,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -56,6 +59,17 @@ public final class Allocator {
         this.progress = progress;
     }
 
+    /// Refuses a model that does not fit into the memory of `machine`: an allocation holds it
+    /// whole.
+    public static void requireRoom(Checkpoint source, Machine machine) {
+        if (source.tensorBytes() > machine.availableBytes()) {
+            throw LitheException.badInput(
+                    "bit_allocation holds the whole model, %d MB, and %d MB of memory are free; end other"
+                            + " programs, or choose bits by overrides",
+                    source.tensorBytes() >> 20, machine.availableBytes() >> 20);
+        }
+    }
+
     /// `recipe` with every allocation settled.
     ///
     /// @throws LitheException where a budget is less than the smallest widths take
@@ -70,7 +84,14 @@ public final class Allocator {
             return settle(recipe, tasks, null);
         }
         try (var prices = KeptPrices.open(kept, Origin.of(recipe, source, calibration))) {
-            return settle(recipe, tasks, prices);
+            try {
+                return settle(recipe, tasks, prices);
+            } catch (LitheException e) {
+                if (e.fault() == Fault.BAD_INPUT) {
+                    prices.delete();
+                }
+                throw e;
+            }
         }
     }
 
@@ -87,8 +108,14 @@ public final class Allocator {
     /// A stage whose bits are to be chosen.
     ///
     /// @param number its place among the recipe's stages
+    /// @param before its linears, in the form that it gets them in
     /// @param budget bytes for its linears, not less than the smallest widths take
-    private record Task<C extends Record>(Stage<C> stage, Widths widths, int number, long budget) {}
+    private record Task<C extends Record>(
+            Stage<C> stage,
+            Widths widths,
+            int number,
+            Map<LinearName, LinearForm> before,
+            long budget) {}
 
     private <C extends Record> Task<C> task(
             Recipe recipe, Stage<C> stage, BitAllocation.Config allocation) {
@@ -99,7 +126,14 @@ public final class Allocator {
         for (Part part : Architecture.parts(spec)) {
             for (LinearName name : part.linears()) {
                 if (widths.chooses(name)) {
-                    before.put(name, plan.linear(name).forms().get(number));
+                    LinearForm form = plan.linear(name).forms().get(number);
+                    if (!(form instanceof LinearForm.Dense)) {
+                        throw LitheException.badInput(
+                                "recipe '%s': bit_allocation weighs dense linears, and %s is %s by then;"
+                                        + " leave out the stages before it",
+                                recipe.name(), name.module(), form.label());
+                    }
+                    before.put(name, form);
                 }
             }
         }
@@ -120,11 +154,11 @@ public final class Allocator {
                             + " take %d; allow more bytes or fewer bits",
                     recipe.name(), Math.max(0, budget), stage.name(), least);
         }
-        return new Task<>(stage, widths, number, budget);
+        return new Task<>(stage, widths, number, before, budget);
     }
 
     private <C extends Record> Stage<C> settle(Task<C> task, @Nullable KeptPrices prices) {
-        Map<LinearName, List<Choice>> choices = measure(task.widths(), task.number(), prices);
+        Map<LinearName, List<Choice>> choices = measure(task, prices);
         int[] solution = Knapsack.solve(List.copyOf(choices.values()), task.budget());
         Map<LinearName, Choice> chosen = new LinkedHashMap<>();
         choices.forEach((name, list) -> chosen.put(name, list.get(solution[chosen.size()])));
@@ -149,8 +183,7 @@ public final class Allocator {
         return allocation.maxBytes() - (plan.bytes() - theirs);
     }
 
-    private Map<LinearName, List<Choice>> measure(
-            Widths widths, int number, @Nullable KeptPrices prices) {
+    private Map<LinearName, List<Choice>> measure(Task<?> task, @Nullable KeptPrices prices) {
         Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
         List<LoadedPart> parts = new ArrayList<>();
         try (var pass = new SequentialPass(calibration, spec, false, null)) {
@@ -158,14 +191,15 @@ public final class Allocator {
                 parts.add(load(part, pass));
             }
             try (var probe =
-                    new DivergenceProbe(parts, calibration.first(widths.allocation().samples()))) {
+                    new DivergenceProbe(
+                            parts, calibration.first(task.widths().allocation().samples()))) {
                 for (LoadedPart part : parts) {
                     Map<LinearName, List<Choice>> known =
-                            prices == null ? null : prices.of(number, part.part());
+                            prices == null ? null : prices.of(task.number(), part.part());
                     if (known == null) {
-                        known = price(part, new WidthPrices(widths, probe));
+                        known = price(part, task, new WidthPrices(task.widths(), probe));
                         if (prices != null) {
-                            prices.add(number, part.part(), known);
+                            prices.add(task.number(), part.part(), known);
                         }
                     } else {
                         progress.accept(known.size());
@@ -184,6 +218,7 @@ public final class Allocator {
         var loaded = new LoadedPart(spec, part, pass);
         try {
             loaded.load(reader, source);
+            FiniteTensors.require(source.folder(), loaded);
             return loaded;
         } catch (RuntimeException e) {
             loaded.close();
@@ -191,16 +226,17 @@ public final class Allocator {
         }
     }
 
-    private Map<LinearName, List<Choice>> price(LoadedPart part, WidthPrices prices) {
+    private Map<LinearName, List<Choice>> price(LoadedPart part, Task<?> task, WidthPrices prices) {
         Map<LinearName, List<Choice>> choices = new LinkedHashMap<>();
         for (Slot slot : part.part().slots()) {
             List<LinearName> linears =
-                    part.part().linears(slot).stream().filter(prices.widths()::chooses).toList();
+                    part.part().linears(slot).stream().filter(task.before()::containsKey).toList();
             if (!linears.isEmpty()) {
                 try (var step = TensorScope.open()) {
                     InputStatistics seen = part.statistics(slot, step);
                     for (LinearName name : linears) {
-                        choices.put(name, prices.of(name, part.linear(name), seen));
+                        LinearForm before = Objects.requireNonNull(task.before().get(name));
+                        choices.put(name, prices.of(name, part.linear(name), before, seen));
                         progress.accept(1);
                     }
                 }

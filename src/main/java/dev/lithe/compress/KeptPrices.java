@@ -96,6 +96,16 @@ final class KeptPrices implements AutoCloseable {
         }
     }
 
+    /// Removes the file, and its folder unless there is more in it.
+    void delete() {
+        try {
+            Files.deleteIfExists(file);
+            Files.delete(file.toAbsolutePath().getParent());
+        } catch (IOException _) {
+            // the folder holds other legs, or what is left is told of by the next run
+        }
+    }
+
     @Override
     public void close() {
         try {

@@ -16,7 +16,7 @@ final class LayerErrors {
     private static final int ROWS = 256;
 
     /// Steps of the search for scales that rounding to nearest is measured with; its default.
-    private static final int NEAREST_STEPS = 20;
+    private static final int NEAREST_STEPS = 14;
 
     private LayerErrors() {}
 

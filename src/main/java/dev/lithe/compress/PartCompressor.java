@@ -84,7 +84,18 @@ final class PartCompressor {
         before.forEach((name, linear) -> {
             Linear now = part.linear(name);
             if (!stage.exact() && !now.equals(linear)) {
-                results.put(name, LayerErrors.measure(name, linear, now, null, null));
+                String trouble = part.trouble(name);
+                results.put(
+                        name,
+                        stage.folds()
+                                ? new LayerResult(
+                                        name.module(),
+                                        now.form().label(),
+                                        null,
+                                        null,
+                                        false,
+                                        trouble)
+                                : LayerErrors.measure(name, linear, now, null, trouble));
             }
         });
     }

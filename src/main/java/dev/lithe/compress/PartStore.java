@@ -44,27 +44,23 @@ final class PartStore {
                 Linear stored = reader.read(name, step);
                 stored.tensors()
                         .forEach((suffix, tensor) ->
-                                requireFinite(name.module() + "." + suffix, tensor, step));
+                                FiniteTensors.require(
+                                        source.folder(),
+                                        name.module() + "." + suffix,
+                                        tensor,
+                                        step));
                 loaded.set(name, stored);
             }
             part.norms()
                     .forEach((slot, name) -> {
                         Value norm = source.load(name, step);
-                        requireFinite(name, norm, step);
+                        FiniteTensors.require(source.folder(), name, norm, step);
                         loaded.setNorm(slot, inPlannedType(name, norm, step));
                     });
             return loaded;
         } catch (RuntimeException e) {
             loaded.close();
             throw e;
-        }
-    }
-
-    private void requireFinite(String name, Value tensor, TensorScope scope) {
-        if (tensor.dtype().isFloat() && scope.call("count_not_finite", tensor).integer() > 0) {
-            throw LitheException.badInput(
-                    "%s: tensor '%s' holds NaN or infinite values; the checkpoint is broken",
-                    source.folder(), name);
         }
     }
 

@@ -181,6 +181,11 @@ record Stage<C extends Record>(
         return technique instanceof BlockTechnique<C> block && block.exact(settings.common());
     }
 
+    /// Whether weights before and after it are not to be compared one by one.
+    boolean folds() {
+        return technique instanceof BlockTechnique<C> block && block.folds();
+    }
+
     /// Whether it takes a part as a whole: then [#applyTo], else [#apply].
     boolean takesParts() {
         return technique instanceof BlockTechnique;

@@ -31,8 +31,9 @@ record WidthPrices(Widths widths, DivergenceProbe probe) {
 
     /// The choices that `name` has.
     ///
+    /// @param before its form when the stage gets it
     /// @param seen statistics of its input
-    List<Choice> of(LinearName name, Linear stored, InputStatistics seen) {
+    List<Choice> of(LinearName name, Linear stored, LinearForm before, InputStatistics seen) {
         List<Integer> groupSizes = widths.groupSizes(name);
         int groupSize = groupSizes.getFirst();
         try (var step = TensorScope.open()) {
@@ -45,7 +46,7 @@ record WidthPrices(Widths widths, DivergenceProbe probe) {
                 for (int size : groupSizes) {
                     LinearForm form = widths.form(name, stored.form(), bits, size);
                     double share = error == 0 ? 0 : error(form, rows, seen, step) / error;
-                    long bytes = widths.bytes(name, stored.form(), bits, size);
+                    long bytes = widths.bytes(name, before, bits, size);
                     choices.add(new Choice(bits, size, bytes, divergence * share));
                 }
             }

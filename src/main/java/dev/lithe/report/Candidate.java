@@ -43,6 +43,17 @@ public record Candidate(
         }
     }
 
+    /// The text that the model in `folder` was calibrated with, where Lithe noted one.
+    static Report.@Nullable Text calibrationText(Path folder) {
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+            JsonNode notes = checkpoint.json(NOTES);
+            JsonNode text = notes == null ? null : notes.path("calibration");
+            return text == null || !text.isObject()
+                    ? null
+                    : new Report.Text(text.path("text").asText(), text.path("sha256").asText());
+        }
+    }
+
     private static @Nullable String recipe(JsonNode notes) {
         return notes.has("recipe") ? notes.get("recipe").toString() : null;
     }

@@ -77,7 +77,7 @@ public final class Measurement implements AutoCloseable {
     private Report run() {
         options.requireDistinctTexts();
         TextFile text = TextFile.read(options.text());
-        Report.Text calibration = calibrationText();
+        Report.Text calibration = calibrationText(text);
         int[] ids = SharedTokens.of(text, candidates.stream().map(Candidate::folder).toList());
         List<ModelSize> sizes = candidates.stream().map(c -> ModelSize.of(c.folder())).toList();
         load();
@@ -133,13 +133,27 @@ public final class Measurement implements AutoCloseable {
         }
     }
 
-    private Report.@Nullable Text calibrationText() {
+    /// What the compressed models were calibrated with: what the caller says, or else their own
+    /// notes.
+    ///
+    /// @throws LitheException where that is `text`
+    private Report.@Nullable Text calibrationText(TextFile text) {
         Path file = options.calibrationText();
-        if (file == null) {
-            return null;
+        if (file != null) {
+            TextFile calibration = TextFile.read(file);
+            return new Report.Text(calibration.name(), calibration.sha256());
         }
-        TextFile calibration = TextFile.read(file);
-        return new Report.Text(calibration.name(), calibration.sha256());
+        Report.Text first = null;
+        for (Candidate candidate : candidates) {
+            Report.Text noted = Candidate.calibrationText(candidate.folder());
+            if (noted != null && noted.sha256().equals(text.sha256())) {
+                throw LitheException.badInput(
+                        "%s was calibrated with %s, so that cannot measure it; give another --text",
+                        candidate.folder(), text.name());
+            }
+            first = first == null ? noted : first;
+        }
+        return first;
     }
 
     private void load() {

@@ -29,6 +29,12 @@ public non-sealed interface BlockTechnique<C extends Record> extends WeightTechn
         return false;
     }
 
+    /// Whether it moves scales from one linear to another, so that weights before and after are not
+    /// to be compared one by one.
+    default boolean folds() {
+        return false;
+    }
+
     /// Bytes that it works with per weight of a part, besides the part itself.
     default int bytesPerWeight(C config) {
         return 0;

@@ -111,6 +111,35 @@ class AllocatorTest {
         }
     }
 
+    @Test
+    void countsTheScalesOfTheFormThatAStageBeforeItMakes() throws IOException {
+        Plan plan =
+                settle(
+                        TinyModel.small(),
+                        "cast:dtype=float16",
+                        "bit_allocation:average_bits=6,bits=[2;4;8],group_sizes=[8]",
+                        "gptq:targets=[re:.*]");
+        assertThat(widths(plan)).isNotEmpty();
+        long weights = plan.weights();
+        assertThat(
+                        plan.linears().stream()
+                                .mapToLong(each ->
+                                        each.last()
+                                                .bytes(
+                                                        each.name().outFeatures(),
+                                                        each.name().inFeatures()))
+                                .sum())
+                .isLessThanOrEqualTo(weights * 6 / 8)
+                .isGreaterThan(weights * 5 / 8);
+        assertThatThrownBy(() ->
+                        settle(
+                                TinyModel.small(),
+                                "magnitude",
+                                "bit_allocation:average_bits=8",
+                                "gptq"))
+                .isInstanceOf(LitheException.class);
+    }
+
     private static Set<Integer> widths(Plan plan) {
         Set<Integer> widths = new HashSet<>();
         for (Plan.PlannedLinear linear : plan.linears()) {

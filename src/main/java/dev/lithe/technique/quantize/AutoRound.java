@@ -10,6 +10,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.Part.Kind;
 import dev.lithe.technique.BlockTechnique;
+import dev.lithe.technique.CalibratedLinearTechnique.Fitted;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Targets;
@@ -251,7 +252,9 @@ public final class AutoRound implements BlockTechnique<AutoRound.Config> {
                 if (seen == null) {
                     seen = part.statistics(name.slot(), step);
                 }
-                part.set(name, GPTQ.apply(dense, form, seen, gptq(config), step).linear());
+                Fitted fitted = GPTQ.apply(dense, form, seen, gptq(config), step);
+                part.set(name, fitted.linear());
+                part.note(name, fitted.trouble());
             }
         }
     }

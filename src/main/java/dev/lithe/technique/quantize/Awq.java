@@ -99,6 +99,11 @@ public final class Awq implements BlockTechnique<Awq.Config> {
     }
 
     @Override
+    public boolean folds() {
+        return true;
+    }
+
+    @Override
     public Targets targets(Config config) {
         return new Targets(config.targets(), config.ignore());
     }

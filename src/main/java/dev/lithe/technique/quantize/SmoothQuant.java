@@ -71,6 +71,11 @@ public final class SmoothQuant implements BlockTechnique<SmoothQuant.Config> {
     }
 
     @Override
+    public boolean folds() {
+        return true;
+    }
+
+    @Override
     public Targets targets(Config config) {
         return new Targets(config.targets(), config.ignore());
     }
