@@ -1,6 +1,7 @@
 package dev.lithe.calibrate;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.Fault;
@@ -11,11 +12,16 @@ import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part;
 import dev.lithe.model.Part.Kind;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -30,6 +36,7 @@ public final class WholeModel implements AutoCloseable {
     private final @Nullable SequentialPass pass;
     private final List<LoadedPart> parts = new ArrayList<>();
     private final Map<String, JsonNode> rewritten = new LinkedHashMap<>();
+    private final Set<String> omitted = new HashSet<>();
 
     private WholeModel(
             Path folder, ObjectNode config, @Nullable CalibrationSet windows, Workbench bench) {
@@ -70,6 +77,7 @@ public final class WholeModel implements AutoCloseable {
     public WholeModel reshaped(ObjectNode config) {
         var model = new WholeModel(folder, config, windows, bench);
         model.rewritten.putAll(rewritten);
+        model.omitted.addAll(omitted);
         return model;
     }
 
@@ -153,6 +161,31 @@ public final class WholeModel implements AutoCloseable {
     /// Replaces a JSON file of the folder.
     public void rewrite(String name, JsonNode content) {
         rewritten.put(name, content);
+    }
+
+    /// Files of the folder that do not go along.
+    public Set<String> omitted() {
+        return Set.copyOf(omitted);
+    }
+
+    /// Leaves out a file of the folder.
+    public void omit(String name) {
+        omitted.add(name);
+    }
+
+    /// A JSON file of the folder, where there is one.
+    ///
+    /// @throws LitheException where it cannot be read
+    public Optional<JsonNode> json(String name) {
+        Path file = folder.resolve(name);
+        try {
+            return Files.exists(file)
+                    ? Optional.of(new JsonMapper().readTree(file.toFile()))
+                    : Optional.empty();
+        } catch (IOException e) {
+            throw LitheException.badInput("%s cannot be read: %s", file, e.getMessage())
+                    .causedBy(e);
+        }
     }
 
     @Override

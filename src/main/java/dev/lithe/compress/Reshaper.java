@@ -77,11 +77,15 @@ final class Reshaper {
             writer.json("config.json", config);
             made.rewritten().forEach(writer::json);
             Compressor.keptFiles(source.folder()).stream()
-                    .filter(file -> !made.rewritten().containsKey(file.getFileName().toString()))
+                    .filter(file -> isKept(file.getFileName().toString(), made))
                     .forEach(writer::copy);
             ObjectNode lithe = FolderDescription.lithe(leg, source, calibration, List.of(), forms);
             writer.finish(lithe.put(Compressor.ORIGIN, origin.path("sha256").asText()));
         }
+    }
+
+    private static boolean isKept(String file, WholeModel made) {
+        return !made.rewritten().containsKey(file) && !made.omitted().contains(file);
     }
 
     private void requirePromise(WholeModel before, WholeModel made) {

@@ -25,13 +25,13 @@ import java.util.function.Function;
 /// * `joint`: what loses least on the calibration text. A head's keys may be turned and scaled, two
 ///   coordinates at a time as rotary positions allow, if its queries make up for it, and its values
 ///   multiplied by any matrix, if its part of the output layer does. So the heads of a group become
-///   the first principal component of each pair of their keys, weighed by the queries, and the first
-///   `head_dim` ones of their values, weighed by what is made of them; each head reads its own from
-///   them.
+///   the first principal component of each pair of their keys, weighed by the queries, and the
+///   first `head_dim` ones of their values, weighed by what is made of them; each head reads its
+///   own from them.
 /// * `mean`: the mean of their weights, as the paper does.
 /// * `first`: the first of them, to compare with.
 ///
-///     gqa: {kv_heads: 4, pool: joint}
+///   gqa: {kv_heads: 4, pool: joint}
 ///
 /// `kv_heads` divides the number of heads that there are. Linears must be dense. `mean` and `first`
 /// need no text and leave little before `heal`.

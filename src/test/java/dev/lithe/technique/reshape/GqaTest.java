@@ -55,8 +55,8 @@ class GqaTest extends ModelTechniqueContract<Config> {
         }
     }
 
-    /// Turned keys, pair by pair, and mixed values hold the same as their neighbours': `joint` finds
-    /// that and the others do not.
+    /// Turned keys, pair by pair, and mixed values hold the same as their neighbours': `joint`
+    /// finds that and the others do not.
     @Test
     void jointUndoesWhatTheOtherSideCanMakeUpFor(@TempDir Path folder) throws IOException {
         Map<String, RawTensor> model = neighboursAlike(GqaTest::turned);
