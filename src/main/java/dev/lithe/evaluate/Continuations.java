@@ -15,31 +15,21 @@ public final class Continuations {
 
     private Continuations() {}
 
-    /// Tokens of the text, and what each model says next.
-    public record Continuation(int[] prompt, List<int[]> answers) {}
-
-    /// From the beginnings of three windows of `context` ids, spread over the text; fewer where it
-    /// is short, none where prompt and answer do not fit.
-    public static List<Continuation> of(List<Subject> subjects, int[] ids, int context) {
-        List<Continuation> continuations = new ArrayList<>();
+    /// The beginnings of three windows of `context` ids, spread over the text; fewer where it is
+    /// short, none where prompt and answer do not fit.
+    public static List<int[]> prompts(int[] ids, int context) {
+        List<int[]> prompts = new ArrayList<>();
         int windows = ids.length / context;
-        for (int i = 0; i < Math.min(PROMPTS, windows); i++) {
+        for (int i = 0; i < Math.min(PROMPTS, windows) && context > PROMPT_TOKENS; i++) {
             int start = windows * i / PROMPTS * context;
-            int[] prompt = Arrays.copyOfRange(ids, start, start + Math.min(PROMPT_TOKENS, context));
-            int tokens = Math.min(ANSWER_TOKENS, context - prompt.length);
-            if (tokens > 0) {
-                continuations.add(
-                        new Continuation(
-                                prompt,
-                                subjects.stream()
-                                        .map(subject -> answer(subject.decoder(), prompt, tokens))
-                                        .toList()));
-            }
+            prompts.add(Arrays.copyOfRange(ids, start, start + PROMPT_TOKENS));
         }
-        return continuations;
+        return prompts;
     }
 
-    private static int[] answer(Decoder decoder, int[] prompt, int tokens) {
+    /// What a model says after `prompt` within `context` tokens.
+    public static int[] answer(Decoder decoder, int[] prompt, int context) {
+        int tokens = Math.clamp(context - prompt.length, 0, ANSWER_TOKENS);
         int[] answer = new int[tokens];
         try (var scope = TensorScope.open()) {
             KvCache cache = decoder.newCache(1, prompt.length + tokens - 1, scope);

@@ -22,15 +22,16 @@ public final class Latency {
     private static final double NANOS_PER_MILLI = 1e6;
 
     private final List<Subject> runs;
-    private final int[] ids;
+    private final List<int[]> ids;
     private final LatencyOptions options;
     private final double[][] firstToken;
     private final double[][] perToken;
 
-    private Latency(List<Subject> subjects, int[] ids, LatencyOptions options) {
+    private Latency(List<Subject> subjects, List<int[]> ids, LatencyOptions options) {
         this.runs = new ArrayList<>(subjects);
         this.runs.add(subjects.getFirst());
-        this.ids = ids;
+        this.ids = new ArrayList<>(ids);
+        this.ids.add(ids.getFirst());
         this.options = options;
         this.firstToken = new double[runs.size()][options.pairs()];
         this.perToken = new double[runs.size()][options.pairs()];
@@ -46,24 +47,30 @@ public final class Latency {
 
     /// Measures all subjects, the original first.
     ///
-    /// @param ids where prompts are taken from, spread evenly
+    /// @param ids where each takes prompts from, spread evenly
     public static Result measure(
-            List<Subject> subjects, int[] ids, LatencyOptions options, ProgressListener progress) {
+            List<Subject> subjects,
+            List<int[]> ids,
+            LatencyOptions options,
+            ProgressListener progress) {
         int positions =
                 subjects.stream()
                         .mapToInt(subject -> subject.decoder().spec().maxPositions())
                         .min()
                         .orElseThrow();
-        var latency = new Latency(subjects, ids, options.within(ids.length, positions));
-        subjects.forEach(latency::warmUp);
+        int tokens = ids.stream().mapToInt(each -> each.length).min().orElseThrow();
+        var latency = new Latency(subjects, ids, options.within(tokens, positions));
+        for (int i = 0; i < subjects.size(); i++) {
+            latency.warmUp(i);
+        }
         latency.runPairs(progress);
         return latency.result();
     }
 
-    private void warmUp(Subject subject) {
+    private void warmUp(int model) {
         double before = Double.POSITIVE_INFINITY;
         for (int i = 0; i < WARM_UP_MOST; i++) {
-            Run run = run(subject.decoder(), prompt(i));
+            Run run = run(runs.get(model).decoder(), prompt(model, i));
             double total = run.firstToken + run.perToken * (options.outputTokens() - 1);
             if (i + 1 >= WARM_UP_FEWEST && Math.abs(total - before) < STABLE * before) {
                 return;
@@ -81,7 +88,7 @@ public final class Latency {
         for (int pair = 0; pair < options.pairs(); pair++) {
             Collections.shuffle(order, random);
             for (int i : order) {
-                Run run = run(runs.get(i).decoder(), prompt(pair));
+                Run run = run(runs.get(i).decoder(), prompt(i, pair));
                 firstToken[i][pair] = run.firstToken;
                 perToken[i][pair] = run.perToken;
             }
@@ -89,12 +96,13 @@ public final class Latency {
         }
     }
 
-    private long[] prompt(int pair) {
-        long room = ids.length - options.promptTokens();
+    private long[] prompt(int model, int pair) {
+        int[] tokens = ids.get(model);
+        long room = tokens.length - options.promptTokens();
         int start = (int) (room * (pair % options.pairs()) / Math.max(1, options.pairs() - 1));
         long[] prompt = new long[options.promptTokens()];
         for (int i = 0; i < prompt.length; i++) {
-            prompt[i] = ids[start + i];
+            prompt[i] = tokens[start + i];
         }
         return prompt;
     }

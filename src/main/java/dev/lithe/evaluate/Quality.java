@@ -43,6 +43,39 @@ public final class Quality {
                 });
     }
 
+    /// Bits that a character of the text costs.
+    ///
+    /// @param characters of each window's predictions
+    public static Estimate bitsPerCharacter(Scores scores, long[] characters, long seed) {
+        return Bootstrap.estimate(
+                scores.windows(), seed, drawn -> bits(scores, characters, drawn, drawn.length));
+    }
+
+    /// Bits per character of `compressed` by those of `original`, which may split the text into
+    /// other tokens: each of its windows is paired with the one at the same place of the text.
+    public static Estimate bitsPerCharacterRatio(
+            Scores compressed, long[] characters, Scores original, long[] theirs, long seed) {
+        int windows = original.windows();
+        return Bootstrap.estimate(
+                windows,
+                seed,
+                drawn ->
+                        bits(compressed, characters, drawn, windows)
+                                / bits(original, theirs, drawn, windows));
+    }
+
+    /// Over the windows `drawn` of `of`, at the places where `scores` has its own.
+    private static double bits(Scores scores, long[] characters, int[] drawn, int of) {
+        double loss = 0;
+        long read = 0;
+        for (int window : drawn) {
+            int own = (int) ((long) window * scores.windows() / of);
+            loss += scores.loss()[own];
+            read += characters[own];
+        }
+        return loss / Math.log(2) / read;
+    }
+
     /// Mean KL(original || model) of a prediction, in nats.
     public static double meanDivergence(Divergence divergence) {
         return Arrays.stream(divergence.kl()).sum() / divergence.tokenKl().length;

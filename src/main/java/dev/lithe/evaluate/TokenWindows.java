@@ -97,6 +97,20 @@ public final class TokenWindows {
         return count() * scoredPerWindow();
     }
 
+    /// How many characters of the text the predictions of each window that count are.
+    ///
+    /// @param ends how many characters lie before the end of each token of the text
+    public long[] characters(int[] ends) {
+        int before = scoring == Scoring.SECOND_HALF ? 1 : 0; // the start token before the text
+        int first = scoring.firstPosition(context);
+        long[] characters = new long[count()];
+        for (int window = 0; window < characters.length; window++) {
+            int start = window * context - before;
+            characters[window] = (long) ends[start + context - 1] - ends[start + first];
+        }
+        return characters;
+    }
+
     /// What a model reads at positions `from` to `to - 1` of `windows` windows, row by row.
     long[] inputs(int firstWindow, int windows, int from, int to) {
         long[] inputs = slice(firstWindow, windows, from, to);

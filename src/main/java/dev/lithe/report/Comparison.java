@@ -85,6 +85,11 @@ final class Comparison {
                 variant -> Units.perplexity(variant.perplexity().value()),
                 ratios == null ? null : ratios.perplexity(),
                 FINE);
+        if (ratios != null && ratios.perplexity() == null) {
+            Row last = rows.removeLast();
+            rows.add(new Row(last.label(), last.original(), last.compressed(), "", "other tokens"));
+            add("bits per character", Comparison::bits, ratios.bitsPerCharacter(), FINE);
+        }
         if (compressed != null) {
             add("KL divergence", Comparison::divergence, null, COARSE);
             add("same top token", Comparison::sameTop, null, COARSE);
@@ -137,6 +142,12 @@ final class Comparison {
                         compressed == null ? "" : cell.apply(compressed),
                         ratio == null ? "" : text(ratio, digits),
                         ratio == null ? "" : verdict(ratio)));
+    }
+
+    private static String bits(Variant variant) {
+        return variant.bitsPerCharacter() == null
+                ? ABSENT
+                : Units.ratio(variant.bitsPerCharacter().value(), FINE);
     }
 
     private static String divergence(Variant variant) {

@@ -19,13 +19,15 @@ import org.jspecify.annotations.Nullable;
 
 /// Turns what was measured into the report's variants. All lists have the original first.
 ///
+/// @param characters of each window of each model
 /// @param latency null when it was not measured
 /// @param seed of the bootstrap
 record Findings(
         List<Candidate> candidates,
         List<Decoder> decoders,
         List<ModelSize> sizes,
-        TokenWindows windows,
+        List<TokenWindows> windows,
+        List<long[]> characters,
         List<Scores> scores,
         Latency.@Nullable Result latency,
         long seed) {
@@ -50,7 +52,7 @@ record Findings(
                 size.bitsPerWeight(),
                 decoders.get(i).memoryBytes(),
                 decoders.get(i).spec().cacheBytesPerToken(),
-                perplexity(scores.get(i)),
+                perplexity(i),
                 divergence == null
                         ? null
                         : new Report.Divergence(
@@ -63,29 +65,51 @@ record Findings(
                 size.linears(),
                 decoders.get(i).kernels(),
                 candidate.layers(),
-                i == 0 ? null : ratios(i));
+                i == 0 ? null : ratios(i),
+                bitsPerCharacter(i));
     }
 
-    private Report.Perplexity perplexity(Scores scores) {
-        Estimate estimate = Quality.perplexity(scores, seed);
+    private Report.BitsPerCharacter bitsPerCharacter(int i) {
+        Estimate estimate = Quality.bitsPerCharacter(scores.get(i), characters.get(i), seed);
+        Interval interval = estimate.interval();
+        return new Report.BitsPerCharacter(
+                estimate.value(),
+                Arrays.stream(characters.get(i)).sum(),
+                interval == null ? null : interval.low(),
+                interval == null ? null : interval.high());
+    }
+
+    private Report.Perplexity perplexity(int i) {
+        Estimate estimate = Quality.perplexity(scores.get(i), seed);
         Interval interval = estimate.interval();
         return new Report.Perplexity(
                 estimate.value(),
-                scores.scored(),
-                windows.context(),
+                scores.get(i).scored(),
+                windows.get(i).context(),
                 interval == null ? null : interval.low(),
                 interval == null ? null : interval.high());
     }
 
     private Report.Ratios ratios(int i) {
         double bytes = (double) sizes.get(i).weightBytes() / sizes.getFirst().weightBytes();
-        Estimate perplexity = Quality.perplexityRatio(scores.get(i), scores.getFirst(), seed);
+        Estimate bits =
+                Quality.bitsPerCharacterRatio(
+                        scores.get(i),
+                        characters.get(i),
+                        scores.getFirst(),
+                        characters.getFirst(),
+                        seed);
         Report.Noise times = latency == null ? null : times(latency, latency.models().get(i));
         return new Report.Ratios(
                 new Report.Ratio(bytes, null, null, null),
-                ratio(perplexity, null),
+                scores.get(i).divergence() == null
+                        ? null
+                        : ratio(
+                                Quality.perplexityRatio(scores.get(i), scores.getFirst(), seed),
+                                null),
                 times == null ? null : times.ttft(),
-                times == null ? null : times.tpot());
+                times == null ? null : times.tpot(),
+                ratio(bits, null));
     }
 
     /// How latency was measured, or null when it was not.

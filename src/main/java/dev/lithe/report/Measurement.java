@@ -60,10 +60,10 @@ public final class Measurement implements AutoCloseable {
     public static void check(Path original, MeasureOptions options) {
         options.requireDistinctTexts();
         TextFile text = TextFile.read(options.text());
-        int[] ids = SharedTokens.of(text, List.of(original));
+        int[] ids = TextTokens.of(text, original).ids();
         try (var checkpoint = Checkpoint.open(original)) {
             ModelSpec spec = ModelSpec.of(checkpoint.config(), original + "/config.json");
-            SharedTokens.checkRange(ids, original, spec.vocabSize());
+            TextTokens.checkRange(ids, original, spec.vocabSize());
             var _ =
                     TokenWindows.of(
                             ids,
@@ -78,25 +78,35 @@ public final class Measurement implements AutoCloseable {
         options.requireDistinctTexts();
         TextFile text = TextFile.read(options.text());
         Report.Text calibration = calibrationText(text);
-        int[] ids = SharedTokens.of(text, candidates.stream().map(Candidate::folder).toList());
+        List<TextTokens> tokens = TextTokens.of(text, candidates);
         List<ModelSize> sizes = candidates.stream().map(c -> ModelSize.of(c.folder())).toList();
         load();
-        ModelSpec spec = decoders.getFirst().spec();
-        SharedTokens.checkRange(ids, candidates.getFirst().folder(), spec.vocabSize());
-        var windows =
-                TokenWindows.of(
-                        ids,
-                        options.contextFor(positions()),
-                        options.tokens(),
-                        options.scoring(),
-                        spec.bosToken());
-        List<Scores> scores = Evaluation.run(subjects, windows, progress);
+        List<TokenWindows> windows = windows(tokens);
+        List<Scores> scores = scores(tokens, windows);
+        List<long[]> characters = new ArrayList<>();
+        for (int i = 0; i < subjects.size(); i++) {
+            characters.add(windows.get(i).characters(tokens.get(i).ends()));
+        }
         Latency.Result latency =
                 options.latency().pairs() == 0
                         ? null
-                        : Latency.measure(subjects, ids, options.latency(), progress);
+                        : Latency.measure(
+                                subjects,
+                                tokens.stream().map(TextTokens::ids).toList(),
+                                options.latency(),
+                                progress);
         var findings =
-                new Findings(candidates, decoders, sizes, windows, scores, latency, options.seed());
+                new Findings(
+                        candidates,
+                        decoders,
+                        sizes,
+                        windows,
+                        characters,
+                        scores,
+                        latency,
+                        options.seed());
+        TokenWindows read = windows.getFirst();
+        ModelSpec spec = decoders.getFirst().spec();
         Candidate original = candidates.getFirst();
         return new Report(
                 Report.SCHEMA,
@@ -109,28 +119,87 @@ public final class Measurement implements AutoCloseable {
                 Surroundings.now(Clock.systemUTC()),
                 new Report.Evaluation(
                         new Report.Text(text.name(), text.sha256()),
-                        windows.tokens(),
-                        windows.scored(),
-                        windows.count(),
-                        windows.context(),
-                        windows.scoring().label(),
+                        read.tokens(),
+                        read.scored(),
+                        read.count(),
+                        read.context(),
+                        read.scoring().label(),
                         options.seed(),
                         Bootstrap.RESAMPLES,
                         calibration,
                         findings.latencySettings()),
                 findings.variants(),
-                continuations(ids, windows.context()));
+                continuations(tokens, read.context()));
     }
 
-    private List<Report.Continuation> continuations(int[] ids, int context) {
-        try (var tokenizer = Tokenizer.open(candidates.getFirst().folder())) {
-            return Continuations.of(subjects, ids, context).stream()
-                    .map(each ->
-                            new Report.Continuation(
-                                    tokenizer.decode(each.prompt()),
-                                    each.answers().stream().map(tokenizer::decode).toList()))
-                    .toList();
+    /// Each model's, over the same part of the text.
+    private List<TokenWindows> windows(List<TextTokens> tokens) {
+        int context = options.contextFor(positions());
+        List<TokenWindows> windows = new ArrayList<>();
+        for (int i = 0; i < subjects.size(); i++) {
+            ModelSpec spec = decoders.get(i).spec();
+            int[] ids = tokens.get(i).ids();
+            TextTokens.checkRange(ids, candidates.get(i).folder(), spec.vocabSize());
+            long limit =
+                    i == 0
+                            ? options.tokens()
+                            : tokens.get(i)
+                                    .sameText(tokens.getFirst(), windows.getFirst().tokens());
+            windows.add(TokenWindows.of(ids, context, limit, options.scoring(), spec.bosToken()));
         }
+        return windows;
+    }
+
+    /// Models that split the text alike are compared token by token, the others are scored alone.
+    private List<Scores> scores(List<TextTokens> tokens, List<TokenWindows> windows) {
+        List<Subject> alike = new ArrayList<>();
+        for (int i = 0; i < subjects.size(); i++) {
+            if (isLikeOriginal(i, tokens)) {
+                alike.add(subjects.get(i));
+            }
+        }
+        var compared = Evaluation.run(alike, windows.getFirst(), progress).iterator();
+        List<Scores> scores = new ArrayList<>();
+        for (int i = 0; i < subjects.size(); i++) {
+            scores.add(
+                    isLikeOriginal(i, tokens)
+                            ? compared.next()
+                            : Evaluation.run(List.of(subjects.get(i)), windows.get(i), progress)
+                                    .getFirst());
+        }
+        return scores;
+    }
+
+    private boolean isLikeOriginal(int i, List<TextTokens> tokens) {
+        return tokens.get(i).isLike(tokens.getFirst())
+                && decoders.get(i).spec().vocabSize() == decoders.getFirst().spec().vocabSize();
+    }
+
+    private List<Report.Continuation> continuations(List<TextTokens> tokens, int context) {
+        List<int[]> prompts = Continuations.prompts(tokens.getFirst().ids(), context);
+        List<String> words = new ArrayList<>();
+        List<List<String>> answers = new ArrayList<>();
+        for (int i = 0; i < subjects.size(); i++) {
+            try (var tokenizer = Tokenizer.open(candidates.get(i).folder())) {
+                for (int j = 0; j < prompts.size(); j++) {
+                    if (i == 0) {
+                        words.add(tokenizer.decode(prompts.get(j)));
+                        answers.add(new ArrayList<>());
+                    }
+                    int[] prompt =
+                            tokens.get(i).isLike(tokens.getFirst())
+                                    ? prompts.get(j)
+                                    : tokenizer.encode(words.get(j), false);
+                    int[] answer = Continuations.answer(decoders.get(i), prompt, context);
+                    answers.get(j).add(tokenizer.decode(answer));
+                }
+            }
+        }
+        List<Report.Continuation> continuations = new ArrayList<>();
+        for (int j = 0; j < prompts.size(); j++) {
+            continuations.add(new Report.Continuation(words.get(j), answers.get(j)));
+        }
+        return continuations;
     }
 
     /// What the compressed models were calibrated with: what the caller says, or else their own

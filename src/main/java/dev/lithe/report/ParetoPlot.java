@@ -25,6 +25,9 @@ final class ParetoPlot {
                 return new Point(variant.name(), megabytes, 1, 1, 1);
             }
             Ratio ratio = variant.ratios().perplexity();
+            if (ratio == null) {
+                return new Point(variant.name(), megabytes, Double.NaN, Double.NaN, Double.NaN);
+            }
             return new Point(
                     variant.name(),
                     megabytes,
@@ -37,7 +40,11 @@ final class ParetoPlot {
     private ParetoPlot() {}
 
     static String of(List<Variant> variants) {
-        List<Point> points = variants.stream().map(Point::of).toList();
+        List<Point> points =
+                variants.stream()
+                        .map(Point::of)
+                        .filter(point -> !Double.isNaN(point.ratio))
+                        .toList();
         List<Double> ratios = new ArrayList<>();
         points.forEach(point -> ratios.addAll(List.of(point.low, point.high)));
         Axis x = Axis.around(points.stream().map(Point::megabytes).toList(), LEFT, WIDTH - RIGHT);

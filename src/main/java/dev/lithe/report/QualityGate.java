@@ -25,7 +25,14 @@ public record QualityGate(double maxPerplexityRatio) {
             if (variant.ratios() == null) {
                 continue;
             }
-            double ratio = variant.ratios().perplexity().value();
+            Report.Ratio perplexity = variant.ratios().perplexity();
+            if (perplexity == null) {
+                throw LitheException.badInput(
+                        "%s splits the text into other tokens, so --max-perplexity-ratio cannot judge it;"
+                                + " leave that out and compare bits per character",
+                        variant.name());
+            }
+            double ratio = perplexity.value();
             if (!(ratio <= maxPerplexityRatio)) {
                 throw LitheException.of(
                         Fault.QUALITY_GATE,

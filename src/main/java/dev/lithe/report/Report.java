@@ -131,6 +131,8 @@ public record Report(
     /// @param kernels fused linears by the kernel that runs them
     /// @param layers what compression did to each linear layer, where known
     /// @param ratios to the original, null for the original
+    /// @param bitsPerCharacter what a character of the text costs, which models compare by whatever
+    ///   tokens they split it into; null in reports of earlier versions
     public record Variant(
             String name,
             String source,
@@ -149,7 +151,8 @@ public record Report(
             Map<String, Integer> linears,
             Map<String, Integer> kernels,
             List<Layer> layers,
-            @Nullable Ratios ratios) {
+            @Nullable Ratios ratios,
+            @Nullable BitsPerCharacter bitsPerCharacter) {
         public Variant {
             layers = List.copyOf(layers);
             linears = Map.copyOf(linears);
@@ -177,6 +180,13 @@ public record Report(
     /// @param context tokens of a window
     public record Perplexity(
             double value, int tokens, int context, @Nullable Double low, @Nullable Double high) {}
+
+    /// Bits that a character costs, with their 95 % interval; the bounds are null where windows are
+    /// too few.
+    ///
+    /// @param characters that count
+    public record BitsPerCharacter(
+            double value, long characters, @Nullable Double low, @Nullable Double high) {}
 
     /// KL(original || variant) of a prediction, in nats.
     public record Divergence(double mean, double p99) {}
@@ -211,8 +221,15 @@ public record Report(
     public record Spread(double p50, double p95, double p99) {}
 
     /// A variant by the original. Times compare medians.
+    ///
+    /// @param perplexity null where the two split the text into other tokens, which then cannot be
+    ///   compared one by one; nor is there a divergence
     public record Ratios(
-            Ratio bytesOnDisk, Ratio perplexity, @Nullable Ratio ttft, @Nullable Ratio tpot) {}
+            Ratio bytesOnDisk,
+            @Nullable Ratio perplexity,
+            @Nullable Ratio ttft,
+            @Nullable Ratio tpot,
+            @Nullable Ratio bitsPerCharacter) {}
 
     /// A ratio with its 95 % interval, null where there is none, and for times the verdict.
     public record Ratio(

@@ -28,6 +28,11 @@ public final class ReportMarkdown {
                         "Compressed in %s s.\n\n"
                                 .formatted(Units.decimal(variant.compressSeconds())));
             }
+            if (variant.ratios() != null && variant.ratios().perplexity() == null) {
+                page.append(
+                        "It splits the text into other tokens than the original. Perplexities, which are by the"
+                                + " token, and probabilities cannot be compared; bits per character can.\n\n");
+            }
             addTable(page, Comparison.rows(report, variant));
         }
         if (report.evaluation().latency() != null) {

@@ -82,6 +82,19 @@ public final class Tokenizer implements AutoCloseable {
         return Arrays.stream(ids).mapToInt(Math::toIntExact).toArray();
     }
 
+    /// Where the token at each place of `text` ends, special tokens aside: how many characters
+    /// (code points) lie before.
+    public int[] ends(String text) {
+        var spans = tokenizer.encode(text, false, false).getCharTokenSpans();
+        int[] ends = new int[spans.length];
+        int end = 0;
+        for (int i = 0; i < ends.length; i++) {
+            end = spans[i] == null ? end : Math.max(end, spans[i].getEnd());
+            ends[i] = end;
+        }
+        return ends;
+    }
+
     /// The text of `ids`; special tokens are left out.
     public String decode(int... ids) {
         return tokenizer.decode(Arrays.stream(ids).asLongStream().toArray(), true);

@@ -27,7 +27,7 @@ class LatencyTest {
             Latency.Result result =
                     Latency.measure(
                             List.of(new Subject("a", a), new Subject("b", b)),
-                            IDS,
+                            List.of(IDS, IDS),
                             new LatencyOptions(10, 8, 5, 0),
                             (_, done, _) -> heard.add(done));
             assertThat(heard).containsExactly(1L, 2L, 3L, 4L, 5L, 6L, 7L, 8L, 9L, 10L);
@@ -51,7 +51,7 @@ class LatencyTest {
             Latency.Result result =
                     Latency.measure(
                             List.of(new Subject("short", decoder)),
-                            IDS,
+                            List.of(IDS),
                             new LatencyOptions(10, 64, 64, 0),
                             ProgressListener.NONE);
             assertThat(result.options()).isEqualTo(new LatencyOptions(10, 10, 11, 0));

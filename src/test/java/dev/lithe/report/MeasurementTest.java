@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.RawTensor;
 import dev.lithe.TinyModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.compress.Compressor;
@@ -15,10 +16,12 @@ import dev.lithe.evaluate.ProgressListener;
 import dev.lithe.evaluate.Scoring;
 import dev.lithe.fault.LitheException;
 import dev.lithe.report.Report.Variant;
+import dev.lithe.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -90,31 +93,88 @@ class MeasurementTest {
         refuse(model, List.of(), options(text("short"), null), "5 tokens", "128");
         refuse(model, List.of(), options(folder.resolve("absent"), null), "no file");
         refuse(folder.resolve("nowhere"), List.of(), options(text, null), "no model folder");
-        Path other = TinyModel.small().vocab(301).write(folder.resolve("other"));
-        refuse(model, List.of(other), options(text, null), "vocabulary");
         var calibrated = new MeasureOptions(text, null, 8192, Scoring.ALL, 0, NONE, text);
         refuse(model, List.of(), calibrated, "calibrated");
         assertThatThrownBy(() -> new MeasureOptions(text, 8, 1, Scoring.ALL, 0, NONE, null))
                 .hasMessageContaining("1 tokens");
     }
 
+    /// The same model under other numbers: the text costs as many bits, though tokens cannot be
+    /// compared.
     @Test
-    void tokenizersMustSplitTheTextAlike() throws IOException {
-        Path model = TinyModel.small().write(folder.resolve("model"));
-        Path text = text("some words ".repeat(50));
-        Path shifted = TinyModel.small().write(folder.resolve("shifted"));
-        Path file = shifted.resolve("tokenizer.json");
+    void otherTokensCompareByCharacter() throws IOException {
+        TinyModel tiny = TinyModel.small();
+        Path model = tiny.write(folder.resolve("model"));
+        Path text = text("some wörds ".repeat(50));
+        Path other = TinyModel.small().write(folder.resolve("other"), tiny.config(), swapped(tiny));
+        Path file = other.resolve("tokenizer.json");
         Files.writeString(
                 file,
                 Files.readString(file)
-                        .replace("\"s\":", "\"?\":")
-                        .replace("\"<filler299>\":299", "\"s\":299"));
-        refuse(model, List.of(shifted), options(text, null), "differently", "token 0");
+                        .replace("\"s\":" + S, "\"s\":299")
+                        .replace("\"<filler299>\":299", "\"<filler299>\":" + S));
+        for (Scoring scoring : Scoring.values()) {
+            var options = new MeasureOptions(text, 64, 8192, scoring, 0, NONE, null);
+            Report report = measure(model, List.of(other), options);
+            Variant original = report.original();
+            Variant renumbered = report.compressed().getFirst();
+            assertThat(renumbered.klDivergence()).isNull();
+            assertThat(renumbered.sameTop()).isNull();
+            assertThat(renumbered.ratios().perplexity()).isNull();
+            assertThat(renumbered.ratios().bitsPerCharacter().value()).isCloseTo(1, within(1e-6));
+            double bits =
+                    Math.log(original.perplexity().value())
+                            / Math.log(2)
+                            * report.evaluation().scoredTokens();
+            long characters = original.bitsPerCharacter().characters();
+            assertThat(characters) // ö is two tokens
+                    .isBetween(
+                            report.evaluation().scoredTokens() * 9L / 10,
+                            report.evaluation().scoredTokens() * 35L / 36);
+            assertThat(original.bitsPerCharacter().value())
+                    .isCloseTo(bits / characters, within(1e-6));
+            assertThat(report.continuations())
+                    .allSatisfy(each ->
+                            assertThat(each.texts().getFirst()).isEqualTo(each.texts().getLast()));
+            assertThat(TerminalTable.of(report)).contains("other tokens", "bits per character");
+            assertThat(ReportMarkdown.of(report)).contains("splits the text into other tokens");
+            assertThatThrownBy(() -> new QualityGate(1.1).check(report))
+                    .hasMessageContaining("cannot judge");
+        }
+    }
+
+    private static final int S = 2 + 's';
+
+    /// With the rows of `s` and of a filler changed over.
+    private static Map<String, RawTensor> swapped(TinyModel tiny) {
+        Map<String, RawTensor> tensors = tiny.tensors();
+        for (String name : List.of("model.embed_tokens.weight", "lm_head.weight")) {
+            tensors.computeIfPresent(
+                    name,
+                    (_, weight) -> {
+                        float[] values = weight.floats();
+                        int d = values.length / 300;
+                        for (int i = 0; i < d; i++) {
+                            float kept = values[S * d + i];
+                            values[S * d + i] = values[299 * d + i];
+                            values[299 * d + i] = kept;
+                        }
+                        return RawTensor.of(DType.F32, values, 300, d);
+                    });
+        }
+        return tensors;
+    }
+
+    @Test
+    void anotherFileOfTheSameTokensIsNoOtherTokenizer() throws IOException {
+        Path model = TinyModel.small().write(folder.resolve("model"));
         Path same = TinyModel.small().write(folder.resolve("same"));
         Files.writeString(
                 same.resolve("tokenizer.json"),
                 Files.readString(model.resolve("tokenizer.json")) + "\n");
-        assertThat(measure(model, List.of(same), options(text, null)).compressed()).hasSize(1);
+        Report report =
+                measure(model, List.of(same), options(text("some words ".repeat(50)), null));
+        assertThat(report.compressed().getFirst().klDivergence()).isNotNull();
     }
 
     @Test

@@ -1,5 +1,6 @@
 package dev.lithe.report;
 
+import dev.lithe.report.Report.BitsPerCharacter;
 import dev.lithe.report.Report.Divergence;
 import dev.lithe.report.Report.Environment;
 import dev.lithe.report.Report.Evaluation;
@@ -111,7 +112,8 @@ final class SampleReport {
                 Map.of("float16", 43),
                 Map.of("float32", 25),
                 List.of(),
-                null);
+                null,
+                new BitsPerCharacter(0.75, 30_000, timed ? 0.74 : null, timed ? 0.76 : null));
     }
 
     private static Variant compressed() {
@@ -145,7 +147,9 @@ final class SampleReport {
                         new Ratio(0.319, null, null, null),
                         new Ratio(1.0129, 1.0108, 1.0151, null),
                         new Ratio(0.537, 0.51, 0.58, "faster"),
-                        new Ratio(0.579, 0.55, 0.61, "faster")));
+                        new Ratio(0.579, 0.55, 0.61, "faster"),
+                        new Ratio(1.008, 1.006, 1.01, null)),
+                new BitsPerCharacter(0.756, 30_000, 0.746, 0.766));
     }
 
     private static Latency latency(double first, double next) {
