@@ -103,15 +103,22 @@ static void *copy_of(Model *m, const void *from, int64_t bytes) {
 
 // --- building
 
-Model *lithe_model_new(int64_t d, int64_t f, int64_t layers, int64_t h, int64_t g, int64_t hd, int64_t vocab, float epsilon) {
+Model *lithe_model_new(int64_t d, int64_t f, int64_t layers, int64_t h, int64_t g, int64_t hd, int64_t vocab, int64_t half,
+                       int32_t activation, float epsilon, float embedding_scale, float attention_scale, float attention_cap,
+                       float logit_cap) {
     Model *m = calloc(1, sizeof *m);
     if (m == 0) {
         return 0;
     }
     m->d = d, m->f = f, m->layers = layers, m->h = h, m->g = g, m->hd = hd, m->vocab = vocab, m->epsilon = epsilon;
+    m->half = half, m->activation = (enum activation)activation;
+    m->embedding_scale = embedding_scale, m->attention_scale = attention_scale;
+    m->attention_cap = attention_cap, m->logit_cap = logit_cap;
     m->slots = calloc(2 * (4 * layers + 1), sizeof *m->slots);
-    m->norms = calloc(2 * layers + 1, sizeof *m->norms);
-    if (m->slots == 0 || m->norms == 0) {
+    m->norms = calloc(NORMS * layers + 1, sizeof *m->norms);
+    m->windows = calloc(layers, sizeof *m->windows);
+    if (m->slots == 0 || m->norms == 0 || m->windows == 0) {
+        free(m->windows);
         free(m->slots);
         free(m->norms);
         free(m);
@@ -128,6 +135,7 @@ void lithe_model_free(Model *m) {
         free(m->slabs[i]);
     }
     free(m->slabs);
+    free(m->windows);
     free(m->slots);
     free(m->norms);
     free(m);
@@ -136,10 +144,13 @@ void lithe_model_free(Model *m) {
 // Bytes of memory that the model holds itself.
 int64_t lithe_model_bytes(const Model *m) { return m->bytes; }
 
-int32_t lithe_model_norm(Model *m, int64_t i, const float *w) {
-    m->norms[i] = copy_of(m, w, m->d * sizeof(float));
+// Norm i of the model, of `width` channels.
+int32_t lithe_model_norm(Model *m, int64_t i, const float *w, int64_t width) {
+    m->norms[i] = copy_of(m, w, width * sizeof(float));
     return m->norms[i] != 0;
 }
+
+void lithe_model_window(Model *m, int64_t layer, int64_t window) { m->windows[layer] = window; }
 
 // The table is borrowed.
 void lithe_model_embedding(Model *m, int32_t kind, int32_t is_signed, const void *table, const float *scale, const float *shift,
@@ -347,7 +358,7 @@ static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 // x (count, d) holds what the layers before made of them and receives what these do; where it is null the tokens are looked up.
 // Returns 0 where memory is short.
 int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t first, int64_t end, int64_t count, const Row *rows,
-                   float *x, const float *cos, const float *sin, float *logits) {
+                   float *x, const float *cos, const float *sin, int64_t local, float *logits) {
     int64_t attention = m->h * m->hd, qkv = (m->h + 2 * m->g) * m->hd, stride = 0, groups = 1, factors = 0;
     for (int64_t i = 0; i < 2 * (4 * m->layers + 1); i++) {
         measure(m->slots + i, &stride, &groups);
@@ -358,7 +369,8 @@ int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t fir
     int64_t in = m->d > attention ? m->d : attention;
     in = m->f > in ? m->f : in;
     int64_t out = qkv > 2 * m->f ? qkv : 2 * m->f;
-    Step s = {.model = m, .first_layer = first, .end_layer = end, .embed = x == 0, .cos = cos, .sin = sin};
+    out = m->d > out ? m->d : out;
+    Step s = {.model = m, .first_layer = first, .end_layer = end, .embed = x == 0, .cos = cos, .sin = sin, .local = local};
     pthread_mutex_lock(&gate);
     int fits = reserve(&s, count < CHUNK ? count : CHUNK, m->d, in, out, factors, stride, groups);
     for (int64_t i = 0; fits && i < count; i += CHUNK) {

@@ -46,12 +46,24 @@ typedef struct {
     int64_t groups;
 } Embedding;
 
+enum activation { SILU, GELU_TANH };
+
+// A block's norms, in the order in which data passes them; those that it lacks are null.
+enum norm { INPUT, QUERY, KEY, ATTENTION_OUTPUT, MLP_INPUT, MLP_OUTPUT, NORMS };
+
 typedef struct {
     int64_t d, f, layers, h, g, hd, vocab;
+    int64_t half;           // pairs of a head's coordinates that are rotated
+    enum activation activation;
     float epsilon;
+    float embedding_scale;  // 1 for none, as the next
+    float attention_scale;  // of q · k / sqrt(hd)
+    float attention_cap;    // c tanh(x / c), 0 for none, as the next
+    float logit_cap;
+    int64_t *windows;       // of each layer, positions that it sees, its own included; 0 for all
     Slot *slots;   // per layer: q k v, o, gate up, down; then the output layer; then as many of first factors: of a product
                    // of two thin matrices the one that reads the input, those of a slot side by side
-    float **norms; // two per layer, then the last
+    float **norms; // NORMS per layer, then the last
     Embedding embedding;
     int64_t bytes; // of its own weights
     void **slabs;  // memory for them, in large pieces: small ones would lie in small pages, which costs a quarter of the speed
@@ -84,7 +96,8 @@ typedef struct {
     int64_t count;
     int64_t first_layer, end_layer;
     int embed;             // whether x is to be looked up first
-    const float *cos, *sin;
+    const float *cos, *sin; // (S, half), and `local` numbers after that the table of layers with a window
+    int64_t local;
     float *logits;         // of the wanted rows, or null
     // scratch
     float *x;     // (R, d) the residual stream

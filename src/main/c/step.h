@@ -320,7 +320,7 @@ static void embed_rows(Step *s, void *argument, int64_t first, int64_t last) {
     int64_t d = s->model->d;
     for (int64_t row = first; row < last; row++) {
         int64_t token = s->rows[row].token;
-        float *x = s->x + row * d;
+        float *x = s->x + row * d, scale = s->model->embedding_scale;
         if (e->kind == CODES8) {
             int64_t width = d / e->groups;
             for (int64_t i = 0; i < d; i++) {
@@ -337,6 +337,7 @@ static void embed_rows(Step *s, void *argument, int64_t first, int64_t last) {
                 memcpy(x + i, rest, (d - i) * sizeof(float));
             }
         }
+        for (int64_t i = 0; scale != 1 && i < d; i++) x[i] *= scale;
     }
 }
 
@@ -348,7 +349,18 @@ static void normalize_rows(Step *s, void *argument, int64_t first, int64_t last)
     }
 }
 
-// Turns the two halves of a head by the position's angles.
+// x += norm(y), where y holds what a sublayer adds.
+static void add_normalized(Step *s, void *argument, int64_t first, int64_t last) {
+    const Layer *layer = argument;
+    int64_t d = s->model->d;
+    for (int64_t row = first; row < last; row++) {
+        float *x = s->x + row * d, *y = s->y + row * d;
+        normalize(y, layer->norm, y, d, s->model->epsilon);
+        for (int64_t i = 0; i < d; i++) x[i] += y[i];
+    }
+}
+
+// Turns the two halves of a head's rotated coordinates by the position's angles.
 static void rotate(float *x, const float *cos, const float *sin, int64_t half) {
     for (int64_t i = 0; i < half; i++) {
         float a = x[i], b = x[half + i];
@@ -361,16 +373,21 @@ static float *cached(const Step *s, const Row *row, int64_t layer, int values, i
     return (values ? row->values : row->keys) + layer * row->stride + head * row->capacity * s->model->hd;
 }
 
-// Rotates queries and keys of all rows and writes keys and values to their caches. y holds q k v.
+// Normalizes and rotates queries and keys of all rows and writes keys and values to their caches. y holds q k v.
 static void write_rows(Step *s, void *argument, int64_t first, int64_t last) {
     const Layer *layer = argument;
     const Model *m = s->model;
-    int64_t half = m->hd / 2;
+    int64_t half = m->half, table = m->windows[layer->layer] > 0 ? s->local : 0;
+    float **norms = m->norms + NORMS * layer->layer;
     for (int64_t i = first; i < last; i++) {
         const Row *row = s->rows + i;
-        const float *cos = s->cos + row->position * half, *sin = s->sin + row->position * half;
+        const float *cos = s->cos + table + row->position * half, *sin = s->sin + table + row->position * half;
         float *qkv = s->y + i * (m->h + 2 * m->g) * m->hd;
-        for (int64_t head = 0; head < m->h + m->g; head++) rotate(qkv + head * m->hd, cos, sin, half);
+        for (int64_t head = 0; head < m->h + m->g; head++) {
+            const float *norm = norms[head < m->h ? QUERY : KEY];
+            if (norm != 0) normalize(qkv + head * m->hd, norm, qkv + head * m->hd, m->hd, m->epsilon);
+            rotate(qkv + head * m->hd, cos, sin, half);
+        }
         for (int64_t head = 0; head < m->g; head++) {
             memcpy(cached(s, row, layer->layer, 0, head) + row->position * m->hd, qkv + (m->h + head) * m->hd, m->hd * 4);
             memcpy(cached(s, row, layer->layer, 1, head) + row->position * m->hd, qkv + (m->h + m->g + head) * m->hd,
@@ -399,6 +416,9 @@ INLINE float exponential(float x) {
     memcpy(&power, &bits, 4);
     return p * power;
 }
+
+// c tanh(x / c)
+INLINE float capped(float x, float c) { return c - 2 * c / (exponential(2 * x / c) + 1); }
 
 enum { QUERIES = 4, SEEN = 128 };
 
@@ -436,18 +456,24 @@ static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
         memset(o + t * o_stride, 0, hd * sizeof(float));
     }
     int64_t end = row[T - 1].position + 1;
-    float scale = 1 / sqrtf((float)hd);
-    for (int64_t at = 0; at < end; at += SEEN) {
+    float scale = m->attention_scale / sqrtf((float)hd);
+    int64_t window = m->windows[layer] > 0 ? m->windows[layer] : end;
+    int64_t start = row[0].position + 1 - window; // whole blocks are left out, so that a row's result is always made alike
+    for (int64_t at = start > 0 ? start / SEEN * SEEN : 0; at < end; at += SEEN) {
         int64_t seen = end - at < SEEN ? end - at : SEEN;
         products(FLOAT32, k + at * hd, hd * 4, seen, q, wide, T, hd, p, SEEN, scale);
         for (int t = 0; t < T; t++) {
             float *pt = p + t * SEEN;
             int64_t visible = row[t].position + 1 - at;
-            visible = visible < seen ? visible : seen;
+            visible = visible < 0 ? 0 : visible < seen ? visible : seen;
+            int64_t hidden = row[t].position + 1 - window - at;
+            hidden = hidden < 0 ? 0 : hidden < visible ? hidden : visible;
             float top = highest[t];
-            for (int64_t i = 0; i < visible; i++) top = pt[i] > top ? pt[i] : top;
-            for (int64_t i = 0; i < visible; i++) pt[i] = exponential(pt[i] - top);
-            for (int64_t i = visible < 0 ? 0 : visible; i < ((seen + 15) & ~15); i++) pt[i] = 0;
+            for (int64_t i = hidden; m->attention_cap > 0 && i < visible; i++) pt[i] = capped(pt[i], m->attention_cap);
+            for (int64_t i = hidden; i < visible; i++) top = pt[i] > top ? pt[i] : top;
+            for (int64_t i = hidden; i < visible; i++) pt[i] = exponential(pt[i] - top);
+            for (int64_t i = 0; i < hidden; i++) pt[i] = 0;
+            for (int64_t i = visible; i < ((seen + 15) & ~15); i++) pt[i] = 0;
             V sum = vzero();
             for (int64_t i = 0; i < seen; i += 16) sum = vadd(sum, vload(pt + i));
             decay[t] = highest[t] == -INFINITY ? 0 : exponential(highest[t] - top);
@@ -501,21 +527,43 @@ static void attend_rows(Step *s, void *argument, int64_t first, int64_t last) {
     }
 }
 
-// a = silu(gate) up, where y holds gate and up.
+// a = activation(gate) up, where y holds gate and up.
 static void gate_rows(Step *s, void *argument, int64_t first, int64_t last) {
     (void)argument;
     int64_t f = s->model->f;
     for (int64_t i = first; i < last; i++) {
         const float *gate = s->y + i * 2 * f, *up = gate + f;
         float *a = s->a + i * f;
-        for (int64_t j = 0; j < f; j++) a[j] = gate[j] / (1 + exponential(-gate[j])) * up[j];
+        if (s->model->activation == SILU) {
+            for (int64_t j = 0; j < f; j++) a[j] = gate[j] / (1 + exponential(-gate[j])) * up[j];
+        } else {
+            for (int64_t j = 0; j < f; j++) {
+                float x = gate[j];
+                a[j] = x / (1 + exponential(-1.59576912f * (x + 0.044715f * x * x * x))) * up[j]; // 2 sqrt(2 / pi)
+            }
+        }
     }
+}
+
+static void cap_logits(Step *s, void *argument, int64_t first, int64_t last) {
+    (void)argument;
+    int64_t vocab = s->model->vocab;
+    for (int64_t i = first * vocab; i < last * vocab; i++) s->logits[i] = capped(s->logits[i], s->model->logit_cap);
 }
 
 static void one_slot(Step *s, int thread) {
     (void)thread;
     const Slot *inner = s->slot + 4 * s->model->layers + 1;
     project(s, s->slot, s->input, (inner->count > 0 ? inner : s->slot)->parts[0].k, s->count, s->output, s->slot->n, 0);
+}
+
+// y = x Wᵀ + b of a slot, normalized where `norm` is not null, added to the stream.
+static void add_project(Step *s, const Slot *slot, int64_t width, const float *norm) {
+    project(s, slot, s->a, width, s->count, norm == 0 ? s->x : s->y, s->model->d, norm == 0);
+    if (norm != 0) {
+        Layer layer = {0, norm, 0};
+        pool_each(s, &layer, add_normalized, s->count, 1);
+    }
 }
 
 // All rows through some layers. Every thread runs this; the phases share the work.
@@ -526,17 +574,18 @@ static void run(Step *s, int thread) {
     if (s->embed) pool_each(s, 0, embed_rows, s->count, 1);
     for (int64_t i = s->first_layer; i < s->end_layer; i++) {
         const Slot *slots = m->slots + 4 * i;
-        Layer layer = {i, m->norms[2 * i], 0};
+        float **norms = m->norms + NORMS * i;
+        Layer layer = {i, norms[INPUT], 0};
         pool_each(s, &layer, normalize_rows, s->count, 1);
         project(s, slots, s->a, m->d, s->count, s->y, qkv, 0);
         pool_each(s, &layer, write_rows, s->count, 1);
         pool_each(s, &layer, attend_rows, (s->count + QUERIES - 1) / QUERIES * m->h, 1);
-        project(s, slots + 1, s->a, attention, s->count, s->x, m->d, 1);
-        layer.norm = m->norms[2 * i + 1];
+        add_project(s, slots + 1, attention, norms[ATTENTION_OUTPUT]);
+        layer.norm = norms[MLP_INPUT];
         pool_each(s, &layer, normalize_rows, s->count, 1);
         project(s, slots + 2, s->a, m->d, s->count, s->y, 2 * m->f, 0);
         pool_each(s, &layer, gate_rows, s->count, 1);
-        project(s, slots + 3, s->a, m->f, s->count, s->x, m->d, 1);
+        add_project(s, slots + 3, m->f, norms[MLP_OUTPUT]);
     }
     int32_t wanted[CHUNK];
     int64_t count = 0;
@@ -544,9 +593,10 @@ static void run(Step *s, int thread) {
         if (s->rows[i].wanted) wanted[count++] = (int32_t)i;
     }
     if (count > 0) {
-        Layer last = {0, m->norms[2 * m->layers], wanted};
+        Layer last = {0, m->norms[NORMS * m->layers], wanted};
         pool_each(s, &last, normalize_rows, count, 1);
         project(s, m->slots + 4 * m->layers, s->a, m->d, count, s->logits, m->vocab, 0);
+        if (m->logit_cap > 0) pool_each(s, 0, cap_logits, count, 1);
     }
 }
 

@@ -67,22 +67,23 @@ def round_windows(self, pieces: List[Tensor], batch: List[int]) -> Tensor:
 
 
 def round_loss(self, x: Tensor, y: Tensor, w: List[Tensor], biases: List[Tensor], norms: List[Tensor], cos: Tensor,
-               sin: Tensor, epsilon: Tensor, numbers: Tensor) -> Tensor:
+               sin: Tensor, settings: Tensor) -> Tensor:
   # the mean squared error of what the block makes of x against y, (B, T, d) both. w: the weights of its four slots; biases:
-  # theirs, empty where a slot has none; numbers = [h, g, hd, type of the multiplications]
-  heads = [int(numbers[0]), int(numbers[1]), int(numbers[2])]
+  # theirs, empty where a slot has none; settings as in KernelSettings
+  heads = self.heads_of(settings)
+  numbers = self.numbers_of(settings)
   parts = annotate(List[int], [])
   values = annotate(List[Tensor], [])
   for slot in range(4):
     parts.extend([0, slot, 0, 4 + slot if biases[slot].size(0) > 0 else -1])
-    values.append(w[slot].to(int(numbers[3])))
+    values.append(w[slot].to(int(settings[0])))
   values = values + biases
   packed = self.new_packed()
   slots = [0, 1, 2, 3, 4]
-  o = self.block_attention(x, values, packed, parts, slots, norms, heads, float(epsilon), cos, sin)
-  z = self.add_projection(x, o, 1, values, packed, parts, slots)
-  z = self.add_projection(z, self.block_gated(z, values, packed, parts, slots, norms, float(epsilon)), 3, values, packed,
-                          parts, slots)
+  o = self.block_attention(x, values, packed, parts, slots, norms, heads, numbers, cos, sin)
+  z = self.add_projection(x, o, 1, values, packed, parts, slots, norms, numbers)
+  o = self.block_gated(z, values, packed, parts, slots, norms, heads, numbers)
+  z = self.add_projection(z, o, 3, values, packed, parts, slots, norms, numbers)
   return torch.mean(torch.square(z - y))
 
 
@@ -95,7 +96,7 @@ def recordable(self, xs: List[Tensor]) -> List[Tensor]:
 
 
 def round_gradient(self, x: Tensor, y: Tensor, w: List[Tensor], biases: List[Tensor], norms: List[Tensor], cos: Tensor,
-                   sin: Tensor, epsilon: Tensor, numbers: Tensor) -> List[Tensor]:
+                   sin: Tensor, settings: Tensor) -> List[Tensor]:
   # the gradient of the loss in the weights of each slot
   before = torch.is_grad_enabled()
   torch.set_grad_enabled(True)
@@ -103,7 +104,7 @@ def round_gradient(self, x: Tensor, y: Tensor, w: List[Tensor], biases: List[Ten
   for leaf in self.recordable(w):
     leaves.append(torch.requires_grad_(leaf, True))
   loss = self.round_loss(torch.clone(x), torch.clone(y), leaves, self.recordable(biases), self.recordable(norms),
-                         torch.clone(cos), torch.clone(sin), epsilon, numbers)
+                         torch.clone(cos), torch.clone(sin), settings)
   result = annotate(List[Tensor], [])
   for gradient in torch.grad([loss], leaves, None, None, False, False):
     if gradient is not None:
@@ -136,15 +137,19 @@ def round_step(self, state: List[Tensor], forms: List[int], gradients: List[Tens
   return n
 
 
-def round_divergence(self, x: Tensor, y: Tensor, w: Tensor, original: Tensor, norm: Tensor, epsilon: float,
+def round_divergence(self, x: Tensor, y: Tensor, w: Tensor, original: Tensor, norm: Tensor, epsilon: float, cap: float,
                      dtype: int) -> List[Tensor]:
   # what the output layer's weights w (V, d) make of the stream x (B, T, d) against what the original's make of y: the mean
   # Kullback-Leibler divergence of the predictions, and its gradient in w
   x = torch.reshape(self.norm(x, norm, epsilon), [-1, x.size(2)]).to(dtype)  # (M, d)
   y = torch.reshape(self.norm(y, norm, epsilon), [-1, y.size(2)]).to(dtype)
-  p = torch.log_softmax(torch.linear(y, original.to(dtype)).to(6), 1)  # (M, V)
-  q = torch.log_softmax(torch.linear(x, w.to(dtype)).to(6), 1)
+  p = torch.log_softmax(self.capped(torch.linear(y, original.to(dtype)).to(6), cap), 1)  # (M, V)
+  logits = self.capped(torch.linear(x, w.to(dtype)).to(6), cap)
+  q = torch.log_softmax(logits, 1)
   e = torch.exp(p)
   loss = torch.sum(e * (p - q)) / float(x.size(0))
-  g = torch.matmul(torch.t((torch.exp(q) - e).to(dtype)), x).to(6)
+  by_logits = torch.exp(q) - e
+  if cap > 0.:
+    by_logits = by_logits * (1. - torch.square(logits / cap))
+  g = torch.matmul(torch.t(by_logits.to(dtype)), x).to(6)
   return [loss, g / float(x.size(0))]

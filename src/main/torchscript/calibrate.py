@@ -50,29 +50,31 @@ def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
 
 def block_attention(self, x: Tensor, w: List[Tensor],
                     packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-                    slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor,
+                    slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor,
                     sin: Tensor) -> Tensor:
   T = x.size(1)
   k = torch.zeros([x.size(0), heads[1], T, heads[2]])
   cache = [k, torch.zeros_like(k), k]
-  return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, heads, epsilon, cos[:T], sin[:T], [cache], [16, 16])
+  return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, heads, numbers, cos[:, :T], sin[:, :T], [cache],
+                        [16, 16])
 
 
 def block_gated(self, x: Tensor, w: List[Tensor],
                 packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-                slots: List[int], norms: List[Tensor], epsilon: float) -> Tensor:
-  return self.gated(x, 0, w, packed, parts, slots, norms, epsilon)
+                slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float]) -> Tensor:
+  return self.gated(x, 0, w, packed, parts, slots, norms, heads, numbers)
 
 
 def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],
                    packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-                   slots: List[int]) -> Tensor:
-  return x + self.project(y, slot, w, packed, parts, slots)
+                   slots: List[int], norms: List[Tensor], numbers: List[float]) -> Tensor:
+  # slot 1 or 3
+  return x + self.norm_output(self.project(y, slot, w, packed, parts, slots), norms[2 + slot], numbers[0])
 
 
-def head_logits(self, x: Tensor, norm: Tensor, epsilon: float, W: Tensor) -> Tensor:
+def head_logits(self, x: Tensor, norm: Tensor, epsilon: float, W: Tensor, cap: float) -> Tensor:
   # the stream x (B, T, d) behind the last block -> logits (B, T, V)
-  return torch.linear(torch.rms_norm(x, [x.size(-1)], norm, epsilon), W)
+  return self.capped(torch.linear(torch.rms_norm(x, [x.size(-1)], norm, epsilon), W), cap)
 
 
 def mean_divergence(self, original: Tensor, changed: Tensor) -> float:

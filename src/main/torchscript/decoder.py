@@ -1,10 +1,19 @@
-# The forward pass of a Llama decoder. B sequences, T new tokens each, all at the same position; h query heads, g key-value
-# heads of width hd; cache k, v: one tensor per block, (B, g, capacity, hd) where bits = [16, 16], else as in kvcache.py.
+# The forward pass of a decoder: Llama's, and what BlockStyle says of others. B sequences, T new tokens each, all at the same
+# position; h query heads, g key-value heads of width hd; cache k, v: one tensor per block, (B, g, capacity, hd) where
+# bits = [16, 16], else as in kvcache.py.
+#
+#   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
+#            and up; of what the feed-forward part adds. Then the last norm
+#   heads    [h, g, hd, activation, window of each block, 0 for none]
+#   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale]
+#   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated
 
 
-def rotary_tables(self, frequency: Tensor, length: int) -> List[Tensor]:
-  angle = torch.arange(length, dtype=6).unsqueeze(1) * frequency  # (S, hd / 2)
-  return [torch.cos(angle), torch.sin(angle)]
+def rotary_tables(self, frequency: Tensor, magnitude: List[float], length: int) -> List[Tensor]:
+  # frequency (tables, r / 2)
+  angle = torch.reshape(torch.arange(length, dtype=6), [1, -1, 1]) * torch.unsqueeze(frequency, 1)
+  m = torch.reshape(torch.tensor(magnitude, dtype=6), [-1, 1, 1])
+  return [torch.cos(angle) * m, torch.sin(angle) * m]
 
 
 def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int) -> List[Tensor]:
@@ -12,7 +21,21 @@ def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: i
   return torch.unbind(torch.zeros([blocks, batch, heads, capacity, width]), 0)
 
 
-def embed(self, table: List[Tensor], ids: Tensor) -> Tensor:
+def numbers_of(self, settings: Tensor) -> List[float]:
+  # of KernelSettings in one tensor
+  return [float(settings[i]) for i in range(1, 6)]
+
+
+def heads_of(self, settings: Tensor) -> List[int]:
+  return [int(settings[i]) for i in range(6, settings.size(0))]
+
+
+def embed(self, table: List[Tensor], ids: Tensor, scale: float) -> Tensor:
+  x = self.look_up(table, ids)
+  return x if scale == 1. else x * scale
+
+
+def look_up(self, table: List[Tensor], ids: Tensor) -> Tensor:
   # ids (B, T) -> (B, T, d); the table is floats (V, d), or codes (V, d) with scale and shift (V, G) of d / G weights each
   if len(table) == 1:
     return torch.embedding(table[0], ids).to(6)
@@ -40,105 +63,150 @@ def embedding_of_grouped(self, packed: Tensor, scale: Tensor, zero: Optional[Ten
 
 
 def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-  # x (B, h, T, hd); the two halves of hd are the two coordinates
-  half = x.size(3) // 2
+  # x (B, h, T, hd); the two halves of r are the two coordinates
+  half = cos.size(-1)
   a = x[:, :, :, :half]
-  b = x[:, :, :, half:]
-  return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+  b = x[:, :, :, half:2 * half]
+  turned = [a * cos - b * sin, b * cos + a * sin]
+  if 2 * half < x.size(3):
+    turned.append(x[:, :, :, 2 * half:])
+  return torch.cat(turned, -1)
 
 
-def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int) -> Tensor:
-  # q (B, h, T, hd), k and v (B, g, position + T, hd) -> (B, T, h hd)
+def norm_heads(self, qk: Tensor, h: int, query: Tensor, key: Tensor, epsilon: float) -> Tensor:
+  # qk (B, h + g, T, hd)
+  if query.numel() == 0:
+    return qk
+  hd = [qk.size(3)]
+  return torch.cat([torch.rms_norm(qk[:, :h], hd, query, epsilon), torch.rms_norm(qk[:, h:], hd, key, epsilon)], 1)
+
+
+def norm_output(self, y: Tensor, scale: Tensor, epsilon: float) -> Tensor:
+  # y (B, T, d), which is to be added to the stream
+  if scale.numel() == 0:
+    return y
+  return torch.rms_norm(y, [y.size(2)], scale, epsilon)
+
+
+def capped(self, x: Tensor, cap: float) -> Tensor:
+  return x if cap == 0. else cap * torch.tanh(x / cap)
+
+
+def gate(self, x: Tensor, activation: int) -> Tensor:
+  return torch.silu(x) if activation == 0 else torch.gelu(x, approximate="tanh")
+
+
+def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, window: int, cap: float) -> Tensor:
+  # q (B, h, T, hd), k and v (B, g, position + T, hd) -> (B, T, h hd); window 0 for none, cap 0 for none
   B = q.size(0)
   h = q.size(1)
   T = q.size(2)
   hd = q.size(3)
   g = k.size(1)
   S = k.size(2)
-  if T == 1:
+  if T == 1 and window > 0 and S > window:
+    k = k[:, :, S - window:]
+    v = v[:, :, S - window:]
+    S = window
+  if T == 1 and cap == 0.:
     # the queries of a group share its keys: (B, g, h / g, hd) x (B, g, S, hd)
     o = torch.scaled_dot_product_attention(torch.reshape(q, [B, g, h // g, hd]), k, v)
     return torch.reshape(o, [B, 1, h * hd])
   if g != h:
     k = torch.reshape(torch.expand(torch.unsqueeze(k, 2), [B, g, h // g, S, hd]), [B, h, S, hd])
     v = torch.reshape(torch.expand(torch.unsqueeze(v, 2), [B, g, h // g, S, hd]), [B, h, S, hd])
-  if position == 0:
+  windowed = window > 0 and S > window
+  if position == 0 and not windowed and cap == 0.:
     o = torch.scaled_dot_product_attention(q, k, v, None, 0., True)
   else:
-    seen = torch.tril(torch.ones([T, S], dtype=11), position)
-    o = torch.scaled_dot_product_attention(q, k, v, seen)
+    seen = torch.tril(torch.ones([T, S], dtype=11), S - T)
+    if windowed:
+      seen = torch.triu(seen, S - T - window + 1)
+    if cap == 0.:
+      o = torch.scaled_dot_product_attention(q, k, v, seen)
+    else:
+      scores = self.capped(torch.matmul(q, torch.transpose(k, 2, 3)) / float(hd) ** 0.5, cap)
+      hidden = torch.logical_not(seen)
+      o = torch.matmul(torch.softmax(torch.masked_fill(scores, hidden, float("-inf")), -1), v)
   return torch.reshape(torch.transpose(o, 1, 2), [B, T, h * hd])
 
 
-def extend_and_attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, cache: List[Tensor], bits: List[int]) -> Tensor:
+def extend_and_attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, cache: List[Tensor], bits: List[int], window: int,
+                      cap: float) -> Tensor:
   # q (B, h, T, hd), k and v (B, g, T, hd) of new tokens -> (B, T, h hd); cache = [k, v, ranges, H], and for fewer bits than
   # 16 the rest of what attend_cached reads
   S = position + q.size(2)
   keys = self.write_keys(k, position, bits[0], cache[0], cache[2])
   values = self.write_values(v, position, bits[1], cache[1])
-  if q.size(2) == 1 and (bits[0] < 16 or bits[1] < 16):
+  plain = cap == 0. and (window == 0 or S <= window)
+  if q.size(2) == 1 and plain and (bits[0] < 16 or bits[1] < 16):
     return self.attend_cached(q, cache, bits, S)
-  return self.attend(q, self.read_keys(keys, cache[2], bits[0], S), self.read_values(values, bits[1], S), position)
+  return self.attend(q, self.read_keys(keys, cache[2], bits[0], S), self.read_values(values, bits[1], S), position, window,
+                     cap)
 
 
 def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
               packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-              norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
+              norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
               bits: List[int]) -> Tensor:
-  # x (B, T, d) -> what the output projection reads (B, T, h hd); heads = [h, g, hd]; slots of a block: qkv, o, gate-up, down;
+  # x (B, T, d) -> what the output projection reads (B, T, h hd); slots of a block: qkv, o, gate-up, down;
   # the T tokens are counts[i] of each cache i, side by side
   B = x.size(0)
   T = x.size(1)
   h = heads[0]
   g = heads[1]
   hd = heads[2]
-  y = torch.rms_norm(x, [x.size(2)], norms[2 * layer], epsilon)
+  window = heads[4 + layer]
+  table = cos.size(0) - 1 if window > 0 else 0
+  y = torch.rms_norm(x, [x.size(2)], norms[6 * layer], numbers[0])
   qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
-  qk = self.rotate(qkv[:, :h + g], cos, sin)
+  qk = self.norm_heads(qkv[:, :h + g], h, norms[6 * layer + 1], norms[6 * layer + 2], numbers[0])
+  qk = self.rotate(qk, cos[table], sin[table])
   if bits[0] == 4:
     qk = torch.matmul(qk, caches[0][3])
-  q = qk[:, :h]
+  q = qk[:, :h] if numbers[1] == 1. else qk[:, :h] * numbers[1]
   k = qk[:, h:]
   v = qkv[:, h + g:]
   if len(counts) == 1:
-    return self.extend_and_attend(q, k, v, positions[0], caches[0], bits)
+    return self.extend_and_attend(q, k, v, positions[0], caches[0], bits, window, numbers[2])
   o = annotate(List[Tensor], [])
   first = 0
   for i in range(len(counts)):
     end = first + counts[i]
-    o.append(self.extend_and_attend(q[:, :, first:end], k[:, :, first:end], v[:, :, first:end], positions[i], caches[i], bits))
+    o.append(self.extend_and_attend(q[:, :, first:end], k[:, :, first:end], v[:, :, first:end], positions[i], caches[i], bits,
+                                    window, numbers[2]))
     first = end
   return torch.cat(o, 1)
 
 
 def gated(self, x: Tensor, layer: int, w: List[Tensor],
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-          norms: List[Tensor], epsilon: float) -> Tensor:
+          norms: List[Tensor], heads: List[int], numbers: List[float]) -> Tensor:
   # x (B, T, d) after attention -> what the down projection reads (B, T, f)
-  y = torch.rms_norm(x, [x.size(2)], norms[2 * layer + 1], epsilon)
+  y = torch.rms_norm(x, [x.size(2)], norms[6 * layer + 4], numbers[0])
   gate, up = torch.chunk(self.project(y, 4 * layer + 2, w, packed, parts, slots), 2, -1)  # (B, T, f) each
-  return torch.silu(gate) * up
+  return self.gate(gate, heads[3]) * up
 
 
 def block(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-          norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
+          norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
           bits: List[int]) -> Tensor:
-  o = self.attention(x, layer, counts, positions, w, packed, parts, slots, norms, heads, epsilon, cos, sin, caches, bits)
-  x = x + self.project(o, 4 * layer + 1, w, packed, parts, slots)
-  y = self.gated(x, layer, w, packed, parts, slots, norms, epsilon)
-  return x + self.project(y, 4 * layer + 3, w, packed, parts, slots)
+  o = self.attention(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, caches, bits)
+  x = x + self.norm_output(self.project(o, 4 * layer + 1, w, packed, parts, slots), norms[6 * layer + 3], numbers[0])
+  y = self.gated(x, layer, w, packed, parts, slots, norms, heads, numbers)
+  return x + self.norm_output(self.project(y, 4 * layer + 3, w, packed, parts, slots), norms[6 * layer + 5], numbers[0])
 
 
 def angles(self, table: Tensor, counts: List[int], positions: List[int]) -> Tensor:
-  # the rows of a rotary table (S, hd / 2) that belong to the new tokens: (T, hd / 2)
+  # the rows of rotary tables (tables, S, r / 2) that belong to the new tokens: (tables, T, r / 2)
   if len(counts) == 1:
-    return table[positions[0]:positions[0] + counts[0]]
+    return table[:, positions[0]:positions[0] + counts[0]]
   rows = annotate(List[Tensor], [])
   for i in range(len(counts)):
-    rows.append(table[positions[i]:positions[i] + counts[i]])
-  return torch.cat(rows, 0)
+    rows.append(table[:, positions[i]:positions[i] + counts[i]])
+  return torch.cat(rows, 1)
 
 
 def last_rows(self, x: Tensor, counts: List[int]) -> Tensor:
@@ -155,7 +223,7 @@ def last_rows(self, x: Tensor, counts: List[int]) -> Tensor:
 
 def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positions: List[int], w: List[Tensor],
                packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-               norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor, k: List[List[Tensor]],
+               norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, k: List[List[Tensor]],
                v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor, bits: List[int]) -> Tensor:
   # x (B, T, d) through the blocks from `first` to before `end`
   c = self.angles(cos, counts, positions)
@@ -172,41 +240,41 @@ def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positio
       cache = [k[i][layer], v[i][layer], ranges[i][layer]]
       cache.extend(shared[i])
       caches.append(cache)
-    x = self.block(x, layer, counts, positions, w, packed, parts, slots, norms, heads, epsilon, c, s, caches, bits)
+    x = self.block(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers, c, s, caches, bits)
   return x
 
 
 def head(self, x: Tensor, counts: List[int], all_positions: bool, blocks: int, w: List[Tensor],
          packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-         norms: List[Tensor], epsilon: float) -> Tensor:
+         norms: List[Tensor], numbers: List[float]) -> Tensor:
   # x (B, T, d) after the last block -> logits of all T, or of the last token of each cache
   if not all_positions:
     x = self.last_rows(x, counts)
-  x = torch.rms_norm(x, [x.size(2)], norms[2 * blocks], epsilon)
-  return self.project(x, 4 * blocks, w, packed, parts, slots)
+  x = torch.rms_norm(x, [x.size(2)], norms[6 * blocks], numbers[0])
+  return self.capped(self.project(x, 4 * blocks, w, packed, parts, slots), numbers[3])
 
 
 def forward_rows(self, ids: Tensor, counts: List[int], positions: List[int], all_positions: bool, embedding: List[Tensor],
                  w: List[Tensor], packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-                 slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
+                 slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor,
                  k: List[List[Tensor]], v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor,
                  bits: List[int]) -> Tensor:
   # ids (B, T): one cache of B sequences at one position, or (1, T): counts[i] tokens of cache i, which holds positions[i].
   # The linears see all tokens at once; attention goes cache by cache.
   blocks = len(k[0])
-  x = self.embed(embedding, ids)  # (B, T, d)
-  x = self.run_blocks(x, 0, blocks, counts, positions, w, packed, parts, slots, norms, heads, epsilon, cos, sin, k, v, ranges,
+  x = self.embed(embedding, ids, numbers[4])  # (B, T, d)
+  x = self.run_blocks(x, 0, blocks, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, k, v, ranges,
                       turn, bits)
-  return self.head(x, counts, all_positions, blocks, w, packed, parts, slots, norms, epsilon)
+  return self.head(x, counts, all_positions, blocks, w, packed, parts, slots, norms, numbers)
 
 
 def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: List[Tensor], w: List[Tensor],
             packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-            slots: List[int], norms: List[Tensor], heads: List[int], epsilon: float, cos: Tensor, sin: Tensor,
+            slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor,
             k: List[Tensor], v: List[Tensor], ranges: List[Tensor], turn: Tensor, bits: List[int]) -> Tensor:
   # ids (B, T) -> logits (B, T, V), or (B, 1, V) of the last position
   return self.forward_rows(ids, [ids.size(1)], [position], all_positions, embedding, w, packed, parts, slots, norms, heads,
-                           epsilon, cos, sin, [k], [v], [ranges], turn, bits)
+                           numbers, cos, sin, [k], [v], [ranges], turn, bits)
 
 
 def new_lists(self, x: List[Tensor]) -> List[List[Tensor]]:

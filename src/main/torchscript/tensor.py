@@ -57,6 +57,10 @@ def to_float(self, x: Tensor) -> Tensor:
   return torch.contiguous(x.to(6))
 
 
+def add_number(self, x: Tensor, by: float) -> Tensor:
+  return torch.contiguous(x.to(6)) + by
+
+
 def to_long(self, x: Tensor) -> Tensor:
   return torch.contiguous(x.to(4))
 

@@ -1,10 +1,10 @@
-# Training a Llama decoder: losses against the next tokens and against a teacher, their gradient, and AdamW.
+# Training a decoder: losses against the next tokens and against a teacher, their gradient, and AdamW.
 #
-# A model is two lists. w: embedding (V, d), last norm (d), output layer (V, d) or nothing where it is the embedding; then ten
-# for each block: its two norms (d), and W (N, K) and bias (N) of each slot (qkv, o, gate-up, down), a slot's linears one below
+# A model is two lists. w: embedding (V, d), last norm (d), output layer (V, d) or nothing where it is the embedding; then 14
+# for each block: its six norms as in decoder.py, and W (N, K) and bias (N) of each slot (qkv, o, gate-up, down), a slot's linears one below
 # the other. a: three for each slot: an adapter's A (r, K) and B (N, r), and 1 where W has a weight and 0 where it was pruned
-# (N, K). What a model lacks is an empty tensor. numbers = [h, g, hd, epsilon, type of the multiplications]. Without adapters
-# all of w is trained, else they alone. objective = [beta, temperature, share of the cross-entropy].
+# (N, K). What a model lacks is an empty tensor. numbers: the type of the multiplications, then numbers and heads as in
+# decoder.py. Without adapters all of w is trained, else they alone. objective = [beta, temperature, share of the cross-entropy].
 
 
 def train_masters(self, xs: List[Tensor], trained: Tensor) -> List[Tensor]:
@@ -51,34 +51,42 @@ def train_stream(self, ids: Tensor, w: List[Tensor], a: List[Tensor], rotary: Li
   # ids (B, T) -> what the output layer reads, (B T, d)
   B = ids.size(0)
   T = ids.size(1)
-  h = int(numbers[0])
-  g = int(numbers[1])
-  hd = int(numbers[2])
-  epsilon = float(numbers[3])
-  dtype = int(numbers[4])
-  cos = rotary[0][:T]
-  sin = rotary[1][:T]
+  heads = self.heads_of(numbers)
+  h = heads[0]
+  g = heads[1]
+  hd = heads[2]
+  style = self.numbers_of(numbers)
+  epsilon = style[0]
+  dtype = int(numbers[0])
+  cos = rotary[0][:, :T]
+  sin = rotary[1][:, :T]
   x = torch.embedding(w[0], ids)  # (B, T, d)
+  if style[4] != 1.:
+    x = x * style[4]
   d = x.size(2)
-  for l in range((len(w) - 3) // 10):
-    i = 3 + 10 * l
+  for l in range((len(w) - 3) // 14):
+    i = 3 + 14 * l
     j = 12 * l
     y = torch.rms_norm(x, [d], w[i], epsilon)
-    qkv = torch.transpose(torch.reshape(self.train_linear(y, w, i + 2, a, j, dtype), [B, T, h + 2 * g, hd]), 1, 2)
-    qk = self.rotate(qkv[:, :h + g], cos, sin).to(dtype)
-    o = self.attend(qk[:, :h], qk[:, h:], qkv[:, h + g:], 0)  # (B, T, h hd)
-    x = x + self.train_linear(o, w, i + 4, a, j + 3, dtype)
-    y = torch.rms_norm(x, [d], w[i + 1], epsilon)
-    gu = self.train_linear(y, w, i + 6, a, j + 6, dtype)
+    qkv = torch.transpose(torch.reshape(self.train_linear(y, w, i + 6, a, j, dtype), [B, T, h + 2 * g, hd]), 1, 2)
+    table = cos.size(0) - 1 if heads[4 + l] > 0 else 0
+    qk = self.norm_heads(qkv[:, :h + g].to(w[i].dtype), h, w[i + 1], w[i + 2], epsilon)
+    qk = self.rotate(qk, cos[table], sin[table]).to(dtype)
+    q = qk[:, :h] if style[1] == 1. else qk[:, :h] * style[1]
+    o = self.attend(q, qk[:, h:], qkv[:, h + g:], 0, heads[4 + l], style[2])  # (B, T, h hd)
+    x = x + self.norm_output(self.train_linear(o, w, i + 8, a, j + 3, dtype).to(w[i].dtype), w[i + 3], epsilon)
+    y = torch.rms_norm(x, [d], w[i + 4], epsilon)
+    gu = self.train_linear(y, w, i + 10, a, j + 6, dtype)
     f = gu.size(2) // 2
-    x = x + self.train_linear(torch.silu(gu[:, :, :f]) * gu[:, :, f:], w, i + 8, a, j + 9, dtype)
+    y = self.train_linear(self.gate(gu[:, :, :f], heads[3]) * gu[:, :, f:], w, i + 12, a, j + 9, dtype)
+    x = x + self.norm_output(y.to(w[i].dtype), w[i + 5], epsilon)
   return torch.reshape(torch.rms_norm(x, [d], w[1], epsilon), [B * T, d])
 
 
 def train_logits(self, x: Tensor, w: List[Tensor], numbers: Tensor) -> Tensor:
   head = w[2] if w[2].numel() > 0 else w[0]
-  dtype = int(numbers[4])
-  return torch.linear(x.to(dtype), head.to(dtype)).to(x.dtype)  # (M, V)
+  dtype = int(numbers[0])
+  return self.capped(torch.linear(x.to(dtype), head.to(dtype)).to(x.dtype), self.numbers_of(numbers)[3])  # (M, V)
 
 
 def train_divergence(self, t: Tensor, s: Tensor, beta: float) -> Tensor:
@@ -157,9 +165,9 @@ def train_keep_pruned(self, w: List[Tensor], a: List[Tensor], gradients: List[Te
   k = 0
   for i in range(len(w)):
     if w[i].numel() > 0:
-      at = (i - 3) % 10
-      if i > 2 and at > 1 and at % 2 == 0:
-        mask = a[12 * ((i - 3) // 10) + 3 * (at // 2 - 1) + 2]
+      at = (i - 3) % 14
+      if i > 2 and at > 5 and at % 2 == 0:
+        mask = a[12 * ((i - 3) // 14) + 3 * (at // 2 - 3) + 2]
         if mask.numel() > 0:
           torch.mul_(gradients[k], mask)
       k = k + 1

@@ -34,7 +34,25 @@ public final class TinyModel {
     private int shards = 1;
     private long seed = 1;
 
+    private String type = "llama";
+    private int window = 7;
+
     private TinyModel() {}
+
+    /// The same of another architecture, with what sets it apart: `mistral`, `qwen2`, `qwen3`,
+    /// `phi3`, `gemma2` or `gemma3_text`. Gemma's is tied.
+    public static TinyModel of(String modelType) {
+        TinyModel model = new TinyModel();
+        model.type = modelType;
+        model.tied = modelType.startsWith("gemma");
+        return model;
+    }
+
+    /// How far back blocks with a window see.
+    public TinyModel window(int positionsSeen) {
+        window = positionsSeen;
+        return this;
+    }
 
     /// Two layers of width 32 in float32.
     public static TinyModel small() {
@@ -104,8 +122,8 @@ public final class TinyModel {
     /// `config.json`.
     public ObjectNode config() {
         ObjectNode config = json.createObjectNode();
-        config.putArray("architectures").add("LlamaForCausalLM");
-        config.put("model_type", "llama")
+        config.putArray("architectures").add(architecture());
+        config.put("model_type", type)
                 .put("vocab_size", vocab)
                 .put("hidden_size", hidden)
                 .put("intermediate_size", intermediate)
@@ -118,11 +136,10 @@ public final class TinyModel {
                 .put("rope_theta", 10_000.0)
                 .put("hidden_act", "silu")
                 .put("tie_word_embeddings", tied)
-                .put("attention_bias", biases)
-                .put("mlp_bias", biases)
                 .put("bos_token_id", TinyTokenizer.BOS)
                 .put("eos_token_id", TinyTokenizer.EOS)
                 .put("torch_dtype", dtype.torchName());
+        differences(config);
         if (llama3Rope) {
             config.putObject("rope_scaling")
                     .put("rope_type", "llama3")
@@ -134,6 +151,42 @@ public final class TinyModel {
         return config;
     }
 
+    private String architecture() {
+        return switch (type) {
+            case "mistral" -> "MistralForCausalLM";
+            case "qwen2" -> "Qwen2ForCausalLM";
+            case "qwen3" -> "Qwen3ForCausalLM";
+            case "phi3" -> "Phi3ForCausalLM";
+            case "gemma2" -> "Gemma2ForCausalLM";
+            case "gemma3_text" -> "Gemma3ForCausalLM";
+            default -> "LlamaForCausalLM";
+        };
+    }
+
+    private void differences(ObjectNode config) {
+        switch (type) {
+            case "mistral" -> config.put("sliding_window", window);
+            case "qwen2", "qwen3" ->
+                    config.put("use_sliding_window", true)
+                            .put("sliding_window", window)
+                            .put("max_window_layers", 1);
+            case "phi3" -> config.put("sliding_window", window).put("partial_rotary_factor", 0.75);
+            case "gemma2" ->
+                    config.put("hidden_activation", "gelu_pytorch_tanh")
+                            .put("query_pre_attn_scalar", 12)
+                            .put("attn_logit_softcapping", 2.0)
+                            .put("final_logit_softcapping", 3.0)
+                            .put("sliding_window", window);
+            case "gemma3_text" ->
+                    config.put("hidden_activation", "gelu_pytorch_tanh")
+                            .put("query_pre_attn_scalar", 12)
+                            .put("sliding_window", window)
+                            .put("sliding_window_pattern", 2)
+                            .put("rope_local_base_freq", 100.0);
+            default -> config.put("attention_bias", biases).put("mlp_bias", biases);
+        }
+    }
+
     /// All tensors by name, in the order of the file.
     public Map<String, RawTensor> tensors() {
         var random = new Random(seed);
@@ -142,13 +195,31 @@ public final class TinyModel {
         for (int layer = 0; layer < layers; layer++) {
             String name = "model.layers." + layer + ".";
             tensors.put(name + "input_layernorm.weight", scale(random));
-            linear(tensors, random, name + "self_attn.q_proj", heads * headDim, hidden);
-            linear(tensors, random, name + "self_attn.k_proj", kvHeads * headDim, hidden);
-            linear(tensors, random, name + "self_attn.v_proj", kvHeads * headDim, hidden);
+            if (type.equals("phi3")) {
+                int width = (heads + 2 * kvHeads) * headDim;
+                linear(tensors, random, name + "self_attn.qkv_proj", width, hidden);
+            } else {
+                boolean bias = biases || type.equals("qwen2");
+                linear(tensors, random, name + "self_attn.q_proj", heads * headDim, hidden, bias);
+                linear(tensors, random, name + "self_attn.k_proj", kvHeads * headDim, hidden, bias);
+                linear(tensors, random, name + "self_attn.v_proj", kvHeads * headDim, hidden, bias);
+            }
+            if (type.equals("qwen3") || type.equals("gemma3_text")) {
+                tensors.put(name + "self_attn.q_norm.weight", scale(random, headDim));
+                tensors.put(name + "self_attn.k_norm.weight", scale(random, headDim));
+            }
             linear(tensors, random, name + "self_attn.o_proj", hidden, heads * headDim);
             tensors.put(name + "post_attention_layernorm.weight", scale(random));
-            linear(tensors, random, name + "mlp.gate_proj", intermediate, hidden);
-            linear(tensors, random, name + "mlp.up_proj", intermediate, hidden);
+            if (type.equals("gemma2") || type.equals("gemma3_text")) {
+                tensors.put(name + "pre_feedforward_layernorm.weight", scale(random));
+                tensors.put(name + "post_feedforward_layernorm.weight", scale(random));
+            }
+            if (type.equals("phi3")) {
+                linear(tensors, random, name + "mlp.gate_up_proj", 2 * intermediate, hidden);
+            } else {
+                linear(tensors, random, name + "mlp.gate_proj", intermediate, hidden);
+                linear(tensors, random, name + "mlp.up_proj", intermediate, hidden);
+            }
             linear(tensors, random, name + "mlp.down_proj", hidden, intermediate);
         }
         tensors.put("model.norm.weight", scale(random));
@@ -159,8 +230,18 @@ public final class TinyModel {
     }
 
     private void linear(Map<String, RawTensor> tensors, Random random, String name, int n, int k) {
+        linear(tensors, random, name, n, k, biases);
+    }
+
+    private void linear(
+            Map<String, RawTensor> tensors,
+            Random random,
+            String name,
+            int n,
+            int k,
+            boolean bias) {
         tensors.put(name + ".weight", matrix(random, n, k));
-        if (biases) {
+        if (bias) {
             tensors.put(name + ".bias", RawTensor.of(dtype, normal(random, n, 0.5), n));
         }
     }
@@ -170,11 +251,15 @@ public final class TinyModel {
     }
 
     private RawTensor scale(Random random) {
-        float[] values = normal(random, hidden, 0.2);
-        for (int i = 0; i < values.length; i++) {
+        return scale(random, hidden);
+    }
+
+    private RawTensor scale(Random random, int width) {
+        float[] values = normal(random, width, 0.2);
+        for (int i = 0; !type.startsWith("gemma") && i < values.length; i++) {
             values[i] += 1;
         }
-        return RawTensor.of(dtype, values, hidden);
+        return RawTensor.of(dtype, values, width);
     }
 
     private static float[] normal(Random random, int count, double deviation) {

@@ -41,7 +41,9 @@ public final class BlockStack implements AutoCloseable {
         try {
             model.blocks().forEach(part -> blocks.add(part.runnable(scope)));
             LinearName first = model.embedding().part().linears().getFirst();
-            this.table = new EmbeddingTable(model.embedding().linear(first), scope);
+            this.table =
+                    new EmbeddingTable(
+                            model.embedding().linear(first), spec.style().embeddingScale(), scope);
             LoadedPart output = spec.tiedEmbeddings() ? model.embedding() : model.output();
             this.head = DenseWeights.of(output.linear(output.part().linears().getFirst()), scope);
             this.norm = scope.keep(model.output().norm(Slot.LM_HEAD));
@@ -57,7 +59,7 @@ public final class BlockStack implements AutoCloseable {
     }
 
     private Value logits(Value x, TensorScope into) {
-        return into.call("head_logits", x, norm, spec.normEpsilon(), head);
+        return into.call("head_logits", x, norm, spec.normEpsilon(), head, spec.style().logitCap());
     }
 
     private void run(BitSet kept) {

@@ -55,7 +55,7 @@ public final class DivergenceProbe implements AutoCloseable {
         LoadedPart embedding = parts.getFirst();
         LinearName table = embedding.part().linears().getFirst();
         try (var step = TensorScope.open()) {
-            stream.embed(new EmbeddingTable(embedding.linear(table), step));
+            stream.embed(table(embedding.linear(table), step));
         }
         before.add(stream);
         for (DecoderBlock block : blocks) {
@@ -77,8 +77,13 @@ public final class DivergenceProbe implements AutoCloseable {
     }
 
     private Value logits(Value x, Value weights, TensorScope into) {
+        Value norm = parts.getLast().norm(Slot.LM_HEAD);
         return into.call(
-                "head_logits", x, parts.getLast().norm(Slot.LM_HEAD), spec.normEpsilon(), weights);
+                "head_logits", x, norm, spec.normEpsilon(), weights, spec.style().logitCap());
+    }
+
+    private EmbeddingTable table(Linear embedding, TensorScope step) {
+        return new EmbeddingTable(embedding, spec.style().embeddingScale(), step);
     }
 
     /// The divergence when `name` is replaced by `by`, in nats.
@@ -88,7 +93,7 @@ public final class DivergenceProbe implements AutoCloseable {
             int next = 0;
             switch (name.slot()) {
                 case EMBEDDING -> {
-                    changed.embed(new EmbeddingTable(by, step));
+                    changed.embed(table(by, step));
                     weights = spec.tiedEmbeddings() ? DenseWeights.of(by, step) : head;
                 }
                 case LM_HEAD -> {

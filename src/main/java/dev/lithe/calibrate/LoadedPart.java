@@ -9,6 +9,8 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Norm;
+import dev.lithe.model.NormScales;
 import dev.lithe.model.Part;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -21,8 +23,8 @@ import org.jspecify.annotations.Nullable;
 /// A part of a model in hand while it is compressed: its linears and norms as they are by now, and
 /// what the calibration windows show at its inputs.
 ///
-/// Norms are float32 (d), by the slot whose input they scale. Streams come in pieces (B, T, d)
-/// float32 of a few windows; they must not be written to.
+/// Norms are float32 (d). Streams come in pieces (B, T, d) float32 of a few windows; they must not
+/// be written to.
 public final class LoadedPart implements AutoCloseable {
     private final ModelSpec spec;
     private final Part part;
@@ -30,7 +32,7 @@ public final class LoadedPart implements AutoCloseable {
     private final TensorScope scope = TensorScope.open();
     private final Map<LinearName, Linear> linears = new HashMap<>();
     private final Map<LinearName, String> troubles = new HashMap<>();
-    private final Map<Slot, Value> norms = new EnumMap<>(Slot.class);
+    private final Map<Norm, Value> norms = new EnumMap<>(Norm.class);
 
     /// Sees what linears read.
     @FunctionalInterface
@@ -52,7 +54,9 @@ public final class LoadedPart implements AutoCloseable {
     public void load(LinearReader reader, Checkpoint source) {
         try (var step = TensorScope.open()) {
             part.linears().forEach(name -> set(name, reader.read(name, step)));
-            part.norms().forEach((slot, norm) -> setNorm(slot, source.load(norm, step)));
+            part.norms()
+                    .forEach((norm, name) ->
+                            setNorm(norm, NormScales.read(spec, source.load(name, step), step)));
         }
     }
 
@@ -99,28 +103,43 @@ public final class LoadedPart implements AutoCloseable {
 
     /// The norm that scales the input of `slot`.
     public Value norm(Slot slot) {
-        Value norm = norms.get(slot);
-        if (norm == null) {
-            throw LitheException.of(Fault.INTERNAL, "no norm before %s is loaded", slot);
-        }
-        return norm;
+        return norm(Norm.before(slot));
     }
 
-    /// Replaces a norm; kept as long as the part.
-    public void setNorm(Slot slot, Value norm) {
-        norms.put(slot, scope.call("to_float", norm));
+    /// The scale of a norm, 1 added where its stored form lacks it.
+    public Value norm(Norm norm) {
+        Value scale = norms.get(norm);
+        if (scale == null) {
+            throw LitheException.of(Fault.INTERNAL, "no norm %s is loaded", norm);
+        }
+        return scale;
+    }
+
+    /// All of them.
+    public Map<Norm, Value> norms() {
+        return new EnumMap<>(norms);
+    }
+
+    /// Replaces the norm that scales the input of `slot`; kept as long as the part.
+    public void setNorm(Slot slot, Value scale) {
+        setNorm(Norm.before(slot), scale);
+    }
+
+    /// Replaces the scale of a norm; kept as long as the part.
+    public void setNorm(Norm norm, Value scale) {
+        norms.put(norm, scope.call("to_float", scale));
     }
 
     /// The block as it is by now, ready to run; it lives in `into`.
     public DecoderBlock runnable(TensorScope into) {
-        var block = new DecoderBlock(spec, norm(Slot.QKV), norm(Slot.GATE_UP), into);
+        var block = new DecoderBlock(spec, part.block(), norms, into);
         part.slots().forEach(slot -> block.add(linears(slot)));
         return block;
     }
 
     /// The same with `by` in the place of `changed`.
     DecoderBlock runnable(LinearName changed, Linear by, TensorScope into) {
-        var block = new DecoderBlock(spec, norm(Slot.QKV), norm(Slot.GATE_UP), into);
+        var block = new DecoderBlock(spec, part.block(), norms, into);
         for (Slot slot : part.slots()) {
             block.add(
                     part.linears(slot).stream()

@@ -4,6 +4,7 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.DecoderBlock;
 import dev.lithe.model.EmbeddingTable;
+import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
@@ -99,7 +100,8 @@ public final class SequentialPass implements AutoCloseable {
     }
 
     private static EmbeddingTable table(LoadedPart part, TensorScope step) {
-        return new EmbeddingTable(part.linear(part.part().linears().getFirst()), step);
+        Linear stored = part.linear(part.part().linears().getFirst());
+        return new EmbeddingTable(stored, part.spec().style().embeddingScale(), step);
     }
 
     List<Value> inputs() {

@@ -3,10 +3,12 @@ package dev.lithe.calibrate;
 import dev.lithe.model.DecoderBlock;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.Norm;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /// The windows on their way through one block, slot by slot.
 final class SlotWalk implements AutoCloseable {
@@ -15,7 +17,7 @@ final class SlotWalk implements AutoCloseable {
     private final HiddenStates afterAttention;
     private final TensorScope scope = TensorScope.open();
     private final DecoderBlock block;
-    private final List<Value> norms;
+    private final Map<Norm, Value> norms;
     private final List<Slot> slots = new ArrayList<>();
     private final List<Linear> passed = new ArrayList<>();
 
@@ -27,18 +29,14 @@ final class SlotWalk implements AutoCloseable {
         this.part = part;
         this.before = before;
         this.afterAttention = afterAttention;
-        this.norms = norms(part);
-        this.block = new DecoderBlock(part.spec(), norms.getFirst(), norms.getLast(), scope);
-    }
-
-    private static List<Value> norms(LoadedPart part) {
-        return List.of(part.norm(Slot.QKV), part.norm(Slot.GATE_UP));
+        this.norms = part.norms();
+        this.block = new DecoderBlock(part.spec(), part.part().block(), norms, scope);
     }
 
     /// Whether what it passed is still what `now` consists of, and lies before `slot`.
     boolean leadsTo(LoadedPart now, Slot slot) {
         return part == now
-                && norms.equals(norms(now))
+                && norms.equals(now.norms())
                 && passed.equals(
                         slots.stream().flatMap(done -> now.linears(done).stream()).toList())
                 && slots.stream().allMatch(done -> done.compareTo(slot) < 0);

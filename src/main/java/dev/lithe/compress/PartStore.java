@@ -10,6 +10,7 @@ import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
+import dev.lithe.model.NormScales;
 import dev.lithe.model.Part;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
@@ -55,7 +56,8 @@ final class PartStore {
                     .forEach((slot, name) -> {
                         Value norm = source.load(name, step);
                         FiniteTensors.require(source.folder(), name, norm, step);
-                        loaded.setNorm(slot, inPlannedType(name, norm, step));
+                        Value typed = inPlannedType(name, norm, step);
+                        loaded.setNorm(slot, NormScales.read(plan.spec(), typed, step));
                     });
             return loaded;
         } catch (RuntimeException e) {
@@ -77,8 +79,10 @@ final class PartStore {
             }
             part.part()
                     .norms()
-                    .forEach((slot, name) ->
-                            writer.write(name, inPlannedType(name, part.norm(slot), step)));
+                    .forEach((slot, name) -> {
+                        Value norm = NormScales.stored(plan.spec(), part.norm(slot), step);
+                        writer.write(name, inPlannedType(name, norm, step));
+                    });
         }
     }
 
@@ -89,7 +93,11 @@ final class PartStore {
                 var step = TensorScope.open()) {
             var stored = new LinearReader(made);
             part.linears().forEach(name -> loaded.set(name, stored.read(name, step)));
-            part.norms().forEach((slot, name) -> loaded.setNorm(slot, made.load(name, step)));
+            part.norms()
+                    .forEach((slot, name) -> {
+                        Value norm = made.load(name, step);
+                        loaded.setNorm(slot, NormScales.read(plan.spec(), norm, step));
+                    });
             return loaded;
         } catch (RuntimeException e) {
             loaded.close();

@@ -15,6 +15,8 @@ import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.NormScales;
+import dev.lithe.technique.LayerLists;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -89,7 +91,9 @@ final class Reshaper {
     }
 
     private void requirePromise(WholeModel before, WholeModel made) {
-        ModelSpec promised = ModelSpec.of(stage.outcome(before.config()), stage.name());
+        ObjectNode config = stage.outcome(before.config());
+        LayerLists.copy(made.config(), config); // which blocks stay is up to the weights
+        ModelSpec promised = ModelSpec.of(config, stage.name());
         if (!made.spec().equals(promised)) {
             throw LitheException.of(
                     Fault.INTERNAL,
@@ -116,8 +120,10 @@ final class Reshaper {
             int type = source.entry("model.norm.weight").dtype().code();
             part.part()
                     .norms()
-                    .forEach((slot, name) ->
-                            writer.write(name, step.call("cast", part.norm(slot), type)));
+                    .forEach((slot, name) -> {
+                        Value norm = NormScales.stored(part.spec(), part.norm(slot), step);
+                        writer.write(name, step.call("cast", norm, type));
+                    });
         }
     }
 }

@@ -9,6 +9,7 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Part;
 import dev.lithe.tensor.DType;
 import java.nio.file.Files;
 import java.util.ArrayList;
@@ -100,7 +101,9 @@ record Shapes(
     /// Norms and biases, and how many numbers each holds.
     private static Map<String, Integer> others(ModelSpec spec) {
         Map<String, Integer> others = new LinkedHashMap<>();
-        Architecture.norms(spec).forEach(norm -> others.put(norm, spec.hiddenSize()));
+        for (Part part : Architecture.parts(spec)) {
+            part.norms().forEach((norm, name) -> others.put(name, norm.width(spec)));
+        }
         linears(spec).stream()
                 .filter(LinearName::hasBias)
                 .forEach(linear -> others.put(linear.module() + ".bias", linear.outFeatures()));

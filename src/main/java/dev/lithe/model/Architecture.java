@@ -5,12 +5,15 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.Part.Kind;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
-/// The tensor names and shapes of a Llama-like decoder.
+/// The architectures that Lithe knows, and the tensor names and shapes of their decoders.
 public final class Architecture {
-    private static final List<String> KNOWN = List.of("LlamaForCausalLM");
+    private static final List<ModelFamily> KNOWN =
+            List.of(new LlamaFamily(), new MistralFamily(), new Qwen2Family(), new Qwen3Family());
 
     /// The token embedding, (V, d).
     public static final String EMBEDDING = "model.embed_tokens";
@@ -23,21 +26,22 @@ public final class Architecture {
 
     private Architecture() {}
 
-    /// The architecture that `config` declares, if Lithe knows it.
-    static String supported(JsonNode config, String where) {
-        String declared =
-                config.path("architectures")
-                        .path(0)
-                        .asText(config.path("model_type").asText("none"));
-        if (declared.equals("llama")) {
-            return KNOWN.getFirst();
-        }
-        if (!KNOWN.contains(declared)) {
-            throw LitheException.badInput(
-                    "%s: architecture '%s' is unknown; Lithe knows %s",
-                    where, declared, String.join(", ", KNOWN));
-        }
-        return declared;
+    /// The family that `config` declares, if Lithe knows it.
+    static ModelFamily family(JsonNode config, String where) {
+        String type = config.path("model_type").asText("none");
+        String declared = config.path("architectures").path(0).asText(type);
+        return KNOWN.stream()
+                .filter(each ->
+                        each.architecture().equals(declared) || each.modelType().equals(declared))
+                .findFirst()
+                .orElseThrow(() ->
+                        LitheException.badInput(
+                                "%s: architecture '%s' is unknown; Lithe knows %s",
+                                where,
+                                declared,
+                                KNOWN.stream()
+                                        .map(ModelFamily::architecture)
+                                        .collect(Collectors.joining(", "))));
     }
 
     /// The parts of the model in the order in which data passes them: embedding, blocks, output
@@ -75,52 +79,72 @@ public final class Architecture {
                 Kind.OUTPUT,
                 -1,
                 spec.tiedEmbeddings() ? List.of() : List.of(head),
-                Map.of(Slot.LM_HEAD, FINAL_NORM));
+                Map.of(Norm.FINAL, FINAL_NORM));
     }
 
     private static Part block(ModelSpec spec, int block) {
-        return new Part(
-                Kind.BLOCK,
-                block,
-                blockLinears(spec, block),
-                Map.of(Slot.QKV, inputNorm(block), Slot.GATE_UP, postAttentionNorm(block)));
+        return new Part(Kind.BLOCK, block, blockLinears(spec, block), blockNorms(spec, block));
     }
 
     private static List<LinearName> blockLinears(ModelSpec spec, int block) {
-        String attention = "model.layers." + block + ".self_attn.";
-        String mlp = "model.layers." + block + ".mlp.";
+        String attention = name(block) + "self_attn.";
+        String mlp = name(block) + "mlp.";
         int d = spec.hiddenSize();
         int f = spec.intermediateSize();
         int q = spec.heads() * spec.headDim();
         int kv = spec.kvHeads() * spec.headDim();
-        boolean ab = spec.attentionBias();
-        boolean mb = spec.mlpBias();
-        return List.of(
-                new LinearName(attention + "q_proj", block, Slot.QKV, q, d, ab),
-                new LinearName(attention + "k_proj", block, Slot.QKV, kv, d, ab),
-                new LinearName(attention + "v_proj", block, Slot.QKV, kv, d, ab),
-                new LinearName(attention + "o_proj", block, Slot.O, d, q, ab),
-                new LinearName(mlp + "gate_proj", block, Slot.GATE_UP, f, d, mb),
-                new LinearName(mlp + "up_proj", block, Slot.GATE_UP, f, d, mb),
-                new LinearName(mlp + "down_proj", block, Slot.DOWN, d, f, mb));
-    }
-
-    private static String inputNorm(int block) {
-        return "model.layers." + block + ".input_layernorm.weight";
-    }
-
-    private static String postAttentionNorm(int block) {
-        return "model.layers." + block + ".post_attention_layernorm.weight";
-    }
-
-    /// All norm scales, in the order in which data passes them.
-    public static List<String> norms(ModelSpec spec) {
-        List<String> norms = new ArrayList<>();
-        for (int block = 0; block < spec.layers(); block++) {
-            norms.add(inputNorm(block));
-            norms.add(postAttentionNorm(block));
+        BlockStyle style = spec.style();
+        boolean in = style.inputBias();
+        boolean mb = style.mlpBias();
+        List<LinearName> linears = new ArrayList<>();
+        if (style.fused()) {
+            linears.add(new LinearName(attention + "qkv_proj", block, Slot.QKV, q + 2 * kv, d, in));
+        } else {
+            linears.add(new LinearName(attention + "q_proj", block, Slot.QKV, q, d, in));
+            linears.add(new LinearName(attention + "k_proj", block, Slot.QKV, kv, d, in));
+            linears.add(new LinearName(attention + "v_proj", block, Slot.QKV, kv, d, in));
         }
-        norms.add(FINAL_NORM);
+        linears.add(new LinearName(attention + "o_proj", block, Slot.O, d, q, style.outputBias()));
+        if (style.fused()) {
+            linears.add(new LinearName(mlp + "gate_up_proj", block, Slot.GATE_UP, 2 * f, d, mb));
+        } else {
+            linears.add(new LinearName(mlp + "gate_proj", block, Slot.GATE_UP, f, d, mb));
+            linears.add(new LinearName(mlp + "up_proj", block, Slot.GATE_UP, f, d, mb));
+        }
+        linears.add(new LinearName(mlp + "down_proj", block, Slot.DOWN, d, f, mb));
+        return linears;
+    }
+
+    private static Map<Norm, String> blockNorms(ModelSpec spec, int block) {
+        Map<Norm, String> norms = new EnumMap<>(Norm.class);
+        norms.put(Norm.INPUT, name(block) + "input_layernorm.weight");
+        if (spec.style().headNorms()) {
+            norms.put(Norm.QUERY, name(block) + "self_attn.q_norm.weight");
+            norms.put(Norm.KEY, name(block) + "self_attn.k_norm.weight");
+        }
+        String afterAttention = name(block) + "post_attention_layernorm.weight";
+        if (spec.style().outputNorms()) {
+            norms.put(Norm.ATTENTION_OUTPUT, afterAttention);
+            norms.put(Norm.MLP_INPUT, name(block) + "pre_feedforward_layernorm.weight");
+            norms.put(Norm.MLP_OUTPUT, name(block) + "post_feedforward_layernorm.weight");
+        } else {
+            norms.put(Norm.MLP_INPUT, afterAttention);
+        }
         return norms;
+    }
+
+    private static String name(int block) {
+        return "model.layers." + block + ".";
+    }
+
+    /// Whether loaders of the architecture look at `attention_bias`, so that every linear of
+    /// attention can be given a bias.
+    public static boolean takesAttentionBias(JsonNode config) {
+        return family(config, "config.json").takesAttentionBias();
+    }
+
+    /// The same for `mlp_bias` and the feed-forward part.
+    public static boolean takesMlpBias(JsonNode config) {
+        return family(config, "config.json").takesMlpBias();
     }
 }

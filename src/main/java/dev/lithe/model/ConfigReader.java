@@ -55,6 +55,37 @@ final class ConfigReader {
         return has(key) ? count(key) : fallback;
     }
 
+    int countFromZero(String key, int fallback) {
+        return has(key) && node.path(key).asInt(-1) == 0 ? 0 : count(key, fallback);
+    }
+
+    Activation activation(String key, String fallback) {
+        return Activation.of(text(key, fallback), where);
+    }
+
+    /// Whether block `index` is of the kind with a window; `fallback` where `layer_types` is
+    /// absent.
+    boolean layerType(int index, boolean fallback) {
+        if (!has("layer_types")) {
+            return fallback;
+        }
+        String type = node.path("layer_types").path(index).asText("missing");
+        return switch (type) {
+            case "sliding_attention" -> true;
+            case "full_attention" -> false;
+            default ->
+                    throw LitheException.badInput(
+                            "%s: layer_types says '%s' of block %d; Lithe knows full_attention and"
+                                    + " sliding_attention",
+                            where, type, index);
+        };
+    }
+
+    /// `sliding_window` of a block that is of the kind with one; 0 where it sees all.
+    int window(boolean sliding) {
+        return sliding ? count("sliding_window", 0) : 0;
+    }
+
     double positive(String key, double fallback) {
         if (!has(key)) {
             return fallback;

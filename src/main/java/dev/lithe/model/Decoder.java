@@ -9,6 +9,7 @@ import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -27,7 +28,7 @@ public final class Decoder implements AutoCloseable {
     private final EmbeddingTable embedding;
     private final boolean embeddingIsShared;
     private final Value norms;
-    private final Value heads;
+    private final KernelSettings settings;
     private final RotaryTables rotary;
     private final Value turn;
     private final Value cacheBits;
@@ -42,7 +43,7 @@ public final class Decoder implements AutoCloseable {
         List<Part> parts = Architecture.parts(spec);
         this.norms = loadNorms();
         Linear stored = reader.read(parts.getFirst().linears().getFirst(), scope);
-        this.embedding = new EmbeddingTable(stored, scope);
+        this.embedding = new EmbeddingTable(stored, spec.style().embeddingScale(), scope);
         this.fast =
                 instructions
                         .filter(_ -> NativeForward.takes(spec, reader))
@@ -56,7 +57,7 @@ public final class Decoder implements AutoCloseable {
                 spec.tiedEmbeddings()
                         && stored instanceof Linear.Dense
                         && (fast != null || stored.floatType() == DType.F32);
-        this.heads = scope.list(spec.heads(), spec.kvHeads(), spec.headDim());
+        this.settings = KernelSettings.of(spec, scope);
         this.rotary = new RotaryTables(spec, scope);
         this.turn = scope.call("hadamard", spec.kvCache().keys() == 4 ? spec.headDim() : 1);
         this.cacheBits = scope.list(spec.kvCache().keys(), spec.kvCache().values());
@@ -88,11 +89,21 @@ public final class Decoder implements AutoCloseable {
     }
 
     private Value loadNorms() {
-        List<Value> scales = new ArrayList<>();
-        for (String norm : Architecture.norms(spec)) {
-            scales.add(scope.call("to_float", checkpoint.load(norm, scope)));
+        List<Value> all = new ArrayList<>();
+        for (Part part : Architecture.parts(spec)) {
+            Map<Norm, Value> scales = new EnumMap<>(Norm.class);
+            part.norms()
+                    .forEach((norm, name) -> {
+                        Value stored = checkpoint.load(name, scope);
+                        scales.put(norm, NormScales.read(spec, stored, scope));
+                    });
+            switch (part.kind()) {
+                case EMBEDDING -> {}
+                case BLOCK -> all.addAll(NormScales.ofBlock(scales, scope));
+                case OUTPUT -> all.addAll(scales.values());
+            }
         }
-        return scope.list(scales);
+        return scope.list(all);
     }
 
     private void add(LinearReader reader, Part part) {
@@ -173,8 +184,8 @@ public final class Decoder implements AutoCloseable {
                         linears.parts(),
                         linears.slots(),
                         norms,
-                        heads,
-                        spec.normEpsilon(),
+                        settings.heads(),
+                        settings.numbers(),
                         rotary.cos(),
                         rotary.sin(),
                         cache.keys(),
@@ -229,8 +240,8 @@ public final class Decoder implements AutoCloseable {
                             linears.parts(),
                             linears.slots(),
                             norms,
-                            heads,
-                            spec.normEpsilon(),
+                            settings.heads(),
+                            settings.numbers(),
                             rotary.cos(),
                             rotary.sin(),
                             batch.keys(),
@@ -271,8 +282,8 @@ public final class Decoder implements AutoCloseable {
                 linears.parts(),
                 linears.slots(),
                 norms,
-                heads,
-                spec.normEpsilon(),
+                settings.heads(),
+                settings.numbers(),
                 rotary.cos(),
                 rotary.sin(),
                 rows.batch().keys(),
@@ -297,7 +308,7 @@ public final class Decoder implements AutoCloseable {
                 linears.parts(),
                 linears.slots(),
                 norms,
-                spec.normEpsilon());
+                settings.numbers());
     }
 
     /// Fills an empty cache with the first `positions` of another, of one sequence too; their

@@ -5,7 +5,10 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 
 /// One block of a decoder that becomes runnable slot by slot, in the order in which data passes
 /// them: what a slot reads can be computed as soon as the slots before it are there.
@@ -15,21 +18,21 @@ import java.util.List;
 public final class DecoderBlock {
     private final ModelSpec spec;
     private final RunnableLinears linears;
-    private final Value inputNorm;
-    private final Value postAttentionNorm;
+    private final Map<Norm, Value> scales;
     private final Value norms;
-    private final Value heads;
+    private final KernelSettings settings;
     private final RotaryTables rotary;
 
-    /// A block without linears; it lives in `scope`.
-    public DecoderBlock(
-            ModelSpec spec, Value inputNorm, Value postAttentionNorm, TensorScope scope) {
+    /// Block number `block` without linears; it lives in `scope`.
+    ///
+    /// @param scales of its norms
+    public DecoderBlock(ModelSpec spec, int block, Map<Norm, Value> scales, TensorScope scope) {
         this.spec = spec;
         this.linears = new RunnableLinears(scope);
-        this.inputNorm = scope.call("to_float", inputNorm);
-        this.postAttentionNorm = scope.call("to_float", postAttentionNorm);
-        this.norms = scope.list(List.of(this.inputNorm, this.postAttentionNorm));
-        this.heads = scope.list(spec.heads(), spec.kvHeads(), spec.headDim());
+        this.scales = new EnumMap<>(Norm.class);
+        scales.forEach((norm, scale) -> this.scales.put(norm, scope.keep(scale)));
+        this.norms = scope.list(NormScales.ofBlock(this.scales, scope));
+        this.settings = KernelSettings.of(spec, block, scope);
         this.rotary = new RotaryTables(spec, scope);
     }
 
@@ -41,14 +44,17 @@ public final class DecoderBlock {
     /// What the linears of `slot` read: (B, T, K).
     public Value input(Slot slot, Value x, TensorScope into) {
         return switch (slot) {
-            case QKV -> into.call("norm", x, inputNorm, spec.normEpsilon());
+            case QKV, GATE_UP -> into.call("norm", x, scale(Norm.before(slot)), spec.normEpsilon());
             case O -> attention(x, into);
-            case GATE_UP -> into.call("norm", x, postAttentionNorm, spec.normEpsilon());
             case DOWN -> gated(x, into);
             case LM_HEAD, EMBEDDING ->
                     throw LitheException.of(
                             Fault.INTERNAL, "embedding and output layer are in no block");
         };
+    }
+
+    private Value scale(Norm norm) {
+        return Objects.requireNonNull(scales.get(norm));
     }
 
     /// The stream after attention, from that before the block.
@@ -71,8 +77,8 @@ public final class DecoderBlock {
                 linears.parts(),
                 linears.slots(),
                 norms,
-                heads,
-                spec.normEpsilon(),
+                settings.heads(),
+                settings.numbers(),
                 rotary.cos(),
                 rotary.sin());
     }
@@ -86,7 +92,8 @@ public final class DecoderBlock {
                 linears.parts(),
                 linears.slots(),
                 norms,
-                spec.normEpsilon());
+                settings.heads(),
+                settings.numbers());
     }
 
     private Value addProjection(Value x, Value y, Slot slot, TensorScope into) {
@@ -98,6 +105,8 @@ public final class DecoderBlock {
                 linears.weights(),
                 linears.packed(),
                 linears.parts(),
-                linears.slots());
+                linears.slots(),
+                norms,
+                settings.numbers());
     }
 }

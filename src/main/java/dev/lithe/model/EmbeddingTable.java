@@ -9,9 +9,16 @@ import java.util.List;
 /// floats.
 public final class EmbeddingTable {
     private final Value tables;
+    private final double scale;
 
     /// The table that `stored` (V, d) holds; it lives in `scope`.
     public EmbeddingTable(Linear stored, TensorScope scope) {
+        this(stored, 1, scope);
+    }
+
+    /// The same for a model that multiplies embeddings by `scale` (see [BlockStyle]).
+    public EmbeddingTable(Linear stored, double scale, TensorScope scope) {
+        this.scale = scale;
         this.tables =
                 switch (stored) {
                     case Linear.Dense dense -> scope.list(List.of(scope.keep(dense.weight())));
@@ -43,7 +50,7 @@ public final class EmbeddingTable {
 
     /// Rows of `ids` (B, T) int64: (B, T, d) float32.
     public Value lookup(Value ids, TensorScope into) {
-        return into.call("embed", tables, ids);
+        return into.call("embed", tables, ids, scale);
     }
 
     /// The tensors, as kernels take them.

@@ -319,7 +319,7 @@ public final class LinearReader {
     /// Checks every tensor that `spec` needs, embedding and norms included.
     public void checkAll(ModelSpec spec) {
         for (Part part : Architecture.parts(spec)) {
-            part.norms().values().forEach(norm -> expectFloat(norm, spec.hiddenSize()));
+            part.norms().forEach((norm, name) -> expectFloat(name, norm.width(spec)));
             part.linears().forEach(this::form);
         }
     }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /// The shapes and constants of a decoder, from `config.json`.
@@ -20,9 +21,10 @@ import org.jspecify.annotations.Nullable;
 /// @param normEpsilon added to the mean square before its root
 /// @param ropeTheta base of the rotary frequencies
 /// @param ropeScaling how they are stretched, or null
+/// @param rotaryWidth how many of a head's coordinates, the first, are rotated
 /// @param tiedEmbeddings whether the output layer is the embedding
-/// @param attentionBias whether q, k, v and o have biases
-/// @param mlpBias whether gate, up and down have biases
+/// @param style what else sets the architecture apart
+/// @param windows how many positions back each block sees, its own included; 0 for all
 /// @param bosToken the id that starts a text, or null
 /// @param eosTokens ids that end one
 /// @param dtype the type that the checkpoint declares for its weights
@@ -40,9 +42,10 @@ public record ModelSpec(
         double normEpsilon,
         double ropeTheta,
         @Nullable RopeScaling ropeScaling,
+        int rotaryWidth,
         boolean tiedEmbeddings,
-        boolean attentionBias,
-        boolean mlpBias,
+        BlockStyle style,
+        List<Integer> windows,
         @Nullable Integer bosToken,
         List<Integer> eosTokens,
         DType dtype,
@@ -57,13 +60,14 @@ public record ModelSpec(
     private static final int MAX_LAYERS = 10_000;
 
     public ModelSpec {
+        windows = List.copyOf(windows);
         eosTokens = List.copyOf(eosTokens);
     }
 
     /// Reads and checks a configuration; `where` names it in errors.
     public static ModelSpec of(JsonNode json, String where) {
         var config = new ConfigReader(json, where);
-        String architecture = Architecture.supported(json, where);
+        ModelFamily family = Architecture.family(json, where);
         int heads = config.count("num_attention_heads");
         int hiddenSize = config.count("hidden_size");
         int vocabSize = config.count("vocab_size");
@@ -72,32 +76,41 @@ public record ModelSpec(
                 config.has("rope_parameters")
                         ? config.section("rope_parameters")
                         : config.section("rope_scaling");
+        int headDim = config.count("head_dim", family.headDim(hiddenSize, heads));
+        int layers = config.countUpTo("num_hidden_layers", MAX_LAYERS);
+        int positions = config.count("max_position_embeddings", DEFAULT_POSITIONS);
+        double theta = rope.positive("rope_theta", config.positive("rope_theta", family.theta()));
         var spec =
                 new ModelSpec(
-                        architecture,
+                        family.architecture(),
                         vocabSize,
                         hiddenSize,
                         config.count("intermediate_size"),
-                        config.countUpTo("num_hidden_layers", MAX_LAYERS),
+                        layers,
                         heads,
                         config.count("num_key_value_heads", heads),
-                        config.count("head_dim", Math.max(1, hiddenSize / heads)),
-                        config.count("max_position_embeddings", DEFAULT_POSITIONS),
+                        headDim,
+                        positions,
                         config.positive("rms_norm_eps", 1e-6),
-                        rope.positive("rope_theta", config.positive("rope_theta", 10_000)),
-                        scaling(rope, where),
-                        config.flag("tie_word_embeddings", false),
-                        config.flag("attention_bias", false),
-                        config.flag("mlp_bias", false),
+                        theta,
+                        new RopeReader(rope, where, theta, headDim, positions).read(),
+                        headDim,
+                        config.flag("tie_word_embeddings", family.tied()),
+                        BlockStyle.of(family, config, hiddenSize, headDim),
+                        IntStream.range(0, layers)
+                                .map(block -> family.window(config, block))
+                                .map(window -> window < positions ? window : 0)
+                                .boxed()
+                                .toList(),
                         bos.isEmpty() ? null : bos.getFirst(),
                         config.tokens("eos_token_id", vocabSize),
                         dtype(config.text("dtype", config.text("torch_dtype", "float32")), where),
                         KvCacheForm.of(config, where));
-        spec.check(config, where);
+        spec.check(where);
         return spec;
     }
 
-    private void check(ConfigReader config, String where) {
+    private void check(String where) {
         if (heads % kvHeads != 0) {
             throw LitheException.badInput(
                     "%s: %d attention heads cannot share %d key-value heads evenly",
@@ -117,37 +130,6 @@ public record ModelSpec(
                     "%s: head_dim %d is too wide for keys in 4 bits, which takes up to %d; choose 8",
                     where, headDim, MAX_TURNED);
         }
-        String activation = config.text("hidden_act", "silu");
-        if (!activation.equals("silu")) {
-            throw LitheException.badInput(
-                    "%s: hidden_act '%s' is unknown; Lithe knows silu", where, activation);
-        }
-    }
-
-    private static @Nullable RopeScaling scaling(ConfigReader rope, String where) {
-        String type = rope.text("rope_type", rope.text("type", "default"));
-        return switch (type) {
-            case "default" -> null;
-            case "llama3" -> llama3(rope, where);
-            default ->
-                    throw LitheException.badInput(
-                            "%s: rope type '%s' is unknown; Lithe knows default and llama3",
-                            where, type);
-        };
-    }
-
-    private static RopeScaling llama3(ConfigReader rope, String where) {
-        double low = rope.positive("low_freq_factor", 1);
-        double high = rope.positive("high_freq_factor", 4);
-        if (low >= high) {
-            throw LitheException.badInput(
-                    "%s: low_freq_factor %s must be below high_freq_factor %s", where, low, high);
-        }
-        return new RopeScaling(
-                rope.positive("factor", 8),
-                low,
-                high,
-                rope.count("original_max_position_embeddings", 8192));
     }
 
     private static DType dtype(String name, String where) {
@@ -166,7 +148,11 @@ public record ModelSpec(
     /// stored.
     public long parameters() {
         long parameters = (long) vocabSize * hiddenSize;
-        parameters += (long) Architecture.norms(this).size() * hiddenSize;
+        parameters +=
+                Architecture.parts(this).stream()
+                        .flatMap(part -> part.norms().keySet().stream())
+                        .mapToLong(norm -> norm.width(this))
+                        .sum();
         for (LinearName linear : Architecture.linears(this)) {
             parameters += linear.weights() + (linear.hasBias() ? linear.outFeatures() : 0);
         }
@@ -183,14 +169,28 @@ public record ModelSpec(
         return Math.ceilDiv(cacheBytes(TOKENS), TOKENS);
     }
 
-    /// The rotary frequency of each pair of a head's coordinates: `theta^(-2i/hd)`, stretched where
-    /// the model asks for it.
-    public float[] rotaryFrequencies() {
-        float[] frequencies = new float[headDim / 2];
+    /// Whether blocks differ in how far back they see.
+    public boolean mixesWindows() {
+        return windows.stream().distinct().count() > 1;
+    }
+
+    /// The rotary frequency of each pair of a head's coordinates: `theta^(-2i/r)` for r rotated
+    /// ones, stretched where the model asks for it; and those of blocks with a window, where they
+    /// have their own.
+    List<double[]> rotaryFrequencies() {
+        double[] usual = frequencies(ropeTheta);
+        if (ropeScaling != null) {
+            usual = ropeScaling.stretch(usual);
+        }
+        return style.localTheta() == 0
+                ? List.of(usual)
+                : List.of(usual, frequencies(style.localTheta()));
+    }
+
+    private double[] frequencies(double theta) {
+        double[] frequencies = new double[rotaryWidth / 2];
         for (int i = 0; i < frequencies.length; i++) {
-            double frequency = Math.pow(ropeTheta, -2.0 * i / headDim);
-            frequencies[i] =
-                    (float) (ropeScaling == null ? frequency : ropeScaling.apply(frequency));
+            frequencies[i] = Math.pow(theta, -2.0 * i / rotaryWidth);
         }
         return frequencies;
     }

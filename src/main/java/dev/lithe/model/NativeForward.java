@@ -68,7 +68,12 @@ final class NativeForward {
         this(spec, instructions, scope);
         List<Value> scales = norms.members();
         for (int i = 0; i < scales.size(); i++) {
-            model.norm(i, scales.get(i));
+            if (scales.get(i).elements() > 0) {
+                model.norm(i, scales.get(i));
+            }
+        }
+        for (int layer = 0; layer < spec.layers(); layer++) {
+            model.window(layer, spec.windows().get(layer));
         }
         lookUpIn(embedding);
     }
@@ -78,6 +83,7 @@ final class NativeForward {
         this.spec = spec;
         this.scope = scope;
         this.instructions = instructions.label();
+        BlockStyle style = spec.style();
         this.model =
                 new NativeModel(
                         new NativeModel.Shape(
@@ -88,7 +94,13 @@ final class NativeForward {
                                 spec.kvHeads(),
                                 spec.headDim(),
                                 spec.vocabSize(),
-                                (float) spec.normEpsilon()),
+                                spec.rotaryWidth() / 2,
+                                style.activation().ordinal(),
+                                (float) spec.normEpsilon(),
+                                (float) style.embeddingScale(),
+                                (float) style.attentionScale(),
+                                (float) style.attentionCap(),
+                                (float) style.logitCap()),
                         instructions);
         scope.onClose(model);
     }
@@ -312,7 +324,16 @@ final class NativeForward {
             RotaryTables rotary) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment memory = arena.allocateFrom(ValueLayout.JAVA_LONG, rows.longs);
-            model.step(first, end, memory, rows.count, x, rotary.cos(), rotary.sin(), logits);
+            model.step(
+                    first,
+                    end,
+                    memory,
+                    rows.count,
+                    x,
+                    rotary.cos(),
+                    rotary.sin(),
+                    rotary.stride(),
+                    logits);
         }
     }
 

@@ -13,8 +13,8 @@ import java.util.TreeMap;
 ///
 /// @param block its number, or -1
 /// @param linears in the order in which data passes them
-/// @param norms the tensor that scales the input of a slot, where there is one, in order
-public record Part(Kind kind, int block, List<LinearName> linears, Map<Slot, String> norms) {
+/// @param norms the tensors with their scales, in the order in which data passes them
+public record Part(Kind kind, int block, List<LinearName> linears, Map<Norm, String> norms) {
     /// Which part of a model.
     public enum Kind {
         EMBEDDING,

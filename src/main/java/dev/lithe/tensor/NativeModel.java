@@ -28,14 +28,18 @@ public final class NativeModel implements AutoCloseable {
                 NativeLibrary.function(
                         "lithe_model_new",
                         FunctionDescriptor.of(
-                                LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, FLOAT));
+                                LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, INT, FLOAT,
+                                FLOAT, FLOAT, FLOAT, FLOAT));
         static final MethodHandle FREE =
                 NativeLibrary.function("lithe_model_free", FunctionDescriptor.ofVoid(LONG));
         static final MethodHandle BYTES =
                 NativeLibrary.function("lithe_model_bytes", FunctionDescriptor.of(LONG, LONG));
         static final MethodHandle NORM =
                 NativeLibrary.function(
-                        "lithe_model_norm", FunctionDescriptor.of(INT, LONG, LONG, LONG));
+                        "lithe_model_norm", FunctionDescriptor.of(INT, LONG, LONG, LONG, LONG));
+        static final MethodHandle WINDOW =
+                NativeLibrary.function(
+                        "lithe_model_window", FunctionDescriptor.ofVoid(LONG, LONG, LONG));
         static final MethodHandle EMBEDDING =
                 NativeLibrary.function(
                         "lithe_model_embedding",
@@ -58,7 +62,7 @@ public final class NativeModel implements AutoCloseable {
                 NativeLibrary.function(
                         "lithe_step",
                         FunctionDescriptor.of(
-                                INT, LONG, INT, INT, LONG, LONG, LONG, LONG, LONG, LONG, LONG,
+                                INT, LONG, INT, INT, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG,
                                 LONG));
         static final MethodHandle PROJECT =
                 NativeLibrary.function(
@@ -92,14 +96,20 @@ public final class NativeModel implements AutoCloseable {
                                     shape.kvHeads(),
                                     shape.headDim(),
                                     shape.vocabSize(),
-                                    shape.normEpsilon());
+                                    shape.rotaryPairs(),
+                                    shape.activation(),
+                                    shape.normEpsilon(),
+                                    shape.embeddingScale(),
+                                    shape.attentionScale(),
+                                    shape.attentionCap(),
+                                    shape.logitCap());
         } catch (Throwable e) {
             throw failed(e);
         }
         require(model != 0);
     }
 
-    /// What a decoder is made of, named as in `config.json`.
+    /// What a decoder is made of, named as in `config.json`, and constants as in `lithe.h`.
     public record Shape(
             long hiddenSize,
             long intermediateSize,
@@ -108,12 +118,32 @@ public final class NativeModel implements AutoCloseable {
             long kvHeads,
             long headDim,
             long vocabSize,
-            float normEpsilon) {}
+            long rotaryPairs,
+            int activation,
+            float normEpsilon,
+            float embeddingScale,
+            float attentionScale,
+            float attentionCap,
+            float logitCap) {}
 
-    /// Sets the scale of a norm, (d) float32; it is copied.
+    /// Sets the scale of a norm, (d) or (hd) float32, which is copied: six of each layer, then the
+    /// last.
     public void norm(int index, Value scale) {
         try {
-            require((int) Functions.NORM.invokeExact(model, (long) index, scale.address()) != 0);
+            require(
+                    (int)
+                                    Functions.NORM.invokeExact(
+                                            model, (long) index, scale.address(), scale.elements())
+                            != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Makes a layer see only so many positions, its own included.
+    public void window(int layer, int positions) {
+        try {
+            Functions.WINDOW.invokeExact(model, (long) layer, (long) positions);
         } catch (Throwable e) {
             throw failed(e);
         }
@@ -221,7 +251,8 @@ public final class NativeModel implements AutoCloseable {
     /// @param rows of seven longs each, as `Row` in `lithe.h`
     /// @param x (rows, d) what they are after the blocks before, and receives what these make of
     ///   them; null to look them up
-    /// @param cos the cosines of rotary angles, (S, hd / 2) float32, and `sin` alike
+    /// @param cos the cosines of rotary angles, (tables, S, pairs) float32, and `sin` alike
+    /// @param local numbers from one table to the next, which is that of layers with a window
     /// @param logits (wanted rows, V) float32, or null for none
     public void step(
             int first,
@@ -231,6 +262,7 @@ public final class NativeModel implements AutoCloseable {
             @Nullable Value x,
             Value cos,
             Value sin,
+            long local,
             @Nullable Value logits) {
         try {
             int done =
@@ -246,6 +278,7 @@ public final class NativeModel implements AutoCloseable {
                                     at(x),
                                     cos.address(),
                                     sin.address(),
+                                    local,
                                     at(logits));
             require(done != 0);
         } catch (Throwable e) {

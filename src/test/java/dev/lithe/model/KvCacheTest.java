@@ -58,9 +58,9 @@ class KvCacheTest {
         int length = 45;
         int[] ids = new Random(11).ints(length, 0, VOCAB).toArray();
         ObjectNode config = config(model, keys, values);
-        double[][] exact = new NaiveLlama(model.config(), model.tensors()).logits(ids);
+        double[][] exact = new NaiveDecoder(model.config(), model.tensors()).logits(ids);
         double[][] rounded =
-                new NaiveLlama(config, model.tensors())
+                new NaiveDecoder(config, model.tensors())
                         .keeping(x -> keptKeys(x, keys), x -> kept(x, values))
                         .logits(ids);
         double effect = distance(rounded, exact);

@@ -35,7 +35,7 @@ class ModelSpecTest {
         assertThat(spec.kvHeads()).isEqualTo(4);
         assertThat(spec.ropeTheta()).isEqualTo(10_000);
         assertThat(spec.tiedEmbeddings()).isFalse();
-        assertThat(spec.attentionBias()).isFalse();
+        assertThat(spec.style().inputBias()).isFalse();
         assertThat(spec.bosToken()).isNull();
         assertThat(spec.eosTokens()).isEmpty();
         assertThat(spec.dtype()).isEqualTo(DType.F32);
@@ -63,7 +63,7 @@ class ModelSpecTest {
                 .put("high_freq_factor", 4.0)
                 .put("original_max_position_embeddings", 8192);
         assertThat(spec().ropeTheta()).isEqualTo(500_000);
-        assertThat(spec().ropeScaling()).isEqualTo(new RopeScaling(32, 1, 4, 8192));
+        assertThat(spec().ropeScaling()).isEqualTo(new RopeScaling.Llama3(32, 1, 4, 8192));
         assertThat(spec().dtype()).isEqualTo(DType.BF16);
     }
 

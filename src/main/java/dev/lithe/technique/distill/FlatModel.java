@@ -4,10 +4,14 @@ import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.DenseWeights;
+import dev.lithe.model.KernelSettings;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Norm;
+import dev.lithe.model.NormScales;
+import dev.lithe.model.RotaryTables;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -25,7 +29,9 @@ final class FlatModel {
     /// Where blocks begin in the list of weights, and tensors of each.
     private static final int FIRST = 3;
 
-    private static final int OF_BLOCK = 10;
+    private static final int NORMS = 6;
+
+    private static final int OF_BLOCK = 14;
     private static final int OF_SLOT = 3;
 
     /// A linear with more zeros than this was pruned, and keeps them.
@@ -59,19 +65,9 @@ final class FlatModel {
             this.adapters = scope.list(own);
             this.leaves = scope.call("train_leaves", weights, adapters).members();
             this.leafList = scope.list(leaves);
-            Value frequencies = step.tensor(spec.rotaryFrequencies(), spec.headDim() / 2);
-            List<Value> tables = step.call("rotary_tables", frequencies, context).members();
+            List<Value> tables = RotaryTables.of(spec, context, step);
             this.rotary = scope.list(copies(tables, false, scope));
-            this.numbers =
-                    scope.tensor(
-                            new float[] {
-                                spec.heads(),
-                                spec.kvHeads(),
-                                spec.headDim(),
-                                (float) spec.normEpsilon(),
-                                type.code()
-                            },
-                            5);
+            this.numbers = KernelSettings.tensor(spec, -1, type, scope);
         }
     }
 
@@ -101,8 +97,7 @@ final class FlatModel {
         List<LinearName> heads = output.part().linears();
         weights.add(heads.isEmpty() ? none : weight(output, heads.getFirst(), step));
         for (LoadedPart block : model.blocks()) {
-            weights.add(block.norm(Slot.QKV));
-            weights.add(block.norm(Slot.GATE_UP));
+            weights.addAll(NormScales.ofBlock(block.norms(), step));
             for (Slot slot : SLOTS) {
                 List<LinearName> names = block.part().linears(slot);
                 weights.add(rows(names.stream().map(n -> weight(block, n, step)).toList(), step));
@@ -151,7 +146,7 @@ final class FlatModel {
     }
 
     private static int weight(int block, int slot) {
-        return FIRST + OF_BLOCK * block + 2 + 2 * slot;
+        return FIRST + OF_BLOCK * block + NORMS + 2 * slot;
     }
 
     private static List<Value> copies(List<Value> values, boolean trained, TensorScope scope) {
@@ -199,8 +194,9 @@ final class FlatModel {
         for (int i = 0; i < model.blocks().size(); i++) {
             LoadedPart to = model.blocks().get(i);
             LoadedPart from = like.blocks().get(i);
-            to.setNorm(Slot.QKV, all.get(FIRST + OF_BLOCK * i));
-            to.setNorm(Slot.GATE_UP, all.get(FIRST + OF_BLOCK * i + 1));
+            for (Norm norm : to.part().norms().keySet()) {
+                to.setNorm(norm, all.get(FIRST + OF_BLOCK * i + norm.ordinal()));
+            }
             for (int slot = 0; slot < SLOTS.size(); slot++) {
                 slot(to, from, slot, all.get(weight(i, slot) + 1));
             }

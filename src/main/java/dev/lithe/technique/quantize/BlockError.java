@@ -1,9 +1,12 @@
 package dev.lithe.technique.quantize;
 
 import dev.lithe.calibrate.LoadedPart;
+import dev.lithe.model.KernelSettings;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.NormScales;
+import dev.lithe.model.RotaryTables;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -22,8 +25,7 @@ final class BlockError implements RoundingLoss {
     private final Value biases;
     private final Value norms;
     private final List<Value> rotary;
-    private final Value epsilon;
-    private final Value numbers;
+    private final Value settings;
 
     /// The error of `part`, a block, with `codes` in the place of its linears.
     ///
@@ -37,16 +39,9 @@ final class BlockError implements RoundingLoss {
         this.inputList = scope.list(inputs);
         this.targetList = scope.list(targets);
         this.biases = scope.list(biases(part, scope));
-        this.norms = scope.list(List.of(part.norm(Slot.QKV), part.norm(Slot.GATE_UP)));
-        this.rotary =
-                scope.call(
-                                "rotary_tables",
-                                scope.tensor(spec.rotaryFrequencies(), spec.headDim() / 2),
-                                part.inputs().getFirst().size(1))
-                        .members();
-        this.epsilon = scope.tensor(new float[] {(float) spec.normEpsilon()}, 1);
-        long[] integers = {spec.heads(), spec.kvHeads(), spec.headDim(), precision.code()};
-        this.numbers = scope.tensor(integers, integers.length);
+        this.norms = scope.list(NormScales.ofBlock(part.norms(), scope));
+        this.rotary = RotaryTables.of(spec, part.inputs().getFirst().size(1), scope);
+        this.settings = KernelSettings.tensor(spec, part.part().block(), precision, scope);
     }
 
     /// Of each slot, side by side as its linears are; empty where none has one.
@@ -97,8 +92,6 @@ final class BlockError implements RoundingLoss {
     }
 
     Value[] arguments(Value x, Value y, Value weights) {
-        return new Value[] {
-            x, y, weights, biases, norms, rotary.get(0), rotary.get(1), epsilon, numbers
-        };
+        return new Value[] {x, y, weights, biases, norms, rotary.get(0), rotary.get(1), settings};
     }
 }

@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// A norm feeds q, k and v, or gate and up, or the output layer. v feeds o, where every head has
 /// values of its own (shared ones reach several places of o's input, each with its own best s). up
-/// feeds down.
+/// feeds down; both only where they are linears of their own.
 ///
 /// @param slot the slot of the readers
 /// @param source the linear that makes the channels, or null for the norm before `slot`
@@ -28,16 +28,21 @@ record Fold(Slot slot, @Nullable LinearName source, List<LinearName> readers) {
     /// All folds of `part`, in the order in which data passes them.
     static List<Fold> of(LoadedPart part) {
         List<Fold> folds = new ArrayList<>();
+        boolean fused = part.spec().style().fused();
         for (Slot slot : part.part().slots()) {
             List<LinearName> readers = part.part().linears(slot);
             switch (slot) {
                 case QKV, GATE_UP, LM_HEAD -> folds.add(new Fold(slot, null, readers));
                 case O -> {
-                    if (part.spec().heads() == part.spec().kvHeads()) {
+                    if (part.spec().heads() == part.spec().kvHeads() && !fused) {
                         folds.add(new Fold(slot, last(part, Slot.QKV), readers));
                     }
                 }
-                case DOWN -> folds.add(new Fold(slot, last(part, Slot.GATE_UP), readers));
+                case DOWN -> {
+                    if (!fused) {
+                        folds.add(new Fold(slot, last(part, Slot.GATE_UP), readers));
+                    }
+                }
                 case EMBEDDING -> {}
             }
         }

@@ -23,6 +23,7 @@ final class OutputDivergence implements RoundingLoss {
     private final Value original;
     private final Value norm;
     private final double epsilon;
+    private final double cap;
 
     /// The divergence of `part`, an output layer, with `codes` in the place of its linear.
     ///
@@ -44,6 +45,7 @@ final class OutputDivergence implements RoundingLoss {
         this.original = original;
         this.norm = part.norm(Slot.LM_HEAD);
         this.epsilon = part.spec().normEpsilon();
+        this.cap = part.spec().style().logitCap();
     }
 
     @Override
@@ -88,6 +90,7 @@ final class OutputDivergence implements RoundingLoss {
                         original,
                         norm,
                         epsilon,
+                        cap,
                         precision.code())
                 .members();
     }

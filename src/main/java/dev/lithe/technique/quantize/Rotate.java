@@ -92,6 +92,16 @@ public final class Rotate implements BlockTechnique<Rotate.Config> {
                             + " scale can go into one of them only; leave rotate out, or store the"
                             + " embedding a second time as lm_head.weight and untie them");
         }
+        if (spec.style().outputNorms()) {
+            throw LitheException.badInput(
+                    "the model norms what attention adds to the stream, channel by channel, so the"
+                            + " stream cannot be turned; leave rotate out");
+        }
+        if (spec.style().fused()) {
+            throw LitheException.badInput(
+                    "the model stores q, k and v as one linear, and rotate turns v alone; leave it"
+                            + " out");
+        }
     }
 
     @Override

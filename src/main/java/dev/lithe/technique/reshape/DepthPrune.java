@@ -107,6 +107,7 @@ public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
         }
         List<Integer> kept = best(finalists, model).stream().boxed().toList();
         ObjectNode changed = model.config();
+        LayerLists.spellOut(changed, model.spec());
         LayerLists.keep(changed, model.blocks().size(), kept);
         configure(changed, config);
         WholeModel made = model.reshaped(changed);

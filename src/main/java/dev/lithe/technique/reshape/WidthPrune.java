@@ -5,6 +5,7 @@ import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
@@ -91,6 +92,7 @@ public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        requireItsOwnLinears(model);
         int channels = model.path(FFN).asInt();
         if (config.ffn() > 0) {
             int multiple = config.multipleOf();
@@ -98,6 +100,7 @@ public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
             requireSome("ffn", config.ffn(), kept, channels, "a smaller multiple_of or another");
             model.put(FFN, (int) kept);
             if (config.compensate()) {
+                requireBias("mlp_bias", Architecture.takesMlpBias(model));
                 model.put("mlp_bias", true);
             }
         }
@@ -110,8 +113,26 @@ public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
             model.put("head_dim", width); // no longer the hidden size over the heads
             model.put(HEADS, (int) (heads / groups * kept)).put(GROUPS, (int) kept);
             if (config.compensate()) {
+                requireBias("attention_bias", Architecture.takesAttentionBias(model));
                 model.put("attention_bias", true);
             }
+        }
+    }
+
+    private static void requireItsOwnLinears(ObjectNode model) {
+        if (ModelSpec.of(model, "config.json").style().fused()) {
+            throw LitheException.badInput(
+                    "the model stores q, k and v, and gate and up, as one linear each, which cannot"
+                            + " be cut alike; leave width_prune out");
+        }
+    }
+
+    private static void requireBias(String key, boolean taken) {
+        if (!taken) {
+            throw LitheException.badInput(
+                    "compensate makes biases, and loaders of this architecture ignore %s; set"
+                            + " compensate: false",
+                    key);
         }
     }
 

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 import dev.lithe.TinyModel;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.model.Decoder;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -32,7 +33,7 @@ class GradientTest {
     @TempDir private Path folder;
 
     private static TinyModel tiny() {
-        return TinyModel.small().vocab(40).width(16, 24).heads(4, 2, 4);
+        return shaped(TinyModel.small());
     }
 
     static Stream<Arguments> cases() {
@@ -44,7 +45,21 @@ class GradientTest {
         }
         cases.add(Arguments.of(new Objective(0.1, 1, 0.3), 0, tiny().tied()));
         cases.add(Arguments.of(new Objective(0.9, 1, 0), 2, tiny().tied()));
+        for (TinyModel model : architectures().toList()) {
+            cases.add(Arguments.of(new Objective(0.1, 1, 0.3), 0, model));
+            cases.add(Arguments.of(new Objective(0.1, 1, 0.3), 2, model));
+        }
         return cases.stream();
+    }
+
+    /// One of each, with windows shorter than the texts.
+    static Stream<TinyModel> architectures() {
+        return Stream.of("llama", "mistral", "qwen2", "qwen3")
+                .map(type -> shaped(TinyModel.of(type)).window(3));
+    }
+
+    private static TinyModel shaped(TinyModel model) {
+        return model.vocab(40).width(16, 24).heads(4, 2, 4);
     }
 
     private static final DType F64 = DType.F64;
@@ -94,7 +109,7 @@ class GradientTest {
     @MethodSource("cases")
     void agreesWithDifferences(Objective objective, int rank, TinyModel model) throws IOException {
         Path student = model.write(folder.resolve("student"));
-        Path teacher = tiny().seed(5).write(folder.resolve("teacher"));
+        Path teacher = model.seed(5).write(folder.resolve("teacher"));
         var random = new Random(SEED);
         try (var scope = TensorScope.open();
                 Checkpoint pupil = Checkpoint.open(student);
@@ -182,6 +197,27 @@ class GradientTest {
 
     private static double loss(Case problem, TensorScope scope) {
         return scope.call("train_loss", problem.arguments(scope, false, false).toArray()).number();
+    }
+
+    @ParameterizedTest
+    @MethodSource("architectures")
+    void computesWhatTheModelDoes(TinyModel model) throws IOException {
+        Path written = model.write(folder.resolve("model"));
+        long[] ids = new Random(SEED).longs(CONTEXT, 0, 40).toArray();
+        try (var scope = TensorScope.open();
+                Checkpoint source = Checkpoint.open(written);
+                WholeModel whole = WholeModel.open(source, null);
+                Decoder decoder = Decoder.open(written)) {
+            Value input = scope.tensor(ids, 1, CONTEXT);
+            float[] logits =
+                    FlatModel.frozen(whole, CONTEXT, DType.F32, scope)
+                            .logits(input, scope)
+                            .floats();
+            float[] expected =
+                    decoder.forward(input, 0, decoder.newCache(1, CONTEXT, scope), true, scope)
+                            .floats();
+            assertThat(logits).containsExactly(expected, within(1e-4f));
+        }
     }
 
     /// A teacher that says the same leaves nothing to learn.

@@ -166,7 +166,7 @@ class AutoRoundTest {
 
     private static List<Value> divergence(
             Value x, Value y, Value w, Value original, Value norm, TensorScope scope) {
-        return scope.call("round_divergence", x, y, w, original, norm, 1e-5, DType.F32.code())
+        return scope.call("round_divergence", x, y, w, original, norm, 1e-5, 0.0, DType.F32.code())
                 .members();
     }
 

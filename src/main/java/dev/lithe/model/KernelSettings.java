@@ -1,0 +1,69 @@
+package dev.lithe.model;
+
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+
+/// What the kernels of `decoder.py` must know of a model besides its tensors.
+///
+/// @param heads h, g, hd, the activation, and the window of each block, 0 for none
+/// @param numbers norm epsilon, attention scale, attention cap, logit cap, embedding scale, as in
+///   [BlockStyle]
+public record KernelSettings(Value heads, double[] numbers) {
+    /// Of all blocks.
+    public static KernelSettings of(ModelSpec spec, TensorScope scope) {
+        long[] windows = spec.windows().stream().mapToLong(Integer::longValue).toArray();
+        return new KernelSettings(scope.list(heads(spec, windows)), numbers(spec));
+    }
+
+    /// Of one block, which is then the first.
+    public static KernelSettings of(ModelSpec spec, int block, TensorScope scope) {
+        long[] window = {spec.windows().get(block)};
+        return new KernelSettings(scope.list(heads(spec, window)), numbers(spec));
+    }
+
+    /// The same in one tensor, for kernels that record gradients: the type of their
+    /// multiplications, `numbers`, `heads`.
+    ///
+    /// @param block the one that it is for, or -1 for all
+    public static Value tensor(ModelSpec spec, int block, DType type, TensorScope scope) {
+        long[] windows =
+                spec.windows().stream()
+                        .skip(Math.max(block, 0))
+                        .limit(block < 0 ? spec.layers() : 1)
+                        .mapToLong(Integer::longValue)
+                        .toArray();
+        double[] numbers = numbers(spec);
+        long[] heads = heads(spec, windows);
+        float[] all = new float[1 + numbers.length + heads.length];
+        all[0] = type.code();
+        for (int i = 0; i < numbers.length; i++) {
+            all[1 + i] = (float) numbers[i];
+        }
+        for (int i = 0; i < heads.length; i++) {
+            all[1 + numbers.length + i] = heads[i];
+        }
+        return scope.tensor(all, all.length);
+    }
+
+    private static long[] heads(ModelSpec spec, long[] windows) {
+        long[] heads = new long[4 + windows.length];
+        heads[0] = spec.heads();
+        heads[1] = spec.kvHeads();
+        heads[2] = spec.headDim();
+        heads[3] = spec.style().activation().ordinal();
+        System.arraycopy(windows, 0, heads, 4, windows.length);
+        return heads;
+    }
+
+    private static double[] numbers(ModelSpec spec) {
+        BlockStyle style = spec.style();
+        return new double[] {
+            spec.normEpsilon(),
+            style.attentionScale(),
+            style.attentionCap(),
+            style.logitCap(),
+            style.embeddingScale()
+        };
+    }
+}

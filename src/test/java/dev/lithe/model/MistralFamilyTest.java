@@ -1,0 +1,16 @@
+package dev.lithe.model;
+
+import java.util.Map;
+
+/// [MistralFamily].
+class MistralFamilyTest extends ArchitectureContract {
+    @Override
+    String modelType() {
+        return "mistral";
+    }
+
+    @Override
+    Map<String, String> refused() {
+        return Map.of("width_prune:multiple_of=8", "set compensate: false");
+    }
+}
