@@ -11,6 +11,10 @@ class Qwen3FamilyTest extends ArchitectureContract {
 
     @Override
     Map<String, String> refused() {
-        return Map.of("width_prune:multiple_of=8", "set compensate: false");
+        return Map.of(
+                "width_prune:multiple_of=8",
+                "set compensate: false",
+                "gqa:kv_heads=1",
+                "norms each head");
     }
 }

@@ -8,6 +8,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part.Kind;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
@@ -34,7 +35,7 @@ import java.util.function.Function;
 ///   gqa: {kv_heads: 4, pool: joint}
 ///
 /// `kv_heads` divides the number of heads that there are. Linears must be dense. `mean` and `first`
-/// need no text and leave little before `heal`.
+/// need no text and leave little before `heal`; models that norm each head take only them.
 @AutoService(Technique.class)
 public final class Gqa implements ModelTechnique<Gqa.Config> {
     private static final String GROUPS = "num_key_value_heads";
@@ -82,6 +83,18 @@ public final class Gqa implements ModelTechnique<Gqa.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        ModelSpec spec = ModelSpec.of(model, "config.json");
+        if (spec.style().fused()) {
+            throw LitheException.badInput(
+                    "the model stores q, k and v as one linear, whose heads cannot be joined; leave"
+                            + " gqa out");
+        }
+        if (calibrated(config)
+                && (spec.style().headNorms() || spec.rotaryWidth() < spec.headDim())) {
+            throw LitheException.badInput(
+                    "the model norms each head, or rotates a part of it only, so keys cannot be"
+                            + " turned towards each other; choose pool: mean and heal afterwards");
+        }
         int groups = model.path(GROUPS).asInt(model.path("num_attention_heads").asInt());
         if (groups % config.kvHeads() != 0 || groups == config.kvHeads()) {
             throw LitheException.badInput(
