@@ -25,6 +25,13 @@ final class CompressAndMeasure {
     @Option(names = "--json", description = "Print report.json instead of the table.")
     private boolean json;
 
+    @Option(
+            names = "--each-stage",
+            description =
+                    "Measure size and quality after every stage too, for the report; compresses once more for"
+                            + " each but the last.")
+    private boolean eachStage;
+
     CompressionOptions compression() {
         return compression;
     }
@@ -44,18 +51,26 @@ final class CompressAndMeasure {
         Report report =
                 Torch.onOwnThread(() -> {
                     double seconds = compression.compress(recipe, target, replace, err);
-                    return measure(target, seconds, options, err);
+                    List<Report.Stage> stages =
+                            eachStage ? compression.stages(recipe, target, options) : List.of();
+                    return measure(target, seconds, stages, options, err);
                 });
         ReportFolder.write(report, target);
         print(report, out, err);
         evaluation.checkQuality(report);
     }
 
-    private Report measure(Path target, double seconds, MeasureOptions options, PrintWriter err) {
+    private Report measure(
+            Path target,
+            double seconds,
+            List<Report.Stage> stages,
+            MeasureOptions options,
+            PrintWriter err) {
         Candidate original = Candidate.of("original", compression.model(), compression.folder());
         Candidate made = Candidate.of("compressed", target.toString(), target);
         try (var progress = new MeasureProgress(err)) {
-            return Measurement.measure(original, List.of(made.madeIn(seconds)), options, progress);
+            return Measurement.measure(
+                    original, List.of(made.madeIn(seconds).madeBy(stages)), options, progress);
         }
     }
 

@@ -11,10 +11,14 @@ import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
 import dev.lithe.model.KvCacheForm;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.report.MeasureOptions;
+import dev.lithe.report.Report;
+import dev.lithe.report.StageMeasurement;
 import dev.lithe.report.Units;
 import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -41,7 +45,8 @@ final class CompressionOptions {
                 names = "--recipe",
                 paramLabel = "NAME|FILE",
                 description =
-                        "A built-in recipe (int8, int4, gptq4) or a YAML file. Default: "
+                        "A built-in recipe (int8, int4, gptq4, smallest, balanced, fastest-cpu,"
+                                + " fastest-gpu) or a YAML file. Default: "
                                 + DEFAULT_RECIPE
                                 + ".")
         private String recipe = DEFAULT_RECIPE;
@@ -279,5 +284,28 @@ final class CompressionOptions {
             err.flush();
             return seconds;
         }
+    }
+
+    /// What each stage of `recipe` leaves, the original first. All but the last are made once more,
+    /// each from the beginning or from where the model was whole, beside `output`, which the last
+    /// made.
+    List<Report.Stage> stages(Recipe recipe, Path output, MeasureOptions options) {
+        Path beside = output.resolveSibling(output.getFileName() + ".each");
+        List<Report.Stage> stages = new ArrayList<>();
+        try (Checkpoint checkpoint = Checkpoint.open(folder());
+                var measurement = new StageMeasurement(folder(), options)) {
+            stages.add(measurement.original());
+            for (Recipe prefix : recipe.prefixes()) {
+                boolean last = prefix.techniques() == recipe.techniques();
+                Path made = last ? output : beside.resolve("made");
+                if (!last) {
+                    new Pipeline(prefix, checkpoint, windows(prefix), (_, _, _) -> (_, _, _) -> {})
+                            .run(made, true, beside);
+                }
+                stages.add(measurement.of(prefix.lastStage(), made));
+            }
+        }
+        Pipeline.delete(beside);
+        return stages;
     }
 }

@@ -131,6 +131,11 @@ final class EvaluationOptions {
         }
     }
 
+    /// The limit, or null where none was given.
+    @Nullable Double maxPerplexityRatio() {
+        return maxPerplexityRatio;
+    }
+
     /// Fails when a limit was given and a compressed model misses it.
     void checkQuality(Report report) {
         if (maxPerplexityRatio != null) {

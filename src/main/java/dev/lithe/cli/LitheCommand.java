@@ -19,6 +19,7 @@ import picocli.CommandLine.ScopeType;
             GenerateCommand.class,
             InspectCommand.class,
             RunCommand.class,
+            SearchCommand.class,
             ServeCommand.class,
             TechniquesCommand.class
         })

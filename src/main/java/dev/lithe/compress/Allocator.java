@@ -83,7 +83,8 @@ public final class Allocator {
         if (kept == null) {
             return settle(recipe, tasks, null);
         }
-        try (var prices = KeptPrices.open(kept, Origin.of(recipe, source, calibration))) {
+        try (var prices =
+                KeptPrices.open(kept, Origin.of(recipe.withoutBudgets(), source, calibration))) {
             try {
                 return settle(recipe, tasks, prices);
             } catch (LitheException e) {

@@ -5,10 +5,12 @@ import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.calibrate.Workbench.StepListener;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.Sha256;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.ModelSpec;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -21,7 +23,8 @@ import org.jspecify.annotations.Nullable;
 /// another, so a recipe is a chain of legs: those steps, and between them [Compressor]s for the
 /// steps that go linear by linear. The folders between legs lie in `<output>.stages`, and are gone
 /// when the result is whole; a run that was killed goes on behind the last finished leg, and within
-/// it behind the last finished part.
+/// it behind the last finished part. Many recipes that begin alike may keep those folders in one
+/// place, [#run(Path, boolean, Path)], and do what they share once.
 public final class Pipeline {
     /// A leg and what it will make.
     ///
@@ -35,6 +38,7 @@ public final class Pipeline {
     }
 
     /// Hears of legs and of what happens in them.
+    @FunctionalInterface
     public interface Listener {
         /// A leg begins, with calibration windows where it looks at data.
         ///
@@ -57,7 +61,7 @@ public final class Pipeline {
         }
 
         /// A leg ended, now or in an earlier run that was cut off.
-        void ended(Leg leg, boolean earlier);
+        default void ended(Leg leg, boolean earlier) {}
     }
 
     /// Draws calibration windows for the model in a folder.
@@ -65,6 +69,9 @@ public final class Pipeline {
     public interface Windows {
         CalibrationSet draw(Path folder, ModelSpec spec);
     }
+
+    /// Hexadecimal digits that tell a search's recipes apart.
+    private static final int FINGERPRINT = 16;
 
     private final Recipe recipe;
     private final Checkpoint source;
@@ -112,20 +119,51 @@ public final class Pipeline {
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     public void run(Path output, boolean replace) {
+        Path between = between(output);
+        requireOurs(between);
+        run(output, replace, (leg, planned) -> between.resolve(leg + "-" + planned), output);
+        delete(between);
+    }
+
+    /// The same, with the folders between legs, and what allocations measured, kept in `shared`,
+    /// each under the fingerprint of all that comes before it.
+    public void run(Path output, boolean replace, Path shared) {
+        List<Recipe> legs = recipe.legs();
+        run(
+                output,
+                replace,
+                (leg, _) -> shared.resolve(fingerprint(legs.subList(0, leg + 1))),
+                shared.resolve(fingerprint(legs.stream().map(Recipe::withoutBudgets).toList())));
+    }
+
+    /// Of the first legs of a recipe; that the text and the model are the same too is checked by
+    /// their hashes when a folder is found.
+    private static String fingerprint(List<Recipe> legs) {
+        var text = new StringBuilder();
+        for (Recipe leg : legs) {
+            text.append(leg.toJson()).append(leg.calibration());
+        }
+        return Sha256.of(text.toString().getBytes(StandardCharsets.UTF_8))
+                .substring(0, FINGERPRINT);
+    }
+
+    /// Where the folder behind a leg goes, by the leg's number and summary.
+    private interface Between {
+        Path folder(int leg, String summary);
+    }
+
+    /// @param kept beside which [#keptPrices] lie
+    private void run(Path output, boolean replace, Between between, Path kept) {
         Compressor.checkOutput(source.folder(), output, replace);
         List<Recipe> legs = recipe.legs();
         List<Leg> planned = plan(recipe, source);
-        Path between = between(output);
-        requireOurs(between);
         Path from = source.folder();
         for (int i = 0; i < legs.size(); i++) {
             boolean last = i == legs.size() - 1;
-            Path to = last ? output : between.resolve(i + "-" + planned.get(i).recipe().summary());
-            Path prices = keptPrices(output, i);
-            run(planned.get(i), from, to, prices, last, replace || !last);
+            Path to = last ? output : between.folder(i, planned.get(i).recipe().summary());
+            run(planned.get(i), from, to, keptPrices(kept, i), last, replace || !last);
             from = to;
         }
-        delete(between);
     }
 
     private static Path between(Path output) {
@@ -222,7 +260,8 @@ public final class Pipeline {
         }
     }
 
-    private static void delete(Path folder) {
+    /// Removes a folder that only [#run] wrote into, where it exists.
+    public static void delete(Path folder) {
         if (!Files.exists(folder)) {
             return;
         }

@@ -80,6 +80,20 @@ public record Recipe(
         return new Recipe(name, steps, running, calibration.withText(file));
     }
 
+    /// The same recipe with other calibration options.
+    public Recipe with(CalibrationOptions options) {
+        return new Recipe(name, steps, running, options);
+    }
+
+    /// The same for every budget: what its allocations measure does not depend on that.
+    Recipe withoutBudgets() {
+        List<Step> same = new ArrayList<>();
+        for (Step step : steps) {
+            same.add(step instanceof Stage<?> stage ? stage.withoutBudget() : step);
+        }
+        return new Recipe(name, same, running, calibration);
+    }
+
     /// Whether a stage looks at data, or an allocation does.
     public boolean calibrated() {
         return steps.stream()
@@ -121,6 +135,30 @@ public record Recipe(
     /// The recipe with every default spelled out, as `lithe.json` records it.
     public ObjectNode toJson() {
         return RecipeParser.toJson(this);
+    }
+
+    /// The recipe up to each of its stages, the shortest first, itself last; an allocation and its
+    /// stage are one.
+    public List<Recipe> prefixes() {
+        List<Recipe> prefixes = new ArrayList<>();
+        for (int i = 1; i <= steps.size(); i++) {
+            prefixes.add(new Recipe(name, steps.subList(0, i), List.of(), calibration));
+        }
+        for (int i = 1; i <= running.size(); i++) {
+            prefixes.add(new Recipe(name, steps, running.subList(0, i), calibration));
+        }
+        return prefixes;
+    }
+
+    /// The name of its last stage.
+    public String lastStage() {
+        return running.isEmpty() ? steps.getLast().name() : running.getLast().technique().name();
+    }
+
+    /// How many techniques it takes, allocations among them.
+    public int techniques() {
+        long allocations = stages().stream().filter(stage -> stage.allocation() != null).count();
+        return steps.size() + running.size() + (int) allocations;
     }
 
     /// A line for people: `cast → rtn → rtn`.

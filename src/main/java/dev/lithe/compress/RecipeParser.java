@@ -28,7 +28,8 @@ import org.jspecify.annotations.Nullable;
 /// Reads recipes: the built-in ones, YAML files, and stages written on the command line.
 public final class RecipeParser {
     /// Recipes inside the program.
-    public static final List<String> BUILT_IN = List.of("int8", "int4", "gptq4");
+    public static final List<String> BUILT_IN =
+            List.of("int8", "int4", "gptq4", "smallest", "balanced", "fastest-cpu", "fastest-gpu");
 
     private static final long MAX_BYTES = 1 << 20;
     private static final List<String> KEYS = List.of("stages", "name", "calibration");
@@ -122,6 +123,11 @@ public final class RecipeParser {
                         .causedBy(e);
             }
         }
+    }
+
+    /// The recipe that `root` describes, as a YAML file would.
+    public static Recipe of(String name, JsonNode root) {
+        return parse(name, root);
     }
 
     private static Recipe parse(String name, JsonNode root) {

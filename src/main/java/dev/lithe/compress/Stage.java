@@ -64,6 +64,13 @@ record Stage<C extends Record>(
         return new Stage<>(technique, new Settings<>(settings.common(), overrides), null);
     }
 
+    /// With one and the same budget, where it has any.
+    Stage<C> withoutBudget() {
+        return allocation == null
+                ? this
+                : new Stage<>(technique, settings, allocation.withoutBudget());
+    }
+
     /// Whether it measures the model as a whole first.
     boolean settles() {
         return technique.settles(settings.common());
@@ -128,9 +135,8 @@ record Stage<C extends Record>(
             case LinearForm.Shared shared -> {
                 if (calibrated()) {
                     throw LitheException.badInput(
-                            "its weights are those of %s; a stage that looks at data would change"
-                                    + " them for one of the two, so choose one that does not, such as rtn",
-                            shared.owner());
+                            "its weights are another linear's; a stage that looks at data would change"
+                                    + " them for one of the two, so choose one that does not, such as rtn");
                 }
                 yield new LinearForm.Shared(outcome(linear, shared.of(), config), shared.owner());
             }

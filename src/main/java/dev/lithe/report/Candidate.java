@@ -15,22 +15,30 @@ import org.jspecify.annotations.Nullable;
 /// @param compressSeconds that its making took, where known
 /// @param recipe that made it, where known
 /// @param layers what became of each linear layer, where known
+/// @param stages what each stage of its recipe left, where that was measured
 public record Candidate(
         String name,
         String source,
         Path folder,
         @Nullable Double compressSeconds,
         @Nullable String recipe,
-        List<Report.Layer> layers) {
+        List<Report.Layer> layers,
+        List<Report.Stage> stages) {
     private static final String NOTES = "lithe.json";
 
     public Candidate {
         layers = List.copyOf(layers);
+        stages = List.copyOf(stages);
     }
 
     /// The same, of which it is known how long its making took.
     public Candidate madeIn(double seconds) {
-        return new Candidate(name, source, folder, seconds, recipe, layers);
+        return new Candidate(name, source, folder, seconds, recipe, layers, stages);
+    }
+
+    /// The same, of which it is known what each stage left.
+    public Candidate madeBy(List<Report.Stage> measured) {
+        return new Candidate(name, source, folder, compressSeconds, recipe, layers, measured);
     }
 
     /// A model of which only the files are known; Lithe's own tell the recipe.
@@ -38,8 +46,9 @@ public record Candidate(
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
             JsonNode notes = checkpoint.json(NOTES);
             return notes == null
-                    ? new Candidate(name, source, folder, null, null, List.of())
-                    : new Candidate(name, source, folder, null, recipe(notes), layers(notes));
+                    ? new Candidate(name, source, folder, null, null, List.of(), List.of())
+                    : new Candidate(
+                            name, source, folder, null, recipe(notes), layers(notes), List.of());
         }
     }
 

@@ -65,6 +65,7 @@ record Findings(
                 size.linears(),
                 decoders.get(i).kernels(),
                 candidate.layers(),
+                candidate.stages(),
                 i == 0 ? null : ratios(i),
                 bitsPerCharacter(i));
     }

@@ -130,6 +130,7 @@ public record Report(
     /// @param linears linear layers by the form they are stored in
     /// @param kernels fused linears by the kernel that runs them
     /// @param layers what compression did to each linear layer, where known
+    /// @param stages what each stage of its recipe left, the original first; empty where unknown
     /// @param ratios to the original, null for the original
     /// @param bitsPerCharacter what a character of the text costs, which models compare by whatever
     ///   tokens they split it into; null in reports of earlier versions
@@ -151,12 +152,39 @@ public record Report(
             Map<String, Integer> linears,
             Map<String, Integer> kernels,
             List<Layer> layers,
+            List<Stage> stages,
             @Nullable Ratios ratios,
             @Nullable BitsPerCharacter bitsPerCharacter) {
         public Variant {
             layers = List.copyOf(layers);
+            stages = stages == null ? List.of() : List.copyOf(stages);
             linears = Map.copyOf(linears);
             kernels = Map.copyOf(kernels);
+        }
+
+        /// The same under another name.
+        public Variant named(String other) {
+            return new Variant(
+                    other,
+                    source,
+                    bytesOnDisk,
+                    folderBytes,
+                    parameters,
+                    bitsPerWeight,
+                    memoryBytes,
+                    kvBytesPerToken,
+                    perplexity,
+                    klDivergence,
+                    sameTop,
+                    latency,
+                    compressSeconds,
+                    recipe,
+                    linears,
+                    kernels,
+                    layers,
+                    stages,
+                    ratios,
+                    bitsPerCharacter);
         }
     }
 
@@ -173,6 +201,18 @@ public record Report(
             @Nullable String of,
             @Nullable Double nearest,
             @Nullable String trouble) {}
+
+    /// What is left of the model behind a stage, measured on a few windows of the text.
+    ///
+    /// @param name the technique's, or `original`
+    /// @param bytesOnDisk of its weight files
+    /// @param perplexityRatio to the original; null where it splits the text into other tokens
+    /// @param klDivergence mean KL(original || model) of a prediction, in nats; null likewise
+    public record Stage(
+            String name,
+            long bytesOnDisk,
+            @Nullable Double perplexityRatio,
+            @Nullable Double klDivergence) {}
 
     /// Perplexity with its 95 % interval; the bounds are null where windows are too few.
     ///

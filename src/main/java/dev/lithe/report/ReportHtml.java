@@ -35,6 +35,7 @@ public final class ReportHtml {
                 .data("parameters", Units.count(report.model().parameters()))
                 .data("columns", columns(report))
                 .data("pareto", new RawString(ParetoPlot.of(report.variants())))
+                .data("waterfalls", waterfalls(report))
                 .data("latencies", latencies(report))
                 .data("percentiles", Comparison.percentiles(report))
                 .data("errors", errors(report))
@@ -87,6 +88,21 @@ public final class ReportHtml {
 
     private static List<List<String>> cells(List<Comparison.Row> rows) {
         return rows.stream().map(Comparison.Row::cells).toList();
+    }
+
+    private static List<Map<String, Object>> waterfalls(Report report) {
+        List<Map<String, Object>> falls = new ArrayList<>();
+        for (Variant variant : report.compressed()) {
+            if (!variant.stages().isEmpty()) {
+                falls.add(
+                        Map.of(
+                                "name", variant.name(),
+                                "bytes", new RawString(Waterfall.size(variant.stages())),
+                                "divergence",
+                                        new RawString(Waterfall.divergence(variant.stages()))));
+            }
+        }
+        return falls;
     }
 
     private static List<RawString> latencies(Report report) {

@@ -19,6 +19,13 @@ final class Svg {
         add("<line x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f' class='%s'/>", x1, y1, x2, y2, style);
     }
 
+    /// A filled rectangle.
+    void bar(double x, double y, double width, double height, String style) {
+        add(
+                "<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' class='%s'/>",
+                x, y, width, height, style);
+    }
+
     /// @param title what a pointer that rests on it is told
     void dot(double x, double y, double radius, String style, String title) {
         add(

@@ -99,6 +99,27 @@ class PipelineTest {
     }
 
     @Test
+    void recipesThatBeginAlikeShareWhatTheyBeginWith() throws IOException {
+        Path shared = temporary.resolve("shared");
+        var first = new Notes(-1);
+        var second = new Notes(-1);
+        run("first", CHAIN, first, shared);
+        List<String> other = List.of(CHAIN.get(0), CHAIN.get(1), "rtn:bits=8,group_size=0");
+        run("second", other, second, shared);
+        assertThat(second.events).containsExactly("had wanda", "had depth_prune", "begins rtn");
+        assertThat(hashes(temporary.resolve("second")).get("model.safetensors"))
+                .isEqualTo(hashes(run("alone", other, new Notes(-1))).get("model.safetensors"));
+    }
+
+    private void run(String name, List<String> stages, Notes notes, Path shared) {
+        try (Checkpoint source = Checkpoint.open(temporary.resolve("model"))) {
+            Recipe recipe = RecipeParser.inline(stages);
+            new Pipeline(recipe, source, (_, _) -> windows(), notes)
+                    .run(temporary.resolve(name), false, shared);
+        }
+    }
+
+    @Test
     void stepsOfEveryScopeFollowEachOther() {
         var notes = new Notes(-1);
         Path made = run("made", CHAIN, notes);

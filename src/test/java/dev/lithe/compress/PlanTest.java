@@ -6,6 +6,7 @@ import static org.junit.jupiter.params.provider.Arguments.argumentSet;
 
 import dev.lithe.TinyModel;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
@@ -31,6 +32,16 @@ class PlanTest {
                 argumentSet("biases", TinyModel.small().biases()),
                 argumentSet("odd sizes, biases", odd.biases()),
                 argumentSet("bfloat16, sharded", TinyModel.small().dtype(DType.BF16).shards(2)));
+    }
+
+    @Test
+    void everyBuiltInRecipeCanBeCarriedOutOnTheDemo() {
+        try (var demo = Checkpoint.open(ModelSource.folder(ModelSource.DEMO))) {
+            for (String name : RecipeParser.BUILT_IN) {
+                long bytes = Pipeline.plan(RecipeParser.named(name), demo).getLast().plan().bytes();
+                assertThat(bytes).as(name).isLessThan(demo.tensorBytes() * 6 / 10);
+            }
+        }
     }
 
     @ParameterizedTest

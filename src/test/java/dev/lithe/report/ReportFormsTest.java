@@ -77,8 +77,13 @@ class ReportFormsTest {
                 .contains("compressed: 4.61 MB, perplexity ratio 1.013")
                 .contains("compressed: median 4.400 ms", "compressed: median 2.200 ms")
                 .contains("title=\"int4 group 64\">0.061</td>");
-        assertThat(page.split("<svg ", -1)).as("size and quality, two latencies").hasSize(4);
-        assertThat(page.split("role='img' aria-label='", -1)).hasSize(4);
+        assertThat(page.split("<svg ", -1))
+                .as("size and quality, two falls, two latencies")
+                .hasSize(6);
+        assertThat(page.split("role='img' aria-label='", -1)).hasSize(6);
+        assertThat(page)
+                .contains("original: 14.43; depth_prune: 12.00; gptq: 4.61")
+                .contains("original: 0.00; depth_prune: 3.10; gptq: 6.20");
     }
 
     @Test

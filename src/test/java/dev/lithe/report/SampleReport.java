@@ -112,6 +112,7 @@ final class SampleReport {
                 Map.of("float16", 43),
                 Map.of("float32", 25),
                 List.of(),
+                List.of(),
                 null,
                 new BitsPerCharacter(0.75, 30_000, timed ? 0.74 : null, timed ? 0.76 : null));
     }
@@ -143,6 +144,10 @@ final class SampleReport {
                                 0.0893,
                                 null),
                         new Layer("lm_head", "float16", null, null, null, null)),
+                List.of(
+                        new Report.Stage("original", 14_430_688, 1.0, 0.0),
+                        new Report.Stage("depth_prune", 12_000_000, 1.009, 0.0031),
+                        new Report.Stage("gptq", 4_608_256, 1.0131, 0.0062)),
                 new Ratios(
                         new Ratio(0.319, null, null, null),
                         new Ratio(1.0129, 1.0108, 1.0151, null),

@@ -58,6 +58,11 @@ public final class BitAllocation implements AllocationTechnique<BitAllocation.Co
                         maxBytes, samples);
             }
         }
+
+        /// The same choices under no budget.
+        public Config withoutBudget() {
+            return new Config(0, 0, bits, groupSizes, samples);
+        }
     }
 
     @Override

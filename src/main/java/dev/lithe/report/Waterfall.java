@@ -1,0 +1,64 @@
+package dev.lithe.report;
+
+import dev.lithe.report.Report.Stage;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.ToDoubleFunction;
+
+/// Where size and quality went, stage by stage: each bar reaches from what the stage before left to
+/// what this one leaves.
+final class Waterfall {
+    private static final int WIDTH = 640;
+    private static final int LEFT = 150;
+    private static final int RIGHT = 90;
+    private static final int TOP = 8;
+    private static final int ROW = 28;
+    private static final int THICK = 16;
+    private static final double MEGA = 1e6;
+
+    private Waterfall() {}
+
+    /// Megabytes on disk, from the original down.
+    static String size(List<Stage> stages) {
+        return of(stages, "Size on disk in MB", stage -> stage.bytesOnDisk() / MEGA, 2);
+    }
+
+    /// KL divergence from the original, in thousandths of a nat.
+    static String divergence(List<Stage> stages) {
+        return of(
+                stages,
+                "KL divergence from the original in thousandths of a nat",
+                stage -> stage.klDivergence() == null ? Double.NaN : 1000 * stage.klDivergence(),
+                2);
+    }
+
+    private static String of(
+            List<Stage> stages, String what, ToDoubleFunction<Stage> value, int digits) {
+        double most = stages.stream().mapToDouble(value).filter(Double::isFinite).max().orElse(1);
+        var axis = new Axis(0, most > 0 ? most : 1, LEFT, WIDTH - RIGHT);
+        var svg = new Svg(WIDTH, TOP + ROW * stages.size() + TOP);
+        List<String> told = new ArrayList<>();
+        double before = 0;
+        for (int i = 0; i < stages.size(); i++) {
+            Stage stage = stages.get(i);
+            double now = value.applyAsDouble(stage);
+            double top = TOP + i * (double) ROW;
+            if (Double.isNaN(now)) {
+                svg.text(LEFT - 8, top + THICK - 4, "end", stage.name());
+                svg.text(LEFT + 6, top + THICK - 4, "start", "other tokens");
+                told.add(stage.name() + ": other tokens");
+                continue;
+            }
+            String number = String.format(Locale.ROOT, "%." + digits + "f", now);
+            double from = axis.place(Math.min(before, now));
+            double to = axis.place(Math.max(before, now));
+            svg.bar(from, top, Math.max(1, to - from), THICK, i == 0 ? "original" : "compressed");
+            svg.text(LEFT - 8, top + THICK - 4, "end", stage.name());
+            svg.text(to + 6, top + THICK - 4, "start", number);
+            told.add(stage.name() + ": " + number);
+            before = now;
+        }
+        return svg.describedAs(what + ", stage by stage. " + String.join("; ", told));
+    }
+}

@@ -1,0 +1,17 @@
+package dev.lithe.search;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.compress.Recipe;
+
+/// A recipe that a search may try.
+///
+/// @param choices the option of each slot of the [Space]
+/// @param stages the recipe as a user would write it
+/// @param single whether it is one technique alone
+/// @param bytes that it will come to, by its plan
+record Proposal(int[] choices, ObjectNode stages, Recipe recipe, boolean single, long bytes) {
+    /// The same for the same recipe.
+    String key() {
+        return stages.toString();
+    }
+}

@@ -1,0 +1,307 @@
+package dev.lithe.search;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.compress.Pipeline;
+import dev.lithe.compress.Recipe;
+import dev.lithe.compress.RecipeParser;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import dev.lithe.technique.Technique;
+import dev.lithe.tensor.DType;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/// The recipes that a search chooses from: slots, each with options, read from YAML
+/// (`search-space.yaml` among the resources). A recipe takes one option of each slot, in the slots'
+/// order; a share of bytes is one of the limit's, or without a limit of half the model's.
+final class Space {
+    /// What comes in which order.
+    private enum Slot {
+        SHAPE,
+        HEAL,
+        PREPARE,
+        QUANTIZER,
+        WIDTH,
+        SCOPE,
+        REST
+    }
+
+    private static final ObjectMapper YAML = new YAMLMapper();
+    private static final String SHARE = "share";
+    private static final List<String> ALLOCATED = List.of("bits", "group_size");
+    private static final List<String> WIDTH_KEYS = List.of("bits", "group_size", "activations");
+
+    /// About what a linear takes in the header of a safetensors file, beside its tensors.
+    private static final long HEADER_BYTES = 400;
+
+    /// Singles of a technique that are tried first.
+    private static final int SINGLES = 2;
+
+    private final Map<Slot, List<JsonNode>> options = new LinkedHashMap<>();
+    private final Checkpoint source;
+    private final boolean limited;
+    private final long budget;
+    private final boolean wide;
+    private long mostBytes;
+
+    /// @param file YAML, or null for the one among the resources
+    /// @param maxBytes of a model's weight files, or null where none is set
+    Space(@Nullable Path file, Checkpoint source, @Nullable Long maxBytes) {
+        this.source = source;
+        this.limited = maxBytes != null;
+        long most = maxBytes == null ? source.tensorBytes() : maxBytes;
+        this.mostBytes = most - Math.min(most / 2, headerBytes(source));
+        this.budget = limited ? mostBytes : mostBytes / 2;
+        this.wide =
+                source.entries().values().stream().anyMatch(entry -> entry.dtype() == DType.F32);
+        JsonNode root = read(file);
+        for (Slot slot : Slot.values()) {
+            String name = slot.name().toLowerCase(Locale.ROOT);
+            List<JsonNode> list = new ArrayList<>();
+            root.path(name).forEach(list::add);
+            if (list.isEmpty() || !list.stream().allMatch(JsonNode::isObject)) {
+                throw LitheException.badInput(
+                        "search space: '%s' is no list of {technique: {key: value}}; write [{}] to leave"
+                                + " it empty",
+                        name);
+            }
+            options.put(slot, list);
+        }
+    }
+
+    private static long headerBytes(Checkpoint source) {
+        Recipe unchanged = RecipeParser.inline(List.of("cast"));
+        int linears = Pipeline.plan(unchanged, source).getFirst().plan().linears().size();
+        return (linears + 3) * HEADER_BYTES;
+    }
+
+    private static JsonNode read(@Nullable Path file) {
+        try (InputStream in =
+                file == null
+                        ? Space.class.getResourceAsStream("/search-space.yaml")
+                        : Files.newInputStream(file)) {
+            JsonNode root = YAML.readTree(in);
+            return root == null ? YAML.createObjectNode() : root;
+        } catch (JsonProcessingException e) {
+            throw LitheException.badInput("%s: no valid YAML: %s", file, e.getOriginalMessage())
+                    .causedBy(e);
+        } catch (IOException e) {
+            throw LitheException.badInput("%s: cannot be read: %s", file, e.getMessage())
+                    .causedBy(e);
+        }
+    }
+
+    /// What to try first: techniques alone, at the sizes nearest below the limit, and in turn with
+    /// them budgets distributed over linears: each share for the first quantizer, and the first
+    /// share for each. Where no technique alone is small enough, the limit is no longer a
+    /// condition, and the smallest of each come first.
+    List<Proposal> seeds() {
+        List<Proposal> singles = singles();
+        if (singles.isEmpty()) {
+            mostBytes = Long.MAX_VALUE;
+            singles = singles();
+        }
+        List<Proposal> allocated = allocated();
+        List<Proposal> seeds = new ArrayList<>();
+        for (int i = 0; i < Math.max(singles.size(), allocated.size()); i++) {
+            if (i < singles.size()) {
+                seeds.add(singles.get(i));
+            }
+            if (i < allocated.size()) {
+                seeds.add(allocated.get(i));
+            }
+        }
+        return seeds;
+    }
+
+    private List<Proposal> singles() {
+        List<Proposal> singles = new ArrayList<>();
+        for (Slot slot : List.of(Slot.QUANTIZER, Slot.SHAPE, Slot.REST)) {
+            for (int option = 0; option < size(slot); option++) {
+                singles.addAll(singles(slot, option));
+            }
+        }
+        return singles;
+    }
+
+    private List<Proposal> singles(Slot slot, int option) {
+        Map<String, Proposal> found = new LinkedHashMap<>();
+        for (int width = 0; width < size(Slot.WIDTH); width++) {
+            for (int scope = 0; scope < size(Slot.SCOPE); scope++) {
+                int[] choices = empty();
+                choices[slot.ordinal()] = option;
+                choices[Slot.WIDTH.ordinal()] = width;
+                choices[Slot.SCOPE.ordinal()] = scope;
+                of(choices)
+                        .filter(Proposal::single)
+                        .ifPresent(each -> found.putIfAbsent(each.key(), each));
+            }
+        }
+        Comparator<Proposal> smallestFirst = Comparator.comparingLong(Proposal::bytes);
+        boolean atLimit = limited && mostBytes < Long.MAX_VALUE;
+        List<Proposal> sorted =
+                found.values().stream()
+                        .sorted(atLimit ? smallestFirst.reversed() : smallestFirst)
+                        .toList();
+        return limited
+                ? sorted.stream().limit(SINGLES).toList()
+                : Front.spread(sorted, SINGLES + 1);
+    }
+
+    private List<Proposal> allocated() {
+        List<Proposal> allocated = new ArrayList<>();
+        for (int quantizer = 0; quantizer < size(Slot.QUANTIZER); quantizer++) {
+            for (int width = 0; width < size(Slot.WIDTH); width++) {
+                boolean first = width == 0 || quantizer == 0;
+                if (first && option(Slot.WIDTH, width).has(SHARE)) {
+                    int[] choices = empty();
+                    choices[Slot.WIDTH.ordinal()] = width;
+                    choices[Slot.QUANTIZER.ordinal()] = quantizer;
+                    of(choices).filter(each -> !each.single()).ifPresent(allocated::add);
+                }
+            }
+        }
+        return allocated;
+    }
+
+    /// The first empty option of each slot, else its first.
+    private int[] empty() {
+        return options.keySet().stream()
+                .mapToInt(slot ->
+                        IntStream.range(0, size(slot))
+                                .filter(i -> option(slot, i).isEmpty())
+                                .findFirst()
+                                .orElse(0))
+                .toArray();
+    }
+
+    /// A child of `a` and `b`: in each slot the option of one of them, and in one or two slots
+    /// another one.
+    Optional<Proposal> child(Proposal a, Proposal b, SplittableRandom random) {
+        int[] choices = a.choices().clone();
+        for (int i = 0; i < choices.length; i++) {
+            choices[i] = random.nextBoolean() ? a.choices()[i] : b.choices()[i];
+        }
+        for (int change = 0; change <= random.nextInt(2); change++) {
+            Slot slot = Slot.values()[random.nextInt(choices.length)];
+            choices[slot.ordinal()] = random.nextInt(size(slot));
+        }
+        return of(choices);
+    }
+
+    /// The recipe of some choices; empty where it cannot be carried out, or will be larger than
+    /// allowed.
+    private Optional<Proposal> of(int[] choices) {
+        ObjectNode root = YAML.createObjectNode();
+        ArrayNode stages = root.putArray("stages");
+        JsonNode shape = chosen(Slot.SHAPE, choices);
+        add(shape, stages);
+        if (!shape.isEmpty()) {
+            add(chosen(Slot.HEAL, choices), stages);
+        }
+        add(chosen(Slot.PREPARE, choices), stages);
+        addQuantizer(choices, stages);
+        add(chosen(Slot.REST, choices), stages);
+        int techniques = stages.size();
+        if (techniques == 0) {
+            return Optional.empty();
+        }
+        if (wide) {
+            stages.insertObject(0).putObject("cast").put("dtype", "float16");
+        }
+        try {
+            Recipe recipe = RecipeParser.of("found", root);
+            long bytes = bytes(recipe, stages);
+            return bytes > mostBytes
+                    ? Optional.empty()
+                    : Optional.of(
+                            new Proposal(choices.clone(), root, recipe, techniques == 1, bytes));
+        } catch (LitheException e) {
+            if (e.fault() != Fault.BAD_INPUT) {
+                throw e;
+            }
+            return Optional.empty();
+        }
+    }
+
+    private long bytes(Recipe recipe, ArrayNode stages) {
+        long planned = Pipeline.plan(recipe, source).getLast().plan().bytes();
+        for (JsonNode stage : stages) {
+            if (stage.has("bit_allocation")) {
+                return stage.at("/bit_allocation/max_bytes").asLong();
+            }
+        }
+        return planned;
+    }
+
+    private static void add(JsonNode option, ArrayNode stages) {
+        option.properties()
+                .forEach(stage -> stages.addObject().set(stage.getKey(), stage.getValue()));
+    }
+
+    private void addQuantizer(int[] choices, ArrayNode stages) {
+        JsonNode width = chosen(Slot.WIDTH, choices);
+        JsonNode scope = chosen(Slot.SCOPE, choices);
+        for (var stage : chosen(Slot.QUANTIZER, choices).properties()) {
+            List<String> keys = keys(stage.getKey());
+            ObjectNode settings = stage.getValue().deepCopy();
+            scope.properties().stream()
+                    .filter(key -> keys.contains(key.getKey()))
+                    .forEach(key -> settings.set(key.getKey(), key.getValue()));
+            if (width.has(SHARE) && keys.containsAll(ALLOCATED)) {
+                ObjectNode allocation = stages.addObject().putObject("bit_allocation");
+                allocation.put("max_bytes", (long) (width.path(SHARE).asDouble() * budget));
+                width.properties().stream()
+                        .filter(key -> !key.getKey().equals(SHARE))
+                        .forEach(key -> allocation.set(key.getKey(), key.getValue()));
+            } else {
+                WIDTH_KEYS.stream()
+                        .filter(keys::contains)
+                        .filter(width::has)
+                        .forEach(key -> settings.set(key, width.path(key)));
+            }
+            stages.addObject().set(stage.getKey(), settings);
+        }
+    }
+
+    /// The keys of a technique's stage; none where it is not known, which the recipe will tell.
+    private static List<String> keys(String technique) {
+        return Technique.all().stream()
+                .filter(each -> each.name().equals(technique))
+                .flatMap(each -> Arrays.stream(each.defaults().getClass().getRecordComponents()))
+                .map(component ->
+                        component.getName().replaceAll("([A-Z])", "_$1").toLowerCase(Locale.ROOT))
+                .toList();
+    }
+
+    private JsonNode chosen(Slot slot, int[] choices) {
+        return option(slot, choices[slot.ordinal()]);
+    }
+
+    private JsonNode option(Slot slot, int index) {
+        return options.getOrDefault(slot, List.of()).get(index);
+    }
+
+    private int size(Slot slot) {
+        return options.getOrDefault(slot, List.of()).size();
+    }
+}

@@ -1,0 +1,263 @@
+package dev.lithe.search;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.calibrate.CalibrationOptions;
+import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.JsonLines;
+import dev.lithe.checkpoint.Sha256;
+import dev.lithe.compress.Compressor;
+import dev.lithe.compress.Pipeline;
+import dev.lithe.compress.Recipe;
+import dev.lithe.evaluate.BriefScore;
+import dev.lithe.evaluate.Latency;
+import dev.lithe.evaluate.LatencyOptions;
+import dev.lithe.evaluate.ModelSize;
+import dev.lithe.evaluate.ProgressListener;
+import dev.lithe.evaluate.Subject;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Decoder;
+import dev.lithe.report.Candidate;
+import dev.lithe.report.MeasureOptions;
+import dev.lithe.report.Measurement;
+import dev.lithe.report.Report;
+import dev.lithe.report.ReportFolder;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// Carries recipes out and measures what they wrote. What was found stays in a journal, and what
+/// recipes share as their beginning in a folder: neither is done again.
+final class Trials implements AutoCloseable {
+    private static final double NANOS_PER_SECOND = 1e9;
+    private static final Compressor.Listener SILENT = (_, _, _) -> {};
+    private static final int LATENCY_PAIRS = 5;
+    private static final int LATENCY_TOKENS = 32;
+
+    private final Request request;
+    private final Checkpoint source;
+    private final Decoder original;
+    private final HeldOut heldOut;
+    private final JsonLines journal;
+    private final Map<String, Outcome> known = new HashMap<>();
+    private double seconds;
+
+    private Trials(
+            Request request,
+            Checkpoint source,
+            Decoder original,
+            HeldOut heldOut,
+            JsonLines journal) {
+        this.request = request;
+        this.source = source;
+        this.original = original;
+        this.heldOut = heldOut;
+        this.journal = journal;
+        for (JsonNode entry : journal.entries()) {
+            known.put(entry.path("trial").asText(), Outcome.of(entry.path("outcome")));
+        }
+    }
+
+    /// Trials for `request`; those of an earlier search of the same kind in its folder are known.
+    ///
+    /// @throws LitheException where the folder holds something else
+    static Trials open(Request request) {
+        Path folder = request.folder();
+        Checkpoint source = Checkpoint.open(request.model());
+        try {
+            Files.createDirectories(folder);
+            JsonNode origin = request.origin(source);
+            Path file = folder.resolve("journal.jsonl");
+            if (Files.exists(file)) {
+                requireSame(file, origin);
+            }
+            return new Trials(
+                    request,
+                    source,
+                    Decoder.open(request.model()),
+                    HeldOut.of(request.calibrationText(), folder, request.model()),
+                    JsonLines.open(file, origin));
+        } catch (IOException e) {
+            source.close();
+            throw LitheException.badInput("%s: cannot be written: %s", folder, e.getMessage())
+                    .causedBy(e);
+        } catch (RuntimeException e) {
+            source.close();
+            throw e;
+        }
+    }
+
+    private static void requireSame(Path file, JsonNode origin) throws IOException {
+        try (var lines = Files.lines(file)) {
+            String first = lines.findFirst().orElse("");
+            if (!first.equals(origin.toString())) {
+                throw LitheException.badInput(
+                        "%s is of a search for another model, text, seed or limit, or by another Lithe; choose another"
+                                + " --output, or delete that folder",
+                        file);
+            }
+        }
+    }
+
+    /// Seconds that the trials asked for took, as the journal has them: a search that goes on comes
+    /// by the same sums as the one that was stopped.
+    double seconds() {
+        return seconds;
+    }
+
+    Checkpoint source() {
+        return source;
+    }
+
+    /// What `proposal` comes to, tried as `rung` says, now or earlier.
+    Outcome of(Proposal proposal, Rung rung) {
+        String name = name(proposal, rung);
+        Outcome outcome = known.get(name);
+        if (outcome == null) {
+            outcome = attempt(proposal, rung);
+            append(name, proposal, outcome);
+            known.put(name, outcome);
+        } else if (rung == Rung.FINAL && outcome.worked() && !hasReport(proposal)) {
+            Outcome _ = attempt(proposal, rung); // somebody removed it
+        }
+        seconds += outcome.seconds();
+        return outcome;
+    }
+
+    private Outcome attempt(Proposal proposal, Rung rung) {
+        long start = System.nanoTime();
+        try {
+            return rung == Rung.FINAL ? measured(proposal, start) : scored(proposal, rung, start);
+        } catch (LitheException e) {
+            if (e.fault() == Fault.EXHAUSTED || e.fault() == Fault.CANCELLED) {
+                throw e;
+            }
+            return Outcome.failed(since(start), e.getMessage());
+        }
+    }
+
+    private static double since(long start) {
+        return (System.nanoTime() - start) / NANOS_PER_SECOND;
+    }
+
+    private static String name(Proposal proposal, Rung rung) {
+        byte[] key = proposal.key().getBytes(StandardCharsets.UTF_8);
+        return rung.label() + " " + Sha256.of(key).substring(0, 16);
+    }
+
+    private void append(String name, Proposal proposal, Outcome outcome) {
+        ObjectNode entry = JsonNodeFactory.instance.objectNode().put("trial", name);
+        entry.set("recipe", proposal.stages());
+        entry.set("outcome", outcome.toJson());
+        try {
+            journal.append(entry);
+        } catch (IOException e) {
+            throw LitheException.internal("the journal cannot be written", e);
+        }
+    }
+
+    private void compress(Recipe recipe, Path text, Rung rung, Path output) {
+        var options = new CalibrationOptions(text.toString(), rung.samples(), null, 0);
+        Recipe calibrated = recipe.with(options);
+        new Pipeline(
+                        calibrated,
+                        source,
+                        (folder, spec) -> CalibrationSet.draw(text, options, folder, spec),
+                        (_, _, _) -> SILENT)
+                .run(output, true, request.folder().resolve("shared"));
+    }
+
+    private Outcome scored(Proposal proposal, Rung rung, long start) {
+        Path made = request.folder().resolve("trial");
+        compress(proposal.recipe(), heldOut.calibration(), rung, made);
+        try (Decoder decoder = Decoder.open(made)) {
+            var windows = heldOut.windows(rung.tokens(), original.spec());
+            var score = BriefScore.of(original, decoder, windows);
+            return new Outcome(
+                    ModelSize.of(made).weightBytes(),
+                    score.klDivergence(),
+                    score.perplexityRatio(),
+                    request.goal().timed() ? speedup(decoder) : null,
+                    since(start),
+                    null);
+        }
+    }
+
+    private Double speedup(Decoder decoder) {
+        List<Subject> subjects =
+                List.of(new Subject("original", original), new Subject("candidate", decoder));
+        var options = new LatencyOptions(LATENCY_PAIRS, LATENCY_TOKENS, LATENCY_TOKENS, 0);
+        Latency.Result times =
+                Latency.measure(
+                        subjects,
+                        List.of(heldOut.ids(), heldOut.ids()),
+                        options,
+                        ProgressListener.NONE);
+        return 1 / times.models().getLast().perTokenRatio(times.models().getFirst(), 0).value();
+    }
+
+    /// Where the model that `proposal` makes stays, with its report.
+    Path folder(Proposal proposal) {
+        String name = name(proposal, Rung.FINAL).replaceFirst(".* ", "");
+        return request.folder().resolve("finalists").resolve(name);
+    }
+
+    private boolean hasReport(Proposal proposal) {
+        return Files.exists(folder(proposal).resolve(ReportFolder.JSON));
+    }
+
+    /// The report of a finalist that [#of] measured.
+    Report report(Proposal proposal) {
+        return ReportFolder.read(folder(proposal));
+    }
+
+    private Outcome measured(Proposal proposal, long start) {
+        Path made = folder(proposal);
+        compress(proposal.recipe(), request.calibrationText(), Rung.FINAL, made);
+        Candidate base = Candidate.of("original", request.modelName(), request.model());
+        Candidate candidate =
+                Candidate.of("compressed", made.toString(), made).madeIn(since(start));
+        MeasureOptions options = request.options();
+        Report report =
+                Measurement.measure(base, List.of(candidate), options, ProgressListener.NONE);
+        ReportFolder.write(report, made);
+        return outcome(report.compressed().getFirst(), since(start));
+    }
+
+    private static Outcome outcome(Report.Variant variant, double seconds) {
+        Report.Ratios ratios = variant.ratios();
+        Report.Divergence divergence = variant.klDivergence();
+        Report.Ratio perplexity = ratios == null ? null : ratios.perplexity();
+        if (ratios == null || perplexity == null || divergence == null) {
+            throw LitheException.of(Fault.INTERNAL, "the finalist was not compared");
+        }
+        Report.@Nullable Ratio time = ratios.tpot();
+        return new Outcome(
+                variant.bytesOnDisk(),
+                divergence.mean(),
+                perplexity.value(),
+                time == null ? null : Double.valueOf(1 / time.value()),
+                seconds,
+                null);
+    }
+
+    @Override
+    public void close() {
+        Pipeline.delete(request.folder().resolve("trial"));
+        original.close();
+        source.close();
+        try {
+            journal.close();
+        } catch (IOException e) {
+            throw LitheException.internal("the journal cannot be closed", e);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+package dev.lithe.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.lithe.TinyModel;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SearchCommandTest {
+    @TempDir private Path folder;
+
+    private Path model;
+
+    @BeforeEach
+    void write() throws IOException {
+        model = TinyModel.small().write(folder.resolve("model"));
+        Files.writeString(folder.resolve("calibration.txt"), "there was a cat\n".repeat(90));
+        Files.writeString(folder.resolve("evaluation.txt"), "once upon a time ".repeat(40));
+        Files.writeString(
+                folder.resolve("space.yaml"),
+                """
+                shape: [{}]
+                heal: [{}]
+                prepare: [{}]
+                quantizer: [{rtn: {}}]
+                width: [{bits: 8, group_size: 16}, {bits: 4, group_size: 16}, {bits: 2, group_size: 16}]
+                scope: [{targets: ["re:.*"]}]
+                rest: [{}]
+                """);
+    }
+
+    private CommandLineRun search(Object... options) {
+        List<Object> arguments = new ArrayList<>(List.of("search", model));
+        arguments.addAll(List.of("--calibration-text", folder.resolve("calibration.txt")));
+        arguments.addAll(List.of("--text", folder.resolve("evaluation.txt"), "--context", 64));
+        arguments.addAll(List.of("--latency-pairs", 10, "--max-candidates", 3));
+        arguments.addAll(List.of("--space", folder.resolve("space.yaml")));
+        arguments.addAll(List.of("-o", folder.resolve("found")));
+        arguments.addAll(List.of(options));
+        return CommandLineRun.of(arguments.toArray());
+    }
+
+    @Test
+    void theFrontIsPrinted() throws IOException {
+        var run = search("--max-bytes", "60%", "--json");
+        assertThat(run.code()).as(run.err()).isZero();
+        var found = new JsonMapper().readTree(run.out());
+        assertThat(found.path("within_limits").asBoolean()).isTrue();
+        assertThat(found.path("front")).isNotEmpty();
+        assertThat(found.at("/winner/bytes_ratio").asDouble()).isLessThan(0.6);
+        assertThat(found.at("/winner/tpot_ms").asDouble()).isPositive();
+        assertThat(folder.resolve("found/report.html")).exists();
+        var again = search("--max-bytes", "60%");
+        assertThat(again.out()).contains("winner     ", "recipe     ", "plot       ");
+    }
+
+    @Test
+    void limitsThatNothingKeepsEndWithThree() {
+        var run = search("--max-bytes", "100");
+        assertThat(run.code()).as(run.err()).isEqualTo(3);
+        assertThat(run.err()).contains("no recipe keeps the limits; the nearest, ");
+        assertThat(run.out()).contains("winner     ");
+    }
+
+    @Test
+    void whatCannotBeAskedForIsRefused() {
+        assertRefused("--max-bytes 1e6; write bytes", "--max-bytes", "1e6");
+        assertRefused("--budget 20; write for example 90s", "--budget", "20");
+        assertRefused("--prefer size; it is quality", "--prefer", "size");
+        assertRefused("--min-speedup -1.0; it must be a number above 0", "--min-speedup", "-1");
+        assertRefused("'shape' is no list", "--space", folder.resolve("evaluation.txt"));
+    }
+
+    private void assertRefused(String reason, Object... options) {
+        List<Object> arguments = new ArrayList<>(List.of("search", model, "--max-candidates", 3));
+        arguments.addAll(List.of("-o", folder.resolve("refused"), "--latency-pairs", 0));
+        arguments.addAll(List.of("--text", folder.resolve("evaluation.txt"), "--context", 64));
+        arguments.addAll(List.of("--calibration-text", folder.resolve("calibration.txt")));
+        arguments.addAll(List.of(options));
+        var run = CommandLineRun.of(arguments.toArray());
+        assertThat(run.err()).contains(reason);
+        assertThat(run.code()).isEqualTo(2);
+    }
+}

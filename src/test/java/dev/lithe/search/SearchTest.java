@@ -1,0 +1,217 @@
+package dev.lithe.search;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lithe.TinyModel;
+import dev.lithe.compress.RecipeParser;
+import dev.lithe.evaluate.LatencyOptions;
+import dev.lithe.evaluate.ModelSize;
+import dev.lithe.evaluate.Scoring;
+import dev.lithe.fault.LitheException;
+import dev.lithe.report.MeasureOptions;
+import dev.lithe.report.ReportFolder;
+import dev.lithe.search.Goal.Preference;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SearchTest {
+    private static final int TRIALS = 16;
+    private static final String SPACE =
+            """
+            shape: [{}, {width_prune: {ffn: 0.25, multiple_of: 32}}]
+            heal: [{}]
+            prepare: [{}, {rotate: {}}]
+            quantizer: [{}, {rtn: {}}, {gptq: {}}, {nf4: {}}]
+            width:
+              - {share: 1, bits: [2, 3, 4, 5, 6], group_sizes: [32]}
+              - {share: 0.9, bits: [2, 3, 4, 5, 6], group_sizes: [32]}
+              - {bits: 5, group_size: 32}
+              - {bits: 4, group_size: 32}
+              - {bits: 3, group_size: 32}
+            scope: [{targets: ["re:.*"], ignore: []}, {ignore: []}]
+            rest: [{}, {rtn: {bits: 8, group_size: 0, targets: [lm_head, model.embed_tokens]}}]
+            """;
+
+    private static class Stopped extends RuntimeException {
+        private static final long serialVersionUID = 1;
+    }
+
+    @TempDir private Path folder;
+
+    private Path model;
+    private Path calibration;
+    private Path text;
+    private Path space;
+
+    @BeforeEach
+    void write() throws IOException {
+        model = TinyModel.small().width(64, 128).heads(4, 2, 16).write(folder.resolve("model"));
+        calibration = Files.writeString(folder.resolve("calibration.txt"), words(5, 900));
+        text = Files.writeString(folder.resolve("evaluation.txt"), words(6, 300));
+        space = Files.writeString(folder.resolve("space.yaml"), SPACE);
+    }
+
+    private static String words(long seed, int lines) {
+        var random = new Random(seed);
+        var words = new StringBuilder();
+        for (int i = 0; i < lines; i++) {
+            words.append((char) ('a' + random.nextInt(26))).append(" went to ");
+            words.append(random.nextInt(1000)).append('\n');
+        }
+        return words.toString();
+    }
+
+    private Request request(String to, double share) throws IOException {
+        long bytes = (long) (share * ModelSize.of(model).weightBytes());
+        return new Request(
+                "tiny",
+                model,
+                new Goal(bytes, null, null, Preference.QUALITY),
+                Double.POSITIVE_INFINITY,
+                TRIALS,
+                3,
+                calibration,
+                new MeasureOptions(
+                        text,
+                        64,
+                        2048,
+                        Scoring.ALL,
+                        0,
+                        new LatencyOptions(0, 8, 8, 0),
+                        calibration),
+                space,
+                folder.resolve(to));
+    }
+
+    private static SearchResult run(Request request) {
+        return Search.run(request, (_, _, _, _, _) -> {});
+    }
+
+    @Test
+    void aStoppedSearchEndsAsOneThatNobodyStopped() throws IOException {
+        SearchResult whole = run(request("whole", 0.2));
+        Request stopped = request("stopped", 0.2);
+        int stops = 0;
+        for (int after : List.of(2, 3, 9, 14, 20)) {
+            int[] told = {0};
+            try {
+                Search.run(
+                        stopped,
+                        (_, _, _, _, _) -> {
+                            if (++told[0] > after) {
+                                throw new Stopped();
+                            }
+                        });
+            } catch (Stopped _) {
+                stops++;
+                assertThat(stopped.folder().resolve("recipe.yaml")).exists();
+            }
+        }
+        assertThat(stops).isEqualTo(5);
+        SearchResult resumed = run(stopped);
+        assertThat(keys(resumed)).isEqualTo(keys(whole));
+        assertThat(resumed.winner().outcome().kl()).isEqualTo(whole.winner().outcome().kl());
+        assertThat(trials(stopped)).isEqualTo(trials(request("whole", 0.2)));
+        assertThat(stopped.folder().resolve("recipe.yaml"))
+                .hasSameTextualContentAs(folder.resolve("whole/recipe.yaml"));
+    }
+
+    @Test
+    void aTimeThatIsOverEndsTheSameAgain() throws IOException {
+        Request full = request("timed", 0.2);
+        var request =
+                new Request(
+                        full.modelName(),
+                        full.model(),
+                        full.goal(),
+                        0.5,
+                        Integer.MAX_VALUE,
+                        full.seed(),
+                        full.calibrationText(),
+                        full.options(),
+                        full.space(),
+                        full.folder());
+        SearchResult first = run(request);
+        List<String> tried = trials(request);
+        SearchResult again = run(request);
+        assertThat(keys(again)).isEqualTo(keys(first));
+        assertThat(again.seconds()).isEqualTo(first.seconds());
+        assertThat(trials(request)).isEqualTo(tried);
+    }
+
+    private static List<String> keys(SearchResult result) {
+        return result.finalists().stream().map(each -> each.proposal().key()).toList();
+    }
+
+    /// What was tried, in its order.
+    private static List<String> trials(Request request) throws IOException {
+        List<String> trials = new ArrayList<>();
+        for (String line : Files.readAllLines(request.folder().resolve("journal.jsonl"))) {
+            trials.add(line.replaceFirst("\"seconds\":[^,]*,", ""));
+        }
+        return trials;
+    }
+
+    @Test
+    void theWinnerIsNoWorseThanAnySingleTechniqueAndItsRecipeMakesIt() throws IOException {
+        Request request = request("found", 0.2);
+        SearchResult result = run(request);
+        Outcome winner = result.winner().outcome();
+        assertThat(winner.bytes()).isLessThanOrEqualTo(request.goal().maxBytes());
+        SearchResult.Finalist single = result.bestSingle();
+        assertThat(single).isNotNull();
+        assertThat(winner.kl()).isLessThan(single.outcome().kl());
+        assertThat(result.front()).hasSizeGreaterThan(2).contains(result.winner());
+        result.requireWithinLimits();
+        assertThat(ModelSize.of(result.winner().folder()).weightBytes()).isEqualTo(winner.bytes());
+        var recipe = RecipeParser.named(request.folder().resolve("recipe.yaml").toString());
+        assertThat(recipe.summary()).isEqualTo(result.winner().proposal().recipe().summary());
+        assertThat(recipe.calibration().text()).isEqualTo(calibration.toString());
+        assertThat(ReportFolder.read(request.folder()).compressed())
+                .hasSameSizeAs(result.finalists());
+        assertThat(result.toJson().path("winner").path("bytes").asLong()).isEqualTo(winner.bytes());
+        assertThat(result.table()).contains("* ", "winner     ", "single     ");
+    }
+
+    @Test
+    void limitsThatNothingKeepsEndAtTheNearestPoint() throws IOException {
+        SearchResult result = run(request("impossible", 0.01));
+        assertThatThrownBy(result::requireWithinLimits)
+                .isInstanceOf(LitheException.class)
+                .hasMessageContaining("no recipe keeps the limits; the nearest, ")
+                .hasMessageContaining(" bytes (limit ");
+        assertThat(result.finalists())
+                .allMatch(each -> each.outcome().bytes() >= result.winner().outcome().bytes());
+    }
+
+    @Test
+    void anotherSearchsFolderIsRefused() throws IOException {
+        Request request = request("taken", 0.2);
+        Files.createDirectories(request.folder());
+        Files.writeString(request.folder().resolve("journal.jsonl"), "{\"seed\":1}\n");
+        assertThatThrownBy(() -> run(request)).hasMessageContaining("another model");
+    }
+
+    @Test
+    void ofWhatKeepsTheLimitsThePreferredIsFirst() {
+        var goal = new Goal(100L, 1.1, null, Preference.BYTES);
+        var small = new Outcome(50, 0.2, 1.05, null, 1, null);
+        var good = new Outcome(90, 0.1, 1.01, null, 1, null);
+        var large = new Outcome(101, 0.01, 1.0, null, 1, null);
+        var bad = new Outcome(10, 0.9, 2.0, null, 1, null);
+        assertThat(List.of(bad, large, good, small).stream().sorted(goal.order()))
+                .containsExactly(small, good, large, bad);
+        assertThat(Front.of(List.of(small, good, large, bad), Front::beats))
+                .containsExactly(small, good, large, bad);
+        var worse = new Outcome(51, 0.3, 1.05, null, 1, null);
+        assertThat(Front.of(List.of(worse, small), Front::beats)).containsExactly(small);
+    }
+}
