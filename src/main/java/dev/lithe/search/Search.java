@@ -15,10 +15,11 @@ import org.jspecify.annotations.Nullable;
 /// Looks for the recipe that keeps some limits best.
 ///
 /// 1. Single techniques and distributed budgets are screened: compressed with few calibration
-///    windows and ranked by KL divergence on few held-out tokens; the best third is tried in full.
+///    windows and ranked by KL divergence on few held-out tokens; the best third is tried in full,
+///    where the text is long enough for that to be more.
 /// 2. Generations follow, by evolution: children of two recipes of the Pareto front of bytes and
-///    divergence, or of the best, with a choice or two changed; screened, and the best third tried
-///    in full.
+///    divergence, or of the best, with a choice or two drawn anew, those that did well before more
+///    often; screened, and the best third tried in full.
 /// 3. Finalists (the best, the best single techniques, and the rest of the front, spread over its
 ///    sizes) are compressed with all of the calibration text and measured on the evaluation text.
 ///
@@ -34,7 +35,10 @@ public final class Search {
     private static final int SINGLES = 2;
 
     /// The rest of the time is for finalists.
-    private static final double EXPLORING = 0.6;
+    private static final double EXPLORING = 0.7;
+
+    /// The share of that, in time or in recipes, that goes to what is tried first.
+    private static final double SEEDING = 0.6;
 
     /// Hears of trials.
     public interface Listener {
@@ -91,10 +95,12 @@ public final class Search {
     private SearchResult run() {
         List<Tried> batch = new ArrayList<>();
         for (Proposal seed : space.seeds()) {
-            screen(seed).ifPresent(batch::add);
+            if (exploring(SEEDING)) {
+                screen(seed).ifPresent(batch::add);
+            }
         }
         promote(batch);
-        while (exploring()) {
+        while (exploring(1)) {
             List<Tried> generation = new ArrayList<>();
             for (int i = 0; i < GENERATION; i++) {
                 child().flatMap(this::screen).ifPresent(generation::add);
@@ -107,12 +113,13 @@ public final class Search {
         return finish();
     }
 
-    private boolean exploring() {
-        return seen.size() < request.trials() && trials.seconds() < EXPLORING * request.seconds();
+    private boolean exploring(double share) {
+        return seen.size() < share * request.trials()
+                && trials.seconds() < share * EXPLORING * request.seconds();
     }
 
     private Optional<Tried> screen(Proposal proposal) {
-        if (!exploring() || !seen.add(proposal.key())) {
+        if (!exploring(1) || !seen.add(proposal.key())) {
             return Optional.empty();
         }
         int number = seen.size();
@@ -133,13 +140,13 @@ public final class Search {
             best = outcome;
             SearchFolder.writeRecipe(request, proposal, outcome, rung);
         }
-        listener.tried(number, proposal.recipe().summary(), rung, outcome, better);
+        listener.tried(number, proposal.summary(), rung, outcome, better);
     }
 
     private void promote(List<Tried> batch) {
         int count = (batch.size() + PROMOTED - 1) / PROMOTED;
         for (Tried each : ranked(batch).subList(0, count)) {
-            if (trials.seconds() < EXPLORING * request.seconds()) {
+            if (trials.deepens() && trials.seconds() < EXPLORING * request.seconds()) {
                 Outcome outcome = trials.of(each.proposal, Rung.FULL);
                 tell(each.number, each.proposal, Rung.FULL, outcome);
                 each.full = outcome.worked() ? outcome : null;
@@ -163,10 +170,11 @@ public final class Search {
         List<Tried> parents = new ArrayList<>(front());
         List<Tried> ranked = ranked(tried);
         parents.addAll(ranked.subList(0, Math.min(GENERATION, ranked.size())));
+        List<int[]> choices = ranked.stream().map(each -> each.proposal.choices()).toList();
         for (int attempt = 0; attempt < ATTEMPTS && !parents.isEmpty(); attempt++) {
             Proposal a = parents.get(random.nextInt(parents.size())).proposal;
             Proposal b = parents.get(random.nextInt(parents.size())).proposal;
-            Optional<Proposal> child = space.child(a, b, random);
+            Optional<Proposal> child = space.child(a, b, choices, random);
             if (child.isPresent() && !seen.contains(child.get().key())) {
                 return child;
             }
@@ -195,7 +203,7 @@ public final class Search {
             if (finalists.size() < needed || trials.seconds() < request.seconds()) {
                 Outcome outcome = trials.of(each.proposal, Rung.FINAL);
                 listener.tried(
-                        each.number, each.proposal.recipe().summary(), Rung.FINAL, outcome, false);
+                        each.number, each.proposal.summary(), Rung.FINAL, outcome, false);
                 if (outcome.worked()) {
                     Report report = trials.report(each.proposal);
                     finalists.add(

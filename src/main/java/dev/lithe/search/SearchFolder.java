@@ -28,7 +28,7 @@ final class SearchFolder {
                 String.format(
                         Locale.ROOT,
                         "# %s of %s: %d bytes, perplexity ratio %.4f, KL %.5f, by lithe search (%s)%n",
-                        proposal.recipe().summary(),
+                        proposal.summary(),
                         request.modelName(),
                         outcome.bytes(),
                         outcome.perplexityRatio(),

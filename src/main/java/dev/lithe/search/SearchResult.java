@@ -27,7 +27,7 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
     /// @param folder the compressed model
     record Finalist(int number, Proposal proposal, Path folder, Outcome outcome, Report report) {
         String name() {
-            return number + " " + proposal.recipe().summary();
+            return number + " " + proposal.summary();
         }
 
         Report.Variant variant() {

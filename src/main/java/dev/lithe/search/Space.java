@@ -53,8 +53,11 @@ final class Space {
     /// About what a linear takes in the header of a safetensors file, beside its tensors.
     private static final long HEADER_BYTES = 400;
 
-    /// Singles of a technique that are tried first.
-    private static final int SINGLES = 2;
+    /// Singles of a technique that are tried first where there is no limit on bytes.
+    private static final int SINGLES = 3;
+
+    /// Options that were never tried count as the best of this share of trials.
+    private static final double GOOD = 0.25;
 
     private final Map<Slot, List<JsonNode>> options = new LinkedHashMap<>();
     private final Checkpoint source;
@@ -110,10 +113,10 @@ final class Space {
         }
     }
 
-    /// What to try first: techniques alone, at the sizes nearest below the limit, and in turn with
-    /// them budgets distributed over linears: each share for the first quantizer, and the first
-    /// share for each. Where no technique alone is small enough, the limit is no longer a
-    /// condition, and the smallest of each come first.
+    /// What to try first: techniques alone, in the first scope that makes them small enough and at
+    /// the size nearest below the limit, and in turn with them budgets distributed over linears:
+    /// each share for the first quantizer, and the first share for each. Where no technique alone
+    /// is small enough, the limit is no longer a condition, and the smallest of each come first.
     List<Proposal> seeds() {
         List<Proposal> singles = singles();
         if (singles.isEmpty()) {
@@ -145,8 +148,8 @@ final class Space {
 
     private List<Proposal> singles(Slot slot, int option) {
         Map<String, Proposal> found = new LinkedHashMap<>();
-        for (int width = 0; width < size(Slot.WIDTH); width++) {
-            for (int scope = 0; scope < size(Slot.SCOPE); scope++) {
+        for (int scope = 0; scope < size(Slot.SCOPE) && found.isEmpty(); scope++) {
+            for (int width = 0; width < size(Slot.WIDTH); width++) {
                 int[] choices = empty();
                 choices[slot.ordinal()] = option;
                 choices[Slot.WIDTH.ordinal()] = width;
@@ -163,8 +166,8 @@ final class Space {
                         .sorted(atLimit ? smallestFirst.reversed() : smallestFirst)
                         .toList();
         return limited
-                ? sorted.stream().limit(SINGLES).toList()
-                : Front.spread(sorted, SINGLES + 1);
+                ? sorted.stream().limit(1).toList()
+                : Front.spread(sorted, SINGLES);
     }
 
     private List<Proposal> allocated() {
@@ -196,16 +199,35 @@ final class Space {
 
     /// A child of `a` and `b`: in each slot the option of one of them, and in one or two slots
     /// another one.
-    Optional<Proposal> child(Proposal a, Proposal b, SplittableRandom random) {
+    ///
+    /// @param ranked choices that were tried, the best first: the better an option did, the likelier
+    ///   it is drawn, and one that was never tried as likely as a good one
+    Optional<Proposal> child(
+            Proposal a, Proposal b, List<int[]> ranked, SplittableRandom random) {
         int[] choices = a.choices().clone();
         for (int i = 0; i < choices.length; i++) {
             choices[i] = random.nextBoolean() ? a.choices()[i] : b.choices()[i];
         }
-        for (int change = 0; change <= random.nextInt(2); change++) {
-            Slot slot = Slot.values()[random.nextInt(choices.length)];
-            choices[slot.ordinal()] = random.nextInt(size(slot));
+        int changes = 1 + random.nextInt(2);
+        for (int change = 0; change < changes; change++) {
+            int slot = random.nextInt(choices.length);
+            choices[slot] = drawn(Slot.values()[slot], ranked, random);
         }
         return of(choices);
+    }
+
+    private int drawn(Slot slot, List<int[]> ranked, SplittableRandom random) {
+        double[] weights = new double[size(slot)];
+        Arrays.fill(weights, 1 / (1 + ranked.size() * GOOD));
+        for (int i = ranked.size() - 1; i >= 0; i--) {
+            weights[ranked.get(i)[slot.ordinal()]] = 1.0 / (1 + i);
+        }
+        double at = random.nextDouble(Arrays.stream(weights).sum());
+        int option = 0;
+        while (option < weights.length - 1 && at >= weights[option]) {
+            at -= weights[option++];
+        }
+        return option;
     }
 
     /// The recipe of some choices; empty where it cannot be carried out, or will be larger than

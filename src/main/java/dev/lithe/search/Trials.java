@@ -113,6 +113,11 @@ final class Trials implements AutoCloseable {
         return seconds;
     }
 
+    /// Whether [Rung#FULL] sees at least twice as much of the text as [Rung#SCREEN].
+    boolean deepens() {
+        return heldOut.ids().length >= 2 * Rung.SCREEN.tokens();
+    }
+
     Checkpoint source() {
         return source;
     }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lithe.TinyModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.compress.RecipeParser;
 import dev.lithe.evaluate.LatencyOptions;
 import dev.lithe.evaluate.ModelSize;
@@ -23,7 +24,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class SearchTest {
-    private static final int TRIALS = 16;
+    private static final int TRIALS = 8;
     private static final String SPACE =
             """
             shape: [{}, {width_prune: {ffn: 0.25, multiple_of: 32}}]
@@ -54,7 +55,7 @@ class SearchTest {
     @BeforeEach
     void write() throws IOException {
         model = TinyModel.small().width(64, 128).heads(4, 2, 16).write(folder.resolve("model"));
-        calibration = Files.writeString(folder.resolve("calibration.txt"), words(5, 900));
+        calibration = Files.writeString(folder.resolve("calibration.txt"), words(5, 700));
         text = Files.writeString(folder.resolve("evaluation.txt"), words(6, 300));
         space = Files.writeString(folder.resolve("space.yaml"), SPACE);
     }
@@ -100,7 +101,7 @@ class SearchTest {
         SearchResult whole = run(request("whole", 0.2));
         Request stopped = request("stopped", 0.2);
         int stops = 0;
-        for (int after : List.of(2, 3, 9, 14, 20)) {
+        for (int after : List.of(2, 3, 6, 8, 11)) {
             int[] told = {0};
             try {
                 Search.run(
@@ -190,6 +191,24 @@ class SearchTest {
                 .hasMessageContaining(" bytes (limit ");
         assertThat(result.finalists())
                 .allMatch(each -> each.outcome().bytes() >= result.winner().outcome().bytes());
+    }
+
+    @Test
+    void recipesThatWereNotThereAreBred() throws IOException {
+        SearchResult result = run(request("bred", 0.2));
+        assertThat(result.tried()).isEqualTo(TRIALS);
+        List<String> seeds;
+        try (var source = Checkpoint.open(model)) {
+            seeds =
+                    new Space(space, source, request("bred", 0.2).goal().maxBytes())
+                            .seeds().stream().map(Proposal::key).toList();
+        }
+        long bred =
+                Files.readAllLines(folder.resolve("bred/journal.jsonl")).stream()
+                        .filter(line -> line.contains("\"screen "))
+                        .filter(line -> seeds.stream().noneMatch(line::contains))
+                        .count();
+        assertThat(bred).isPositive();
     }
 
     @Test
