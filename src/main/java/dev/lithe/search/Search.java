@@ -202,8 +202,7 @@ public final class Search {
         for (Tried each : finalists()) {
             if (finalists.size() < needed || trials.seconds() < request.seconds()) {
                 Outcome outcome = trials.of(each.proposal, Rung.FINAL);
-                listener.tried(
-                        each.number, each.proposal.summary(), Rung.FINAL, outcome, false);
+                listener.tried(each.number, each.proposal.summary(), Rung.FINAL, outcome, false);
                 if (outcome.worked()) {
                     Report report = trials.report(each.proposal);
                     finalists.add(

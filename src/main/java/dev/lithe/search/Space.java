@@ -165,9 +165,7 @@ final class Space {
                 found.values().stream()
                         .sorted(atLimit ? smallestFirst.reversed() : smallestFirst)
                         .toList();
-        return limited
-                ? sorted.stream().limit(1).toList()
-                : Front.spread(sorted, SINGLES);
+        return limited ? sorted.stream().limit(1).toList() : Front.spread(sorted, SINGLES);
     }
 
     private List<Proposal> allocated() {
@@ -200,10 +198,9 @@ final class Space {
     /// A child of `a` and `b`: in each slot the option of one of them, and in one or two slots
     /// another one.
     ///
-    /// @param ranked choices that were tried, the best first: the better an option did, the likelier
-    ///   it is drawn, and one that was never tried as likely as a good one
-    Optional<Proposal> child(
-            Proposal a, Proposal b, List<int[]> ranked, SplittableRandom random) {
+    /// @param ranked choices that were tried, the best first: the better an option did, the
+    ///   likelier it is drawn, and one that was never tried as likely as a good one
+    Optional<Proposal> child(Proposal a, Proposal b, List<int[]> ranked, SplittableRandom random) {
         int[] choices = a.choices().clone();
         for (int i = 0; i < choices.length; i++) {
             choices[i] = random.nextBoolean() ? a.choices()[i] : b.choices()[i];
