@@ -101,3 +101,13 @@ def channel_sums(self, x: Tensor) -> List[Tensor]:
   # x (..., K) -> sums and sums of squares over all rows, (K) each
   rows = torch.reshape(x, [-1, x.size(-1)])
   return [torch.sum(rows, [0]), torch.sum(torch.square(rows), [0])]
+
+
+def answer_scores(self, logits: Tensor, ids: Tensor, counts: Tensor) -> Tensor:
+  # logits (B, T, V), ids and counts (B, T) -> summed loss of the tokens that count, and rows in which all of them are likeliest
+  guess = logits[:, :-1]
+  target = ids[:, 1:]
+  some = counts[:, 1:]
+  picked = torch.squeeze(torch.gather(torch.log_softmax(guess, -1), 2, torch.unsqueeze(target, 2)), 2)
+  missed = torch.sum(torch.ne(torch.argmax(guess, 2), target).to(6) * some, [1])
+  return torch.stack([-torch.sum(picked * some), torch.sum(torch.eq(missed, 0.).to(6))])

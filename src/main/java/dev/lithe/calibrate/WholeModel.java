@@ -81,6 +81,17 @@ public final class WholeModel implements AutoCloseable {
         return model;
     }
 
+    /// The same model before other windows.
+    public WholeModel on(CalibrationSet others) {
+        var model = new WholeModel(folder, config, others, bench);
+        model.rewritten.putAll(rewritten);
+        model.omitted.addAll(omitted);
+        for (int i = 0; i < parts.size(); i++) {
+            model.take(model.parts.get(i), parts.get(i));
+        }
+        return model;
+    }
+
     /// A copy of its `config.json`.
     public ObjectNode config() {
         return config.deepCopy();

@@ -26,6 +26,11 @@ record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) imple
         return technique.needsOriginal(config);
     }
 
+    /// Whether it finds the result's shapes by measuring.
+    boolean findsShapes() {
+        return technique.findsShapes(config);
+    }
+
     /// What `config.json` will be.
     ObjectNode outcome(JsonNode model) {
         ObjectNode result = model.deepCopy();

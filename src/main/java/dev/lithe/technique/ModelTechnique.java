@@ -30,6 +30,12 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
         return false;
     }
 
+    /// Whether it finds the result's shapes by measuring; [#configure] then makes shapes of the size
+    /// that they will have.
+    default boolean findsShapes(C config) {
+        return false;
+    }
+
     /// Makes `model`, a copy of `config.json`, say what the result's shapes are. The plan knows
     /// nothing else of them, so they follow from shapes and configuration alone; what further
     /// depends on the weights is up to [#apply].

@@ -3,6 +3,7 @@ package dev.lithe.tokenize;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import dev.lithe.fault.LitheException;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -29,13 +30,22 @@ public final class Tokenizer implements AutoCloseable {
             throw LitheException.badInput(
                     "%s is missing; Lithe needs the model's fast tokenizer", file);
         }
-        requireLibrary();
-        try (InputStream in = Files.newInputStream(file)) {
+        try {
             long bytes = Files.size(file);
             if (bytes > MAX_BYTES) {
                 throw LitheException.badInput(
                         "%s: %d bytes, the limit is %d", file, bytes, MAX_BYTES);
             }
+            return parse(Files.readAllBytes(file), file);
+        } catch (IOException e) {
+            throw LitheException.badInput("%s cannot be read: %s", file, firstLine(e)).causedBy(e);
+        }
+    }
+
+    /// Of a `tokenizer.json` that is not written yet; `file` names it in errors.
+    public static Tokenizer parse(byte[] json, Path file) {
+        requireLibrary();
+        try (InputStream in = new ByteArrayInputStream(json)) {
             var options =
                     Map.of(
                             "addSpecialTokens",
@@ -46,9 +56,6 @@ public final class Tokenizer implements AutoCloseable {
                             "false");
             return new Tokenizer(HuggingFaceTokenizer.newInstance(in, options), file);
         } catch (IOException | RuntimeException e) {
-            if (e instanceof LitheException known) {
-                throw known;
-            }
             throw LitheException.badInput("%s is no valid tokenizer: %s", file, firstLine(e))
                     .causedBy(e);
         }

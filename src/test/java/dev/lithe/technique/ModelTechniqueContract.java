@@ -100,7 +100,9 @@ public abstract class ModelTechniqueContract<C extends Record> {
             technique().configure(promised, config);
             try (var made = technique().apply(before, config);
                     var again = technique().apply(before, config)) {
-                assertThat(made.spec()).isEqualTo(ModelSpec.of(promised, "promise"));
+                if (!technique().findsShapes(config)) {
+                    assertThat(made.spec()).isEqualTo(ModelSpec.of(promised, "promise"));
+                }
                 assertThat(numbers(again)).isEqualTo(numbers(made)).doesNotContain(Float.NaN);
                 requireShapes(made, config);
             }

@@ -115,6 +115,12 @@ public final class VocabTrim implements ModelTechnique<VocabTrim.Config> {
         return made;
     }
 
+    /// How many tokens have to stay for the text to be split as before.
+    static int used(WholeModel model) {
+        return Vocabulary.needed(BpeFile.read(model.folder()), uses(model), model.config())
+                .cardinality();
+    }
+
     /// How often the text has each token.
     private static long[] uses(WholeModel model) {
         CalibrationSet set = model.windows();

@@ -59,6 +59,16 @@ final class Vocabulary {
         return new Vocabulary(numbered(kept, count, config));
     }
 
+    /// What a text needs, special tokens, and what every text may need.
+    static BitSet needed(BpeFile tokenizer, long[] uses, JsonNode config) {
+        BitSet needed = tokenizer.alphabet();
+        named(config).forEach(needed::set);
+        IntStream.range(0, uses.length)
+                .filter(id -> uses[id] > 0)
+                .forEach(id -> needed.or(tokenizer.closure(id)));
+        return needed;
+    }
+
     private static int[] numbered(BitSet kept, int count, JsonNode config) {
         int[] old = new int[count];
         Arrays.fill(old, -1);
