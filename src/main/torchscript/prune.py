@@ -10,6 +10,19 @@ def activated_magnitude(self, W: Tensor, H: Tensor) -> Tensor:
   return torch.abs(W.to(6)) * torch.sqrt(torch.diagonal(H))
 
 
+def outlier_share(self, scores: List[Tensor], times: float) -> float:
+  # the share of all scores that lie above `times` their mean
+  sum = 0.
+  n = 0
+  for s in scores:
+    sum = sum + float(torch.sum(s))
+    n = n + s.numel()
+  above = 0
+  for s in scores:
+    above = above + int(torch.sum(s > times * sum / n))
+  return float(above) / n
+
+
 def keep_largest(self, score: Tensor, zeros: int) -> Tensor:
   # score (R, C) -> a mask that leaves out the `zeros` smallest of each row
   drop = torch.topk(score, zeros, 1, False, False)[1]

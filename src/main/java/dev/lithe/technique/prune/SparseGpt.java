@@ -2,17 +2,20 @@ package dev.lithe.technique.prune;
 
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.InputStatistics;
+import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.technique.CalibratedLinearTechnique;
 import dev.lithe.technique.Family;
+import dev.lithe.technique.Settings;
 import dev.lithe.technique.Targets;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.List;
+import java.util.Map;
 
 /// SparseGPT (Frantar, Alistarh: "SparseGPT: Massive Language Models Can Be Accurately Pruned in
 /// One-Shot", arXiv 2301.00774): goes through a linear column by column, and the columns to come
@@ -25,12 +28,14 @@ import java.util.List;
 ///
 ///     sparsegpt: {sparsity: 0.5, pattern: unstructured, damping: 0.01, storage: compact, ignore: [lm_head]}
 ///     sparsegpt: {pattern: "2:4", bits: 4, group_size: 32}
+///     sparsegpt: {sparsity: 0.6, spread: 0.08}
 ///
 /// W is (N, K), H (K, K). With `bits` (2 to 8), what stays is rounded in the same loop, to symmetric
 /// integers that share a scale in each `group_size` inputs; they are stored as `rtn` stores them,
 /// zeros too, and m must divide 128. Where H is not positive definite, damping grows tenfold up to
 /// 1, and then it is an error. Columns whose inputs were all zero become zero. Patterns and storage
 /// are as in [Magnitude].
+/// With a `spread` λ, blocks get sparsities of their own about the common one, as [Owl] says.
 @AutoService(Technique.class)
 public final class SparseGpt implements CalibratedLinearTechnique<SparseGpt.Config> {
     private static final int BLOCK = 128;
@@ -43,12 +48,14 @@ public final class SparseGpt implements CalibratedLinearTechnique<SparseGpt.Conf
 
     /// @param sparsity share of weights that become zero, above 0 and below 1
     /// @param pattern `unstructured`, or weights kept of how many, like `2:4`
+    /// @param spread how far the sparsities of blocks lie apart from their mean, about; 0 for none
     /// @param damping share of the mean of diag H that is added to it, above 0 and up to 1
     /// @param bits of what stays, 2 to 8; 0 leaves floats
     /// @param groupSize inputs that share a scale where there are bits; divides 128
     public record Config(
             double sparsity,
             String pattern,
+            double spread,
             double damping,
             int bits,
             int groupSize,
@@ -59,6 +66,7 @@ public final class SparseGpt implements CalibratedLinearTechnique<SparseGpt.Conf
             targets = List.copyOf(targets);
             ignore = List.copyOf(ignore);
             Pattern zeros = Pattern.of(pattern, sparsity);
+            Owl.check(spread, sparsity, zeros);
             if (!zeros.anywhere() && BLOCK % zeros.of() != 0) {
                 throw LitheException.badInput(
                         "pattern %s does not divide blocks of %d columns; choose 2:4 or 4:8",
@@ -76,6 +84,10 @@ public final class SparseGpt implements CalibratedLinearTechnique<SparseGpt.Conf
                 throw LitheException.badInput(
                         "group_size is %d; choose 8, 16, 32, 64 or 128", groupSize);
             }
+        }
+
+        private Config withSparsity(double own) {
+            return new Config(own, pattern, 0, damping, bits, groupSize, storage, targets, ignore);
         }
 
         private Pattern zeros() {
@@ -103,6 +115,7 @@ public final class SparseGpt implements CalibratedLinearTechnique<SparseGpt.Conf
         return new Config(
                 Pattern.HALF,
                 "unstructured",
+                0,
                 0.01,
                 0,
                 32,
@@ -114,6 +127,23 @@ public final class SparseGpt implements CalibratedLinearTechnique<SparseGpt.Conf
     @Override
     public Targets targets(Config config) {
         return new Targets(config.targets(), config.ignore());
+    }
+
+    @Override
+    public boolean settles(Config config) {
+        return config.spread() > 0;
+    }
+
+    @Override
+    public Map<LinearName, Config> settle(WholeModel model, Settings<Config> settings) {
+        Config common = settings.common();
+        return Owl.settle(
+                model,
+                targets(common),
+                settings,
+                common.spread(),
+                Config::sparsity,
+                Config::withSparsity);
     }
 
     @Override

@@ -47,11 +47,11 @@ class SparseGptTest extends LinearTechniqueContract<Config> {
     }
 
     private static Config config(double sparsity, String pattern, Storage storage) {
-        return new Config(sparsity, pattern, 0.01, 0, 32, storage, List.of(), List.of());
+        return new Config(sparsity, pattern, 0, 0.01, 0, 32, storage, List.of(), List.of());
     }
 
     private static Config quantized(int bits) {
-        return new Config(0.5, "2:4", 0.01, bits, 32, Storage.COMPACT, List.of(), List.of());
+        return new Config(0.5, "2:4", 0, 0.01, bits, 32, Storage.COMPACT, List.of(), List.of());
     }
 
     /// Float32 may rank two weights that cost nearly the same the other way, and what follows in

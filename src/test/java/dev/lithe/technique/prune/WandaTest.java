@@ -38,7 +38,7 @@ class WandaTest extends LinearTechniqueContract<Config> {
     }
 
     private static Config config(double sparsity, String pattern, Storage storage) {
-        return new Config(sparsity, pattern, storage, List.of(), List.of());
+        return new Config(sparsity, pattern, 0, storage, List.of(), List.of());
     }
 
     /// Inputs of sizes 4, 1, 1, 1: in a row, what moves the output least goes.
