@@ -33,8 +33,7 @@ public record AnswerScores(double loss, int exact) {
                 }
             }
             LoadedPart output = model.spec().tiedEmbeddings() ? embedding : model.output();
-            Value head =
-                    DenseWeights.of(output.linear(output.part().linears().getFirst()), scope);
+            Value head = DenseWeights.of(output.linear(output.part().linears().getFirst()), scope);
             Value norm = model.output().norm(Slot.LM_HEAD);
             Value counted = scope.tensor(counts, rows.samples(), rows.context());
             double loss = 0;

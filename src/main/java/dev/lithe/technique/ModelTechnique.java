@@ -30,8 +30,8 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
         return false;
     }
 
-    /// Whether it finds the result's shapes by measuring; [#configure] then makes shapes of the size
-    /// that they will have.
+    /// Whether it finds the result's shapes by measuring; [#configure] then makes shapes of the
+    /// size that they will have.
     default boolean findsShapes(C config) {
         return false;
     }

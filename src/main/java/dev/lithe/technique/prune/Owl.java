@@ -21,9 +21,9 @@ import java.util.function.ToDoubleFunction;
 /// A sparsity for each block (Yin et al.: "Outlier Weighed Layerwise Sparsity", arXiv 2310.05175):
 /// blocks with more weights that matter far more than their mean keep more.
 ///
-/// Of each block, D is the share of weights with `|w_ij| ||x_j||` above five times the block's mean.
-/// Densities follow D, from the block with the least to the one with the most 2 λ apart, and their
-/// mean is the one asked for.
+/// Of each block, D is the share of weights with `|w_ij| ||x_j||` above five times the block's
+/// mean. Densities follow D, from the block with the least to the one with the most 2 λ apart, and
+/// their mean is the one asked for.
 final class Owl {
     private static final double TIMES = 5;
 

@@ -65,8 +65,8 @@ final class ShapeSearch {
                 .findFirst();
     }
 
-    /// From the best number of blocks, with all heads, to the neighbour with the least loss, as long
-    /// as there is a better one.
+    /// From the best number of blocks, with all heads, to the neighbour with the least loss, as
+    /// long as there is a better one.
     Shape best(ToDoubleFunction<Shape> loss) {
         Map<Shape, Double> known = new HashMap<>();
         ToDoubleFunction<Shape> measured =
@@ -173,8 +173,7 @@ final class ShapeSearch {
 
     /// How its blocks are removed.
     DepthPrune.Config depth(Shape shape, int samples) {
-        return new DepthPrune.Config(
-                shape.blocks(), DepthPrune.Criterion.PERPLEXITY, samples, 0);
+        return new DepthPrune.Config(shape.blocks(), DepthPrune.Criterion.PERPLEXITY, samples, 0);
     }
 
     /// How the rest is narrowed.

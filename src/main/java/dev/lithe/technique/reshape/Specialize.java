@@ -94,7 +94,8 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
     public void configure(ObjectNode model, Config config) {
         config.read();
         int tokens = ModelSpec.of(model, name()).vocabSize();
-        var shapes = new ShapeSearch(model.deepCopy(), config.remove(), config.multipleOf(), tokens);
+        var shapes =
+                new ShapeSearch(model.deepCopy(), config.remove(), config.multipleOf(), tokens);
         model.setAll(shapes.config(shapes.start()));
     }
 
@@ -107,19 +108,17 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
                 var before = model.on(task.shown().windows(model.folder(), context))) {
             int tokens = tokens(before, config);
             var shapes =
-                    new ShapeSearch(
-                            model.config(), config.remove(), config.multipleOf(), tokens);
+                    new ShapeSearch(model.config(), config.remove(), config.multipleOf(), tokens);
             Task some = task.shown().some(config.samples());
             WholeModel made;
             try (var candidates = new Candidates(before, shapes, config.samples())) {
                 made =
                         candidates.make(
-                                shapes.best(
-                                        shape -> {
-                                            try (WholeModel candidate = candidates.make(shape)) {
-                                                return some.score(candidate, tokenizer).bits();
-                                            }
-                                        }));
+                                shapes.best(shape -> {
+                                    try (WholeModel candidate = candidates.make(shape)) {
+                                        return some.score(candidate, tokenizer).bits();
+                                    }
+                                }));
             }
             if (tokens < before.spec().vocabSize()) {
                 try (WholeModel whole = made) {
@@ -160,8 +159,11 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
                 Task.Score was = measured.score(before, tokenizer);
                 Task.Score is = measured.score(made, now);
                 ObjectNode note = notes.putObject(own ? "on_task" : "off_task");
-                note.put("text", measured.file().name()).put("examples", measured.examples().size());
-                note.putObject("bits_per_character").put("before", was.bits()).put("after", is.bits());
+                note.put("text", measured.file().name())
+                        .put("examples", measured.examples().size());
+                note.putObject("bits_per_character")
+                        .put("before", was.bits())
+                        .put("after", is.bits());
                 told +=
                         String.format(
                                 Locale.ROOT,
@@ -170,7 +172,9 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
                                 was.bits(),
                                 is.bits());
                 if (measured.pairs()) {
-                    note.putObject("exact_match").put("before", was.exact()).put("after", is.exact());
+                    note.putObject("exact_match")
+                            .put("before", was.exact())
+                            .put("after", is.exact());
                     told +=
                             String.format(
                                     Locale.ROOT,

@@ -39,8 +39,8 @@ record Task(TextFile file, List<Example> examples, boolean pairs) {
         examples = List.copyOf(examples);
     }
 
-    /// Checks `file` before there is a model: a text, or `.jsonl` with a `prompt` and an `answer` in
-    /// each line.
+    /// Checks `file` before there is a model: a text, or `.jsonl` with a `prompt` and an `answer`
+    /// in each line.
     ///
     /// @throws LitheException where it holds nothing that can be used
     static Task read(Path file) {
@@ -58,8 +58,7 @@ record Task(TextFile file, List<Example> examples, boolean pairs) {
                         .filter(line -> !line.path("answer").asText().isEmpty())
                         .map(line ->
                                 new Example(
-                                        line.path("prompt").asText(),
-                                        line.path("answer").asText()))
+                                        line.path("prompt").asText(), line.path("answer").asText()))
                         .toList();
         if (examples.isEmpty()) {
             throw LitheException.badInput(
@@ -106,7 +105,9 @@ record Task(TextFile file, List<Example> examples, boolean pairs) {
                     Arrays.stream(set.first(samples).windows())
                             .map(ids ->
                                     tokenizer.decode(
-                                            Arrays.stream(ids).mapToInt(Math::toIntExact).toArray()))
+                                            Arrays.stream(ids)
+                                                    .mapToInt(Math::toIntExact)
+                                                    .toArray()))
                             .filter(text -> !text.isEmpty())
                             .map(text -> new Example("", text))
                             .toList();
@@ -166,8 +167,7 @@ record Task(TextFile file, List<Example> examples, boolean pairs) {
                 int first = (int) ((long) i * all / windows.length) * width;
                 windows[i] = Arrays.stream(ids, first, first + width).asLongStream().toArray();
             }
-            return new CalibrationSet(
-                    new TextFile(file.name(), file.sha256(), text), windows, 0);
+            return new CalibrationSet(new TextFile(file.name(), file.sha256(), text), windows, 0);
         }
     }
 
@@ -182,7 +182,8 @@ record Task(TextFile file, List<Example> examples, boolean pairs) {
         for (Example example : examples) {
             var before = IntStream.of(tokenizer.encode(example.prompt(), false));
             long[] prompt =
-                    IntStream.concat(start == null ? IntStream.empty() : IntStream.of(start), before)
+                    IntStream.concat(
+                                    start == null ? IntStream.empty() : IntStream.of(start), before)
                             .asLongStream()
                             .toArray();
             int[] answer = tokenizer.encode(example.answer(), false);

@@ -30,7 +30,8 @@ class OwlTest {
                 0.5, pattern, spread, Storage.COMPACT, List.of(), List.of("lm_head"));
     }
 
-    /// Of three blocks the last has a hundred times larger weights here and there, so it keeps most.
+    /// Of three blocks the last has a hundred times larger weights here and there, so it keeps
+    /// most.
     @Test
     void blocksWithOutliersKeepMore(@TempDir Path folder) throws IOException {
         TinyModel model = TinyModel.small().layers(3);
