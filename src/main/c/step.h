@@ -511,12 +511,13 @@ static int follows(const Row *a, const Row *b) {
     return a->keys == b->keys && a->position + 1 == b->position;
 }
 
-// Items are query heads times runs of up to 4 rows; a run starts where a row does not follow the one before.
+// Items are query heads times runs of up to 4 rows, head by head so that its keys and values stay near; a run starts where a
+// row does not follow the one before.
 static void attend_rows(Step *s, void *argument, int64_t first, int64_t last) {
     const Layer *layer = argument;
-    int64_t h = s->model->h;
+    int64_t runs = (s->count + QUERIES - 1) / QUERIES;
     for (int64_t i = first; i < last; i++) {
-        int64_t head = i % h, start = i / h * QUERIES;
+        int64_t head = i / runs, start = i % runs * QUERIES;
         int64_t end = start + QUERIES < s->count ? start + QUERIES : s->count;
         while (start < end) {
             int T = 1;

@@ -17,8 +17,8 @@ def rotary_tables(self, frequency: Tensor, magnitude: List[float], length: int) 
 
 
 def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int) -> List[Tensor]:
-  # views of one tensor, so that one address tells where all are
-  return torch.unbind(torch.zeros([blocks, batch, heads, capacity, width]), 0)
+  # views of one tensor, so that one address tells where all are; not filled, for touching all of a long one takes many steps
+  return torch.unbind(torch.empty([blocks, batch, heads, capacity, width]), 0)
 
 
 def numbers_of(self, settings: Tensor) -> List[float]:

@@ -21,6 +21,12 @@ final class Lane implements Scheduler.Work, AutoCloseable {
     /// Slices of prompts since the last decode step.
     private int slices;
 
+    /// Decode steps without company after which a sequence counts as alone.
+    private static final int LONELY = 32;
+
+    /// When last two sequences had work.
+    private long company = System.nanoTime();
+
     /// Most tokens that a step gives a sequence.
     private final int tokensPerStep;
 
@@ -103,9 +109,17 @@ final class Lane implements Scheduler.Work, AutoCloseable {
             decoding.step(decoders);
         } else {
             slices++;
-            prefill.step(readers);
+            prefill.step(readers, alone(ready) ? Pace.ALONE : Pace.BESIDE);
         }
         decoding.keepOnly(running);
+    }
+
+    private boolean alone(List<Sequence> ready) {
+        long now = System.nanoTime();
+        if (ready.size() > 1) {
+            company = now;
+        }
+        return now - company > LONELY * prefill.pace().stepNanos();
     }
 
     /// Hands each sequence the token that follows from its row of `logits` (B, V).

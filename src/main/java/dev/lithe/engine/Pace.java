@@ -11,35 +11,57 @@ import java.util.List;
 /// first served.
 ///
 /// Others wait for one slice of a prompt at a time, which is some blocks of the forward pass of one
-/// chunk, and takes about as long as [#STEPS] decode steps. A chunk is as long as lets one block
-/// take no more than that, since the products of long chunks are faster per token.
+/// chunk. It takes about as long as a decode step ([#BESIDE]), and twice that once there have been
+/// no others for a while ([#ALONE]); only what is over within [#ALONE] anyway is not cut. A chunk
+/// is as long as lets one block take no more than a slice may; since every token attends to all
+/// before it, the chunks of a long prompt get shorter towards its end. A block takes as long as
+/// reading its weights does, or as its products take in proportion to the tokens, whichever is
+/// more.
 ///
-/// @param chunk most tokens in one pass
+/// @param shortest least tokens that a pass is cut to
+/// @param longest most tokens in one pass
 /// @param layers blocks of the model
 /// @param stepNanos a decode step of one sequence
-/// @param blockNanos one block of a whole chunk
-record Pace(int chunk, int layers, double stepNanos, double blockNanos) {
-    private static final double STEPS = 1.5;
+/// @param blockNanos one block of a pass of `longest` tokens that have none before them
+/// @param pairNanos one block, for each pair of a token with one before its pass
+record Pace(
+        int shortest,
+        int longest,
+        int layers,
+        double stepNanos,
+        double blockNanos,
+        double pairNanos) {
+    /// Steps that a slice may take while others are there.
+    static final double BESIDE = 1;
+
+    /// And while none are.
+    static final double ALONE = 2;
+
     private static final int LONGEST = 256;
     private static final int SHORTEST = 16;
+
+    /// Where the price of attention is measured.
+    private static final int PAST = 1024;
+
     private static final int TRIALS = 4;
 
     /// Measures a model.
     ///
     /// @param chunk how many tokens a chunk has; 0 finds it
     static Pace measure(Decoder decoder, int chunk) {
-        int room = Math.min(decoder.spec().maxPositions(), Math.max(LONGEST, chunk) + 1);
+        int positions = decoder.spec().maxPositions();
+        int longest = Math.min(positions, chunk > 0 ? chunk : LONGEST);
+        int past = Math.min(PAST, positions - longest);
         try (var scope = TensorScope.open()) {
-            KvCache cache = decoder.newCache(1, room, scope);
+            // What is not written takes no memory.
+            KvCache cache = decoder.newCache(1, Math.min(positions, past + longest + 1), scope);
             try (var batch = new KvBatch(List.of(cache))) {
                 double step = fastest(() -> step(decoder, batch));
-                int tokens = Math.min(room, chunk > 0 ? chunk : LONGEST);
-                double block = block(decoder, batch, tokens);
-                while (chunk == 0 && tokens > SHORTEST && block > STEPS * step) {
-                    tokens /= 2;
-                    block = block(decoder, batch, tokens);
-                }
-                return new Pace(tokens, decoder.spec().layers(), step, block);
+                double near = block(decoder, batch, longest, 0);
+                double far = past == 0 ? near : block(decoder, batch, longest, past);
+                double pair = past == 0 ? 0 : Math.max(0, far - near) / ((double) longest * past);
+                int shortest = chunk > 0 ? longest : Math.min(longest, SHORTEST);
+                return new Pace(shortest, longest, decoder.spec().layers(), step, near, pair);
             }
         }
     }
@@ -53,16 +75,19 @@ record Pace(int chunk, int layers, double stepNanos, double blockNanos) {
         return System.nanoTime() - start;
     }
 
-    private static double block(Decoder decoder, KvBatch batch, int tokens) {
-        return fastest(() -> {
-            try (ForwardPass pass = decoder.begin(new int[1][tokens], batch)) {
-                long start = System.nanoTime();
-                pass.advance(1);
-                return System.nanoTime() - start;
-            } finally {
-                batch.caches().getFirst().rewind(0);
-            }
-        });
+    private static double block(Decoder decoder, KvBatch batch, int tokens, int past) {
+        KvCache cache = batch.caches().getFirst();
+        cache.skip(past);
+        double nanos =
+                fastest(() -> {
+                    try (ForwardPass pass = decoder.begin(new int[1][tokens], batch)) {
+                        long start = System.nanoTime();
+                        pass.advance(1);
+                        return System.nanoTime() - start;
+                    }
+                });
+        cache.rewind(0);
+        return nanos;
     }
 
     @FunctionalInterface
@@ -78,21 +103,42 @@ record Pace(int chunk, int layers, double stepNanos, double blockNanos) {
         return least;
     }
 
-    /// Blocks to run at once of a pass of so many tokens; at least one.
-    int blocks(int tokens) {
-        double one = stepNanos / layers;
-        double share = chunk == 1 ? 1 : (tokens - 1.0) / (chunk - 1);
-        double each = one + Math.max(0, blockNanos - one) * share;
-        return (int) Math.clamp(STEPS * stepNanos / each, 1, layers);
+    /// About how long one block of a pass takes.
+    ///
+    /// @param pairs of each of its `tokens` with each token before the pass
+    private double nanos(int tokens, long pairs) {
+        double products = blockNanos * tokens / longest;
+        return Math.max(stepNanos / layers, products) + pairs * pairNanos;
     }
 
-    /// Whether one slice is enough for so many tokens.
-    boolean atOnce(int tokens) {
-        return tokens <= chunk && blocks(tokens) == layers;
+    /// Most tokens of a prompt to read in one pass after `past` of them.
+    ///
+    /// @param steps that a slice may take
+    int chunk(int past, double steps) {
+        int tokens = longest;
+        while (tokens / 2 >= shortest && nanos(tokens, (long) tokens * past) > steps * stepNanos) {
+            tokens /= 2;
+        }
+        return tokens;
+    }
+
+    /// Blocks to run at once of a pass; at least one.
+    ///
+    /// @param pairs of each of its `tokens` with each token before the pass
+    /// @param steps that a slice may take
+    int blocks(int tokens, long pairs, double steps) {
+        double each = nanos(tokens, pairs) / stepNanos;
+        return each * layers <= ALONE ? layers : (int) Math.clamp(steps / each, 1, layers);
+    }
+
+    /// Whether one slice is enough for so many tokens after `past` others.
+    boolean atOnce(int tokens, int past) {
+        return layers * nanos(tokens, (long) tokens * past) <= ALONE * stepNanos;
     }
 
     /// About how long a prompt of so many tokens takes when nothing else runs.
     double prefillNanos(int tokens) {
-        return stepNanos + blockNanos * layers * tokens / chunk;
+        double pairs = tokens * (double) tokens / 2;
+        return stepNanos + layers * (blockNanos * tokens / longest + pairs * pairNanos);
     }
 }

@@ -30,7 +30,8 @@ final class Prefill implements AutoCloseable {
     /// One slice, if there is anything to read.
     ///
     /// @param sequences those with tokens to read whose listeners can take one
-    void step(List<Sequence> sequences) {
+    /// @param steps that the slice may take
+    void step(List<Sequence> sequences, double steps) {
         dropAbandoned();
         List<Sequence> idle =
                 sequences.stream()
@@ -40,18 +41,18 @@ final class Prefill implements AutoCloseable {
         PrefillPass next =
                 passes.stream().min(Comparator.comparingInt(PrefillPass::priority)).orElse(null);
         if (!idle.isEmpty() && (next == null || priority(idle.getFirst()) < next.priority())) {
-            next = begin(idle);
+            next = begin(idle, steps);
         }
         if (next != null) {
             sequences.forEach(Sequence::passOver);
             next.members().forEach(Sequence::takeTurn);
-            advance(next);
+            advance(next, steps);
         }
     }
 
     /// Whether one of `sequences` has so little to read that a single slice is enough.
     boolean quick(List<Sequence> sequences) {
-        return sequences.stream().anyMatch(each -> pace.atOnce(each.unread()));
+        return sequences.stream().anyMatch(each -> pace.atOnce(each.unread(), each.read()));
     }
 
     /// What has the least goes first: the tokens that are left, or for one that lost patience less
@@ -61,18 +62,19 @@ final class Prefill implements AutoCloseable {
     }
 
     /// A pass of the first of `idle`, and of those after it that fit beside it whole.
-    private @Nullable PrefillPass begin(List<Sequence> idle) {
+    private @Nullable PrefillPass begin(List<Sequence> idle, double steps) {
         List<Sequence> members = new ArrayList<>();
+        int chunk = pace.chunk(idle.getFirst().read(), steps);
         int tokens = 0;
         for (Sequence each : idle) {
-            if (!members.isEmpty() && tokens + each.unread() > pace.chunk()) {
+            if (!members.isEmpty() && tokens + each.unread() > chunk) {
                 break;
             }
             members.add(each);
             tokens += each.unread();
         }
         try {
-            var pass = new PrefillPass(decoder, members, pace.chunk());
+            var pass = new PrefillPass(decoder, members, chunk);
             passes.add(pass);
             return pass;
         } catch (RuntimeException | OutOfMemoryError e) {
@@ -81,9 +83,9 @@ final class Prefill implements AutoCloseable {
         }
     }
 
-    private void advance(PrefillPass pass) {
+    private void advance(PrefillPass pass, double steps) {
         try {
-            if (pass.advance(pace)) {
+            if (pass.advance(pace, steps)) {
                 passes.remove(pass);
                 try (pass) {
                     pass.deliver(lane);
@@ -98,7 +100,7 @@ final class Prefill implements AutoCloseable {
             } else {
                 pass.members().stream()
                         .filter(each -> !each.over())
-                        .forEach(each -> begin(List.of(each)));
+                        .forEach(each -> begin(List.of(each), steps));
             }
         }
     }

@@ -6,12 +6,17 @@ import dev.lithe.model.KvBatch;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /// A chunk of the prompts of some sequences on its way through the blocks.
 final class PrefillPass implements AutoCloseable {
     private final List<Sequence> members;
     private final int tokens;
+
+    /// Of each token with each before the pass.
+    private final long pairs;
+
     private final KvBatch batch;
     private final ForwardPass forward;
 
@@ -20,6 +25,10 @@ final class PrefillPass implements AutoCloseable {
         this.members = List.copyOf(members);
         int[][] pieces = members.stream().map(each -> each.piece(chunk)).toArray(int[][]::new);
         this.tokens = Stream.of(pieces).mapToInt(piece -> piece.length).sum();
+        this.pairs =
+                IntStream.range(0, pieces.length)
+                        .mapToLong(i -> (long) pieces[i].length * members.get(i).read())
+                        .sum();
         this.batch = new KvBatch(members.stream().map(Sequence::cache).toList());
         try {
             this.forward = decoder.begin(pieces, batch);
@@ -53,9 +62,10 @@ final class PrefillPass implements AutoCloseable {
 
     /// Runs the next slice.
     ///
+    /// @param steps that it may take
     /// @return whether it was the last
-    boolean advance(Pace pace) {
-        forward.advance(pace.blocks(tokens));
+    boolean advance(Pace pace, double steps) {
+        forward.advance(pace.blocks(tokens, pairs, steps));
         return forward.over();
     }
 

@@ -126,7 +126,12 @@ final class Sequence {
 
     /// Tokens that are known and not read yet: those of the prompt at first, then always one.
     int unread() {
-        return count - cache().position();
+        return count - read();
+    }
+
+    /// Tokens that were read.
+    int read() {
+        return cache().position();
     }
 
     /// Whether its prompt was read.

@@ -67,6 +67,12 @@ public final class KvCache {
         position = Math.clamp(positions, 0, position);
     }
 
+    /// Takes the first `positions` for filled with whatever is there: for measuring how long it
+    /// takes to read on after them.
+    public void skip(int positions) {
+        position = Math.clamp(positions, 0, capacity);
+    }
+
     void filled(int positions) {
         position = positions;
     }
