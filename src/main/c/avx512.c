@@ -8,6 +8,7 @@
 #include "simd_avx512.h"
 
 #define VARIANT variant_avx512
+#include "round.h"
 #include "step.h"
 #if defined(__clang__)
 #pragma clang attribute pop

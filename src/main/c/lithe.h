@@ -90,6 +90,17 @@ typedef struct {
     int planes;
 } Quantized;
 
+// Weights (N, K) to be rounded to nearest: w = (q - zero) scale, a group of a row's inputs sharing both.
+typedef struct {
+    enum kind kind, stored; // of w, and of the scales where they are kept
+    int64_t n, k, group;
+    int bits, symmetric, steps; // clipped ranges to try; 0 takes each range as it is
+    const void *w;
+    int8_t *q;     // (N, K)
+    float *scale;  // (N, K / group)
+    int32_t *zero; // the same, or null where symmetric
+} Rounding;
+
 typedef struct {
     const Model *model;
     const Row *rows;
@@ -109,6 +120,8 @@ typedef struct {
     const Slot *slot;
     const float *input;
     float *output;
+    // rounding, with (threads, group, 16) floats in a
+    const Rounding *rounding;
 } Step;
 
 // pool.c
@@ -118,6 +131,7 @@ typedef void (*Program)(Step *, int thread);
 typedef struct {
     Program run;      // all rows through the model
     Program one_slot; // step->input through step->slot
+    Program round;    // step->rounding
 } Variant;
 
 extern const Variant variant_scalar, variant_avx2, variant_avx512, variant_neon, variant_neon_dot;

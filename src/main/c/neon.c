@@ -3,5 +3,6 @@
 #include "simd_neon.h"
 
 #define VARIANT variant_neon
+#include "round.h"
 #include "step.h"
 #endif

@@ -6,5 +6,6 @@
 #include "simd_neon.h"
 
 #define VARIANT variant_neon_dot
+#include "round.h"
 #include "step.h"
 #endif

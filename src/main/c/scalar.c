@@ -5,4 +5,5 @@
 #include "simd_scalar.h"
 
 #define VARIANT variant_scalar
+#include "round.h"
 #include "step.h"

@@ -22,6 +22,8 @@ INLINE V vload_bf16(const uint16_t *p) { return (V){half_bf16(p), half_bf16(p + 
 INLINE V vadd(V x, V y) { return (V){_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
 INLINE V vmul(V x, V y) { return (V){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
 INLINE V vmax(V x, V y) { return (V){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+INLINE V vdiv(V x, V y) { return (V){_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+INLINE V vmin(V x, V y) { return (V){_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
 INLINE V vabs(V x) {
     __m256 sign = _mm256_set1_ps(-0.f);
     return (V){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};

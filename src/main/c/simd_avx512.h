@@ -18,6 +18,8 @@ INLINE V vload_bf16(const uint16_t *p) {
 INLINE V vadd(V a, V b) { return _mm512_add_ps(a, b); }
 INLINE V vmul(V a, V b) { return _mm512_mul_ps(a, b); }
 INLINE V vmax(V a, V b) { return _mm512_max_ps(a, b); }
+INLINE V vdiv(V a, V b) { return _mm512_div_ps(a, b); }
+INLINE V vmin(V a, V b) { return _mm512_min_ps(a, b); }
 INLINE V vabs(V a) { return _mm512_abs_ps(a); }
 INLINE V vfma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V vround(V a) { return _mm512_roundscale_ps(a, 0); }

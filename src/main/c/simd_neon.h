@@ -23,6 +23,8 @@ INLINE V vload_bf16(const uint16_t *p) { EACH(V, vreinterpretq_f32_u32(vshll_n_u
 INLINE V vadd(V a, V b) { EACH(V, vaddq_f32(a.v[i], b.v[i])); }
 INLINE V vmul(V a, V b) { EACH(V, vmulq_f32(a.v[i], b.v[i])); }
 INLINE V vmax(V a, V b) { EACH(V, vmaxq_f32(a.v[i], b.v[i])); }
+INLINE V vdiv(V a, V b) { EACH(V, vdivq_f32(a.v[i], b.v[i])); }
+INLINE V vmin(V a, V b) { EACH(V, vminq_f32(a.v[i], b.v[i])); }
 INLINE V vabs(V a) { EACH(V, vabsq_f32(a.v[i])); }
 INLINE V vfma(V a, V b, V c) { EACH(V, vfmaq_f32(c.v[i], a.v[i], b.v[i])); }
 INLINE V vround(V a) { EACH(V, vrndnq_f32(a.v[i])); }

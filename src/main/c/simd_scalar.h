@@ -24,6 +24,8 @@ INLINE V vload_bf16(const uint16_t *p) { EACH(V, float_of_bits((uint32_t)p[i] <<
 INLINE V vadd(V a, V b) { EACH(V, a.v[i] + b.v[i]); }
 INLINE V vmul(V a, V b) { EACH(V, a.v[i] * b.v[i]); }
 INLINE V vmax(V a, V b) { EACH(V, a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+INLINE V vdiv(V a, V b) { EACH(V, a.v[i] / b.v[i]); }
+INLINE V vmin(V a, V b) { EACH(V, a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 INLINE V vabs(V a) { EACH(V, fabsf(a.v[i])); }
 INLINE V vfma(V a, V b, V c) { EACH(V, a.v[i] * b.v[i] + c.v[i]); }
 INLINE V vround(V a) { EACH(V, rintf(a.v[i])); }

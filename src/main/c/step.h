@@ -601,4 +601,4 @@ static void run(Step *s, int thread) {
     }
 }
 
-const Variant VARIANT = {run, one_slot};
+const Variant VARIANT = {run, one_slot, round_all};

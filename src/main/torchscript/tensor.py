@@ -82,6 +82,10 @@ def empty(self, shape: List[int]) -> Tensor:
   return torch.empty(shape)
 
 
+def empty_of(self, shape: List[int], dtype: int) -> Tensor:
+  return torch.empty(shape, dtype=dtype)
+
+
 def dtype_of(self, x: Tensor) -> int:
   return x.dtype
 

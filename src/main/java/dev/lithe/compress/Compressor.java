@@ -106,6 +106,7 @@ public final class Compressor {
         checkOutput(source.folder(), output, replace);
         Cost cost = Cost.of(plan, source, calibration, machine);
         cost.requireRoom(output, machine);
+        Torch.returnLargeBlocks(!plan.recipe().calibrated());
         try (var writer = CheckpointWriter.open(output, replace, origin)) {
             try {
                 tellOfEarlierRun(writer, origin);
@@ -123,6 +124,8 @@ public final class Compressor {
                 }
                 throw e;
             }
+        } finally {
+            Torch.returnLargeBlocks(false);
         }
     }
 

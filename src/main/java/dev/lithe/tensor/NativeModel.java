@@ -315,13 +315,16 @@ public final class NativeModel implements AutoCloseable {
     }
 
     private static Kind kindOf(Value floats) {
-        return switch (floats.dtype()) {
+        return kindOf(floats.dtype());
+    }
+
+    static Kind kindOf(DType floats) {
+        return switch (floats) {
             case F32 -> Kind.FLOAT32;
             case F16 -> Kind.FLOAT16;
             case BF16 -> Kind.BFLOAT16;
             case U8, I8, I16, I32, I64, F64, BOOL, F8_E4M3 ->
-                    throw LitheException.of(
-                            Fault.INTERNAL, "no native kernel reads %s", floats.dtype());
+                    throw LitheException.of(Fault.INTERNAL, "no native kernel reads %s", floats);
         };
     }
 

@@ -9,6 +9,7 @@ import dev.lithe.fault.LitheException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
@@ -88,20 +89,30 @@ public final class Torch {
         }
     }
 
+    /// Two calls of the GNU C library's allocator, where it is.
     private static final class Allocator {
-        /// `int malloc_trim(size_t)` of the GNU C library, where it is.
-        static final @Nullable MethodHandle TRIM = trim();
+        /// `int malloc_trim(size_t)`
+        static final @Nullable MethodHandle TRIM = function("malloc_trim", ValueLayout.JAVA_LONG);
 
-        @SuppressWarnings("restricted") // one call of libc, declared in the manifest
-        private static @Nullable MethodHandle trim() {
+        /// `int mallopt(int, int)`
+        static final @Nullable MethodHandle OPTION =
+                function("mallopt", ValueLayout.JAVA_INT, ValueLayout.JAVA_INT);
+
+        static final int MMAP_THRESHOLD = -3;
+        static final int LARGE_BYTES = 2 << 20;
+
+        /// Beyond it the library takes no block from the system singly, if it may choose.
+        static final int MOST_BYTES = 32 << 20;
+
+        @SuppressWarnings("restricted") // calls of libc, declared in the manifest
+        private static @Nullable MethodHandle function(String name, MemoryLayout... arguments) {
             Linker linker = Linker.nativeLinker();
             return linker.defaultLookup()
-                    .find("malloc_trim")
+                    .find(name)
                     .map(address ->
                             linker.downcallHandle(
                                     address,
-                                    FunctionDescriptor.of(
-                                            ValueLayout.JAVA_INT, ValueLayout.JAVA_LONG)))
+                                    FunctionDescriptor.of(ValueLayout.JAVA_INT, arguments)))
                     .orElse(null);
         }
     }
@@ -118,6 +129,25 @@ public final class Torch {
             int _ = (int) trim.invokeExact(0L);
         } catch (Throwable e) {
             throw LitheException.internal("memory cannot be given back", e);
+        }
+    }
+
+    /// Whether tensors of 2 MB and more go back to the system as soon as they are freed. Half as
+    /// much lies unused between others then, and work that makes many large tensors takes a fifth
+    /// longer, since each of them starts as pages of zeros.
+    public static void returnLargeBlocks(boolean atOnce) {
+        MethodHandle option = Allocator.OPTION;
+        if (option == null) {
+            return;
+        }
+        try {
+            int _ =
+                    (int)
+                            option.invokeExact(
+                                    Allocator.MMAP_THRESHOLD,
+                                    atOnce ? Allocator.LARGE_BYTES : Allocator.MOST_BYTES);
+        } catch (Throwable e) {
+            throw LitheException.internal("the allocator takes no option", e);
         }
     }
 

@@ -37,6 +37,14 @@ class PackingTest {
     }
 
     @Test
+    void fiveAndSixBitsCrossWords() {
+        // codes 0 1 2 ... 6, of five bits each: the last one's upper bit begins the next word
+        assertThat(packed(5, 1, -16, -15, -14, -13, -12, -11, -10)).containsExactly(0x8A418820, 1);
+        // codes 1 2 ... 6, of six bits each
+        assertThat(packed(6, 1, -31, -30, -29, -28, -27, -26)).containsExactly(0x85103081, 1);
+    }
+
+    @Test
     void eachRowStartsAWordAndIsFilledUpWithZeroBits() {
         assertThat(packed(3, 2, 3, 3, 3, -4, -4, -3)).containsExactly(0x1FF, 0x40);
     }
@@ -64,6 +72,11 @@ class PackingTest {
                 Value q = scope.tensor(codes, size[0], size[1]);
                 Value packed = scope.call("pack_codes", q, bits);
                 assertThat(packed.dtype()).isEqualTo(DType.I32);
+                if (NativeLibrary.chosen().isPresent()) {
+                    Value bytes = scope.call("cast", q, DType.I8.code());
+                    assertThat(NativeRounding.pack(bytes, bits, scope).longs())
+                            .isEqualTo(packed.longs());
+                }
                 assertThat(packed.shape()).containsExactly(size[0], (size[1] * bits + 31) / 32);
                 long[] back = scope.call("unpack", packed, bits, size[1]).longs();
                 assertThat(back).as("seed %d", SEED + bits).hasSameSizeAs(codes);
@@ -95,6 +108,10 @@ class PackingTest {
             }
             Value q = scope.tensor(longs, rows, codes.length / rows);
             long[] words = scope.call("pack_codes", q, bits).longs();
+            if (NativeLibrary.chosen().isPresent()) {
+                Value bytes = scope.call("cast", q, DType.I8.code());
+                assertThat(NativeRounding.pack(bytes, bits, scope).longs()).isEqualTo(words);
+            }
             int[] result = new int[words.length];
             for (int i = 0; i < words.length; i++) {
                 result[i] = (int) words[i];

@@ -6,6 +6,10 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.technique.WeightTechnique;
 import dev.lithe.technique.quantize.Rtn.Indivisible;
+import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Instructions;
+import dev.lithe.tensor.NativeLibrary;
+import dev.lithe.tensor.NativeRounding;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.List;
@@ -22,7 +26,7 @@ final class IntegerCodes {
 
     private static final double PASSES_PER_STEP = 14;
 
-    /// Slices of rows that stay in the cache, in float32, while their codes are looked for.
+    /// Slices of rows that stay in the cache, in float32, while libtorch looks for their codes.
     private static final long SLICES_BYTES = 12L << 20;
 
     private IntegerCodes() {}
@@ -112,9 +116,7 @@ final class IntegerCodes {
     static Linear int8(Linear.Dense dense, LinearForm.Int8 form, int steps, TensorScope scope) {
         try (var step = TensorScope.open()) {
             int k = dense.weight().size(1);
-            List<Value> codes =
-                    step.call("rtn", dense.weight(), 8, k, true, steps, form.scaleType().code())
-                            .members();
+            List<Value> codes = round(dense.weight(), 8, k, true, steps, form.scaleType(), step);
             return new Linear.Int8(
                     scope.keep(codes.get(0)), scope.keep(codes.get(1)), dense.bias(), form);
         }
@@ -123,15 +125,30 @@ final class IntegerCodes {
     /// Rounds to nearest: the codes that [#grouped] takes.
     static List<Value> round(
             Linear.Dense dense, LinearForm.Grouped form, int steps, TensorScope step) {
-        return step.call(
-                        "rtn",
-                        dense.weight(),
-                        form.bits(),
-                        group(form, dense.weight()),
-                        form.symmetric(),
-                        steps,
-                        form.scaleType().code())
-                .members();
+        return round(
+                dense.weight(),
+                form.bits(),
+                group(form, dense.weight()),
+                form.symmetric(),
+                steps,
+                form.scaleType(),
+                step);
+    }
+
+    private static List<Value> round(
+            Value weight,
+            int bits,
+            int group,
+            boolean symmetric,
+            int steps,
+            DType scaleType,
+            TensorScope step) {
+        Instructions instructions = NativeLibrary.chosen().orElse(null);
+        return instructions == null || weight.dtype() == DType.F64
+                ? step.call("rtn", weight, bits, group, symmetric, steps, scaleType.code())
+                        .members()
+                : NativeRounding.round(
+                        weight, bits, group, symmetric, steps, scaleType, instructions, step);
     }
 
     /// The stored form of `codes`: signed q (N, K) int8, scale (N, K / g), and zero (N, K / g)
@@ -145,11 +162,17 @@ final class IntegerCodes {
                     case FRACTIONAL -> scope.keep(codes.get(2));
                 };
         return new Linear.Grouped(
-                scope.call("pack_codes", codes.get(0), form.bits()),
+                packed(codes.getFirst(), form.bits(), scope),
                 scope.keep(codes.get(1)),
                 zero,
                 scope.tensor(dense.weight().shape(), 2),
                 dense.bias(),
                 form);
+    }
+
+    private static Value packed(Value codes, int bits, TensorScope scope) {
+        return NativeLibrary.chosen().isPresent() && codes.dtype() == DType.I8
+                ? NativeRounding.pack(codes, bits, scope)
+                : scope.call("pack_codes", codes, bits);
     }
 }
