@@ -20,3 +20,8 @@ def nearest_rows(self, W: Tensor, bits: int, group: int, symmetric: bool, steps:
   if symmetric:
     return self.dequantize(codes, parts[1], None, bits)
   return self.dequantize(codes, parts[1], parts[2], bits)
+
+
+def count_dead(self, H: Tensor) -> int:
+  # inputs that no token used
+  return int(torch.sum(torch.eq(torch.diagonal(H), 0.)))

@@ -8,7 +8,7 @@ def hqq(self, w: Tensor, bits: int, group: int, p: float, beta: float, kappa: fl
   # cache, transposed, so that the long dimension is the innermost.
   n = w.size(0)
   k = w.size(1)
-  slice = max(1, 262144 // k)
+  slice = max(1, 65536 // k)
   q = annotate(List[Tensor], [])
   scale = annotate(List[Tensor], [])
   zero = annotate(List[Tensor], [])

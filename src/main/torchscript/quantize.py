@@ -133,8 +133,22 @@ def rounding_error(self, w: Tensor, H: Tensor, bits: int, group: int, symmetric:
 
 
 def float8(self, w: Tensor, whole: bool, steps: int, scale_dtype: int) -> List[Tensor]:
-  # w (N, K) -> E4M3 (N, K), scale (N, 1) or of the whole tensor (1). Each scale is amax / 448, or the best of `steps` below
-  # it: a smaller one clips the largest weights, and shifts where the others fall between the floats.
+  # w (N, K) -> E4M3 (N, K), scale (N, 1) or of the whole tensor (1). Rows with scales of their own go in slices.
+  if whole:
+    return self.float8_rows(w, True, steps, scale_dtype)
+  slice = max(1, 262144 // w.size(1))
+  q = annotate(List[Tensor], [])
+  scale = annotate(List[Tensor], [])
+  for first in range(0, w.size(0), slice):
+    made = self.float8_rows(w[first:first + slice], False, steps, scale_dtype)
+    q.append(made[0])
+    scale.append(made[1])
+  return [torch.cat(q, 0), torch.cat(scale, 0)]
+
+
+def float8_rows(self, w: Tensor, whole: bool, steps: int, scale_dtype: int) -> List[Tensor]:
+  # Each scale is amax / 448, or the best of `steps` below it: a smaller one clips the largest weights, and shifts where the
+  # others fall between the floats.
   x = w.to(6)
   peak = torch.clamp_min(torch.amax(torch.abs(x), [0, 1] if whole else [1], True), 1e-10)  # (1, 1) or (N, 1)
   scale = self.stored_scale(peak / 448., scale_dtype)

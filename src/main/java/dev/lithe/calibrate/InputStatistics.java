@@ -14,6 +14,7 @@ public final class InputStatistics {
     private final long tokens;
     private final TensorScope scope;
     private final Map<Record, List<Value>> derived = new HashMap<>();
+    private long dead = -1;
 
     /// @param hessian what [#hessian] returns
     /// @param tokens what [#tokens] returns
@@ -34,6 +35,16 @@ public final class InputStatistics {
     /// counts alike.
     public long tokens() {
         return tokens;
+    }
+
+    /// Inputs that were 0 in every token: nothing tells what their weights are worth.
+    public long deadInputs() {
+        if (dead < 0) {
+            try (var step = TensorScope.open()) {
+                dead = step.call("count_dead", hessian).integer();
+            }
+        }
+        return dead;
     }
 
     /// What `make` returns for `key`, made once.

@@ -1,7 +1,7 @@
 package dev.lithe.compress;
 
 import dev.lithe.calibrate.InputStatistics;
-import dev.lithe.model.EmbeddingTable;
+import dev.lithe.model.DenseWeights;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
@@ -50,7 +50,7 @@ final class LayerErrors {
         int n = name.outFeatures();
         int count = Math.min(n, ROWS);
         long[] ids = LongStream.range(0, count).map(i -> i * n / count).toArray();
-        return new EmbeddingTable(linear, step).lookup(step.tensor(ids, 1, count), step);
+        return DenseWeights.rows(linear, step.tensor(ids, count), step);
     }
 
     private static Value nearest(

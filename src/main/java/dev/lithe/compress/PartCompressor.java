@@ -111,6 +111,7 @@ final class PartCompressor {
                     Linear now = compress(name, before, first, last, seen, troubles, step);
                     Torch.releaseMemory();
                     if (now != before) {
+                        seen.tellOfDeadInputs(name, troubles);
                         String trouble = troubles.isEmpty() ? null : String.join("; ", troubles);
                         results.put(
                                 name,
@@ -142,6 +143,13 @@ final class PartCompressor {
                 gathered = part.statistics(slot, scope);
             }
             return gathered;
+        }
+
+        void tellOfDeadInputs(LinearName name, List<String> troubles) {
+            long dead = gathered == null ? 0 : gathered.deadInputs();
+            if (dead > 0) {
+                troubles.add("%d of %d inputs are always 0".formatted(dead, name.inFeatures()));
+            }
         }
     }
 

@@ -8,6 +8,7 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.Targets;
 import dev.lithe.tensor.DType;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -87,6 +88,12 @@ public record Plan(
         modules.add(Architecture.LM_HEAD); // may be named even where it is tied to the embedding
         for (Stage<?> stage : recipe.stages()) {
             try {
+                Targets targets = stage.targets();
+                if (names.stream().noneMatch(targets::include)
+                        && !targets.include(Architecture.LM_HEAD)) {
+                    problems.add(
+                            stage.name() + ": ignores all that it targets; leave the stage out");
+                }
                 for (String pattern : stage.unmatched(modules)) {
                     problems.add(
                             stage.name()

@@ -24,6 +24,42 @@ public final class DenseWeights {
         };
     }
 
+    /// Some rows of W, (R, K) float32, without expanding the others where the form allows it.
+    ///
+    /// @param ids (R) int64
+    public static Value rows(Linear linear, Value ids, TensorScope into) {
+        try (var step = TensorScope.open()) {
+            return switch (linear) {
+                case Linear.Dense dense -> into.call("to_float", picked(dense.weight(), ids, step));
+                case Linear.Int8 int8 ->
+                        into.call(
+                                "expand_int8",
+                                picked(int8.weight(), ids, step),
+                                picked(int8.scale(), ids, step));
+                case Linear.Grouped grouped -> {
+                    Value zero = zero(grouped, step);
+                    yield into.call(
+                            "expand_grouped",
+                            picked(grouped.packed(), ids, step),
+                            picked(grouped.scale(), ids, step),
+                            grouped.zero() == null ? zero : picked(zero, ids, step),
+                            grouped.form().bits(),
+                            grouped.shape().longs()[1]);
+                }
+                case Linear.Float8 _,
+                        Linear.Codebook _,
+                        Linear.Masked _,
+                        Linear.LowRank _,
+                        Linear.Shared _ ->
+                        picked(of(linear, step), ids, into);
+            };
+        }
+    }
+
+    private static Value picked(Value rows, Value ids, TensorScope into) {
+        return into.call("select", rows, 0, ids);
+    }
+
     private static Value product(Linear.LowRank linear, TensorScope into) {
         try (var step = TensorScope.open()) {
             Value base = linear.base() == null ? step.none() : of(linear.base(), step);

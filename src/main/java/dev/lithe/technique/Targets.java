@@ -22,11 +22,12 @@ public record Targets(List<String> targets, List<String> ignore) {
 
     /// Whether `linear` is included.
     public boolean include(LinearName linear) {
-        boolean included =
-                targets.isEmpty()
-                        ? linear.slot() != Slot.EMBEDDING
-                        : matchesAny(targets, linear.module());
-        return included && !matchesAny(ignore, linear.module());
+        return (linear.slot() != Slot.EMBEDDING || !targets.isEmpty()) && include(linear.module());
+    }
+
+    /// Whether `module` is included, which is no embedding.
+    public boolean include(String module) {
+        return (targets.isEmpty() || matchesAny(targets, module)) && !matchesAny(ignore, module);
     }
 
     /// Patterns that name no module of `modules`: usually a misspelling.

@@ -218,6 +218,25 @@ class CalibratedCompressionTest {
     }
 
     @Test
+    void deadInputsAreCountedAndTold() throws IOException {
+        TinyModel model = TinyModel.small();
+        Map<String, RawTensor> tensors = model.tensors();
+        float[] scale = new float[32];
+        Arrays.fill(scale, 3, 32, 1); // three channels that no token uses
+        tensors.put("model.layers.1.input_layernorm.weight", RawTensor.of(DType.F32, scale, 32));
+        Path source = model.write(folder.resolve("model"), model.config(), tensors);
+        Path output = folder.resolve("output");
+        compress(source, text(), tiny(new CalibrationOptions(null, 6, 20, 1)), output);
+        try (Checkpoint checkpoint = Checkpoint.open(output)) {
+            JsonNode lithe = checkpoint.json("lithe.json");
+            assertThat(lithe).isNotNull();
+            assertThat(lithe.path("trouble").toString())
+                    .contains("model.layers.1.self_attn.q_proj", "3 of 32 inputs are always 0")
+                    .doesNotContain("layers.0.", "o_proj", "mlp");
+        }
+    }
+
+    @Test
     void theRecipeSaysWhatToCalibrateWith() throws IOException {
         Path file = folder.resolve("mine.yaml");
         Files.writeString(

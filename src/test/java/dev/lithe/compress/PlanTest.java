@@ -96,6 +96,9 @@ class PlanTest {
                                 .contains("pattern 're:('")
                                 .contains("pattern 're:model.layers.9.*' names no linear")
                                 .contains("already int4 group 32", "(1 linear: lm_head)"));
+        Recipe idle = RecipeParser.inline(List.of("rtn:targets=[q_proj],ignore=[q_proj]", "rtn"));
+        assertThatThrownBy(() -> plan(idle))
+                .hasMessageContaining("rtn: ignores all that it targets; leave the stage out");
         Recipe indivisible =
                 RecipeParser.inline(
                         List.of("rtn:group_size=32,indivisible=refuse,targets=[down_proj]"));

@@ -109,6 +109,11 @@ public final class Awq implements BlockTechnique<Awq.Config> {
     }
 
     @Override
+    public List<String> stageKeys() {
+        return List.of("duo");
+    }
+
+    @Override
     public boolean exact(Config config) {
         return !config.quantize();
     }

@@ -30,6 +30,9 @@ import java.util.List;
 public final class Fp8 implements LinearTechnique<Fp8.Config> {
     private static final double PASSES_PER_STEP = 20;
 
+    /// Slices of rows that have scales of their own.
+    private static final long SLICES_BYTES = 4L << 20;
+
     /// What shares a scale.
     public enum Granularity {
         CHANNEL,
@@ -89,6 +92,13 @@ public final class Fp8 implements LinearTechnique<Fp8.Config> {
     public double operations(LinearName linear, Config config) {
         int steps = config.observer() == Observer.MSE ? IntegerCodes.SEARCH_STEPS : 0;
         return ELEMENT * PASSES_PER_STEP * (1 + steps) * linear.weights();
+    }
+
+    @Override
+    public long workingBytes(LinearName linear, Config config) {
+        return config.granularity() == Granularity.TENSOR
+                ? WORKING_BYTES * linear.weights()
+                : SLICES_BYTES + linear.weights();
     }
 
     @Override

@@ -35,9 +35,6 @@ import java.util.List;
 public final class Hqq implements LinearTechnique<Hqq.Config> {
     private static final int MAX_ITERATIONS = 1000;
 
-    /// A fit keeps half as many slices again as a search over clips.
-    private static final long FIT_BYTES = 6L << 20;
-
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
     /// @param p of the norm, above 0 and up to 1
@@ -121,7 +118,7 @@ public final class Hqq implements LinearTechnique<Hqq.Config> {
 
     @Override
     public long workingBytes(LinearName linear, Config config) {
-        return IntegerCodes.workingBytes(linear) + FIT_BYTES;
+        return IntegerCodes.workingBytes(linear);
     }
 
     @Override

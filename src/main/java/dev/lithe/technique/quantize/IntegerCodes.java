@@ -26,6 +26,9 @@ final class IntegerCodes {
 
     private static final double PASSES_PER_STEP = 14;
 
+    /// Those of the native kernel together, where clips are tried in registers.
+    private static final double NATIVE_PASSES = 40;
+
     /// Slices of rows that stay in the cache, in float32, while libtorch looks for their codes.
     private static final long SLICES_BYTES = 12L << 20;
 
@@ -38,9 +41,22 @@ final class IntegerCodes {
         return WeightTechnique.ELEMENT * (PASSES + steps * PASSES_PER_STEP) * linear.weights();
     }
 
+    /// The same of the native kernel, where there is one.
+    static double roundingOperations(LinearName linear, double steps) {
+        return NativeLibrary.chosen().isPresent()
+                ? WeightTechnique.ELEMENT * NATIVE_PASSES * linear.weights()
+                : operations(linear, steps);
+    }
+
     /// Bytes that finding codes slice by slice takes.
     static long workingBytes(LinearName linear) {
         return SLICES_BYTES + WeightTechnique.WORKING_BYTES * linear.weights();
+    }
+
+    /// Bytes that rounding to nearest takes: codes of a byte each before they are packed, where the
+    /// native kernel finds them.
+    static long roundingBytes(LinearName linear) {
+        return NativeLibrary.chosen().isPresent() ? linear.weights() : workingBytes(linear);
     }
 
     static void checkBits(int bits) {

@@ -107,10 +107,10 @@ public final class Nf4 implements LinearTechnique<Nf4.Config> {
         return IntegerCodes.operations(linear, 2);
     }
 
-    /// Besides slices, all weights and their magnitudes as floats.
+    /// Slices, and all weights and their magnitudes as floats.
     @Override
     public long workingBytes(LinearName linear, Config config) {
-        return IntegerCodes.workingBytes(linear) + 6 * linear.weights();
+        return IntegerCodes.workingBytes(linear);
     }
 
     @Override

@@ -15,6 +15,7 @@ import dev.lithe.technique.Settings;
 import dev.lithe.technique.Targets;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.TensorScope;
+import java.util.List;
 import java.util.Random;
 
 /// QuaRot's rotation (Ashkboos, Mohtashami, Croci, Li, Cameron, Jaggi, Alistarh, Hoefler, Hensman:
@@ -57,6 +58,11 @@ public final class Rotate implements BlockTechnique<Rotate.Config> {
     @Override
     public Config defaults() {
         return new Config(0);
+    }
+
+    @Override
+    public List<String> stageKeys() {
+        return List.of("seed");
     }
 
     @Override

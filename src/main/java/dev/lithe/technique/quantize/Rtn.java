@@ -120,15 +120,12 @@ public final class Rtn implements LinearTechnique<Rtn.Config> {
     /// Every weight is touched many times while its group's scale is searched for.
     @Override
     public double operations(LinearName linear, Config config) {
-        return IntegerCodes.operations(linear, steps(config));
+        return IntegerCodes.roundingOperations(linear, steps(config));
     }
 
-    /// Codes of 8 bits need no packing.
     @Override
     public long workingBytes(LinearName linear, Config config) {
-        return config.activations() == Activations.DYNAMIC
-                ? WORKING_BYTES / 2 * linear.weights()
-                : IntegerCodes.workingBytes(linear);
+        return IntegerCodes.roundingBytes(linear);
     }
 
     private static int steps(Config config) {
