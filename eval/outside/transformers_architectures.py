@@ -28,6 +28,12 @@ QWEN = dict(use_sliding_window=True, sliding_window=9, max_window_layers=2)
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0}
 LINEAR = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
 DYNAMIC = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+PARTIAL = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.75}
+LONG = {
+    "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 64,
+    "short_factor": [1.0, 1.0, 1.1, 1.2, 1.5, 1.8, 2.0, 2.5], "long_factor": [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0],
+}
+GEMMA = dict(query_pre_attn_scalar=24)
 LLAMA3 = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64, "rope_theta": 10000.0,
@@ -45,6 +51,12 @@ CASES = {
     "qwen2-window-tied": ("Qwen2", dict(**QWEN, tie_word_embeddings=True)),
     "qwen2-yarn": ("Qwen2", dict(rope_parameters=YARN)),
     "qwen3": ("Qwen3", {}),
+    "phi3": ("Phi3", dict(sliding_window=None)),
+    "phi3-window-partial": ("Phi3", dict(**WINDOW, rope_parameters=PARTIAL)),
+    "phi3-longrope": ("Phi3", dict(sliding_window=None, rope_parameters=LONG, original_max_position_embeddings=64)),
+    "gemma": ("Gemma", {}),
+    "gemma2": ("Gemma2", dict(**WINDOW, **GEMMA, attn_logit_softcapping=5.0, final_logit_softcapping=4.0)),
+    "gemma3": ("Gemma3Text", dict(**WINDOW, **GEMMA, layer_types=["sliding_attention", "full_attention"] * 2)),
     "qwen3-window-biases": ("Qwen3", dict(**QWEN, attention_bias=True)),
 }
 

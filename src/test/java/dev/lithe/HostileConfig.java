@@ -140,7 +140,7 @@ final class HostileConfig {
                 setting("attention_bias", "1"),
                 setting("rope_scaling", "\"linear\""),
                 setting("rope_scaling", "[8]"),
-                scaling("{\"rope_type\": \"yarn\"}", "'yarn'"),
+                scaling("{\"rope_type\": \"spiral\"}", "'spiral'"),
                 scaling("{\"rope_type\": \"llama3\", \"factor\": 0}", "factor"),
                 scaling(
                         "{\"rope_type\": \"llama3\", \"low_freq_factor\": 4, \"high_freq_factor\": 4}",

@@ -40,7 +40,7 @@ public final class TinyModel {
     private TinyModel() {}
 
     /// The same of another architecture, with what sets it apart: `mistral`, `qwen2`, `qwen3`,
-    /// `phi3`, `gemma2` or `gemma3_text`. Gemma's is tied.
+    /// `phi3`, `gemma`, `gemma2` or `gemma3_text`. Gemma's is tied.
     public static TinyModel of(String modelType) {
         TinyModel model = new TinyModel();
         model.type = modelType;
@@ -157,6 +157,7 @@ public final class TinyModel {
             case "qwen2" -> "Qwen2ForCausalLM";
             case "qwen3" -> "Qwen3ForCausalLM";
             case "phi3" -> "Phi3ForCausalLM";
+            case "gemma" -> "GemmaForCausalLM";
             case "gemma2" -> "Gemma2ForCausalLM";
             case "gemma3_text" -> "Gemma3ForCausalLM";
             default -> "LlamaForCausalLM";
@@ -171,6 +172,7 @@ public final class TinyModel {
                             .put("sliding_window", window)
                             .put("max_window_layers", 1);
             case "phi3" -> config.put("sliding_window", window).put("partial_rotary_factor", 0.75);
+            case "gemma" -> config.put("hidden_activation", "gelu_pytorch_tanh");
             case "gemma2" ->
                     config.put("hidden_activation", "gelu_pytorch_tanh")
                             .put("query_pre_attn_scalar", 12)

@@ -8,9 +8,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
+import java.util.Optional;
 
-/// Turns what a user calls a model into a folder: a path, or `demo`, the small model inside the
-/// program.
+/// Turns what a user calls a model into a folder: a path, `demo`, the small model inside the
+/// program, or the id of a model that was pulled from the hub.
 public final class ModelSource {
     /// The name of the model inside the program.
     public static final String DEMO = "demo";
@@ -37,6 +38,16 @@ public final class ModelSource {
         }
         Path folder = Path.of(model);
         if (!Files.isDirectory(folder)) {
+            Optional<HubId> id = HubId.of(model);
+            if (id.isPresent()) {
+                return HubCache.of(System.getenv())
+                        .snapshot(id.get())
+                        .orElseThrow(() ->
+                                LitheException.badInput(
+                                        "'%s' is no folder, and no model of that name was pulled from"
+                                                + " the hub; 'lithe pull %s' does",
+                                        model, model));
+            }
             throw LitheException.badInput(
                     "'%s' is no folder; a model is a Hugging Face folder, or '%s'", model, DEMO);
         }

@@ -247,7 +247,7 @@ public final class Compressor {
     }
 
     /// The files of a model folder that copies of it have too.
-    static List<Path> keptFiles(Path folder) {
+    public static List<Path> keptFiles(Path folder) {
         try (var files = Files.list(folder)) {
             return files.filter(Files::isRegularFile)
                     .filter(file -> file.getFileName().toString().matches(KEPT_FILES))

@@ -13,7 +13,15 @@ import java.util.stream.Collectors;
 /// The architectures that Lithe knows, and the tensor names and shapes of their decoders.
 public final class Architecture {
     private static final List<ModelFamily> KNOWN =
-            List.of(new LlamaFamily(), new MistralFamily(), new Qwen2Family(), new Qwen3Family());
+            List.of(
+                    new LlamaFamily(),
+                    new MistralFamily(),
+                    new Qwen2Family(),
+                    new Qwen3Family(),
+                    new Phi3Family(),
+                    new GemmaFamily(),
+                    new Gemma2Family(),
+                    new Gemma3Family());
 
     /// The token embedding, (V, d).
     public static final String EMBEDDING = "model.embed_tokens";

@@ -98,6 +98,11 @@ final class ConfigReader {
         return value.asDouble();
     }
 
+    /// 0 where the key is there and null.
+    double positiveOrNull(String key, double fallback) {
+        return node.path(key).isNull() ? 0 : positive(key, fallback);
+    }
+
     boolean flag(String key, boolean fallback) {
         if (!has(key)) {
             return fallback;

@@ -86,7 +86,7 @@ public final class DenseWeights {
     }
 
     /// The zero points among the signed codes, (N, K / g) int32 or float32; absent when symmetric.
-    static Value zero(Linear.Grouped linear, TensorScope into) {
+    public static Value zero(Linear.Grouped linear, TensorScope into) {
         int bits = linear.form().bits();
         if (linear.zero() == null) {
             return into.none();

@@ -50,7 +50,6 @@ public record ModelSpec(
         List<Integer> eosTokens,
         DType dtype,
         KvCacheForm kvCache) {
-    private static final int DEFAULT_POSITIONS = 2048;
     private static final int TOKENS = 1024;
 
     /// Widest head whose keys are multiplied by a matrix before they are rounded.
@@ -72,14 +71,10 @@ public record ModelSpec(
         int hiddenSize = config.count("hidden_size");
         int vocabSize = config.count("vocab_size");
         List<Integer> bos = config.tokens("bos_token_id", vocabSize);
-        var rope =
-                config.has("rope_parameters")
-                        ? config.section("rope_parameters")
-                        : config.section("rope_scaling");
         int headDim = config.count("head_dim", family.headDim(hiddenSize, heads));
         int layers = config.countUpTo("num_hidden_layers", MAX_LAYERS);
-        int positions = config.count("max_position_embeddings", DEFAULT_POSITIONS);
-        double theta = rope.positive("rope_theta", config.positive("rope_theta", family.theta()));
+        var rope = new RopeReader(config, family, where, headDim);
+        int positions = rope.positions();
         var spec =
                 new ModelSpec(
                         family.architecture(),
@@ -92,9 +87,9 @@ public record ModelSpec(
                         headDim,
                         positions,
                         config.positive("rms_norm_eps", 1e-6),
-                        theta,
-                        new RopeReader(rope, where, theta, headDim, positions).read(),
-                        headDim,
+                        rope.theta(),
+                        rope.scaling(),
+                        rope.width(),
                         config.flag("tie_word_embeddings", family.tied()),
                         BlockStyle.of(family, config, hiddenSize, headDim),
                         IntStream.range(0, layers)

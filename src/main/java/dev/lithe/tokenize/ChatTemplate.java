@@ -38,16 +38,28 @@ public final class ChatTemplate {
     ///
     /// @throws LitheException where it cannot be read
     public static Optional<ChatTemplate> open(Path folder) {
-        Path config = folder.resolve("tokenizer_config.json");
+        return source(folder).map(each -> of(each, tokens(config(folder))));
+    }
+
+    /// Its text.
+    ///
+    /// @throws LitheException where it cannot be read
+    public static Optional<String> source(Path folder) {
         Path file = folder.resolve("chat_template.jinja");
+        if (!Files.isRegularFile(file)) {
+            return source(config(folder).path("chat_template"));
+        }
         try {
-            JsonNode root =
-                    Files.isRegularFile(config) ? JSON.readTree(text(config)) : JSON.nullNode();
-            Optional<String> source =
-                    Files.isRegularFile(file)
-                            ? Optional.of(text(file))
-                            : source(root.path("chat_template"));
-            return source.map(each -> of(each, tokens(root)));
+            return Optional.of(text(file));
+        } catch (IOException e) {
+            throw LitheException.badInput("%s: %s", file, e.getMessage()).causedBy(e);
+        }
+    }
+
+    private static JsonNode config(Path folder) {
+        Path config = folder.resolve("tokenizer_config.json");
+        try {
+            return Files.isRegularFile(config) ? JSON.readTree(text(config)) : JSON.nullNode();
         } catch (IOException e) {
             throw LitheException.badInput("%s: %s", config, e.getMessage()).causedBy(e);
         }

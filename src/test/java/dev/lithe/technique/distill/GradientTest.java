@@ -54,8 +54,8 @@ class GradientTest {
 
     /// One of each, with windows shorter than the texts.
     static Stream<TinyModel> architectures() {
-        return Stream.of("llama", "mistral", "qwen2", "qwen3")
-                .map(type -> shaped(TinyModel.of(type)).window(3));
+        return Stream.of("llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text")
+                .map(type -> shaped(TinyModel.of(type)).heads(4, 2, 8).window(3));
     }
 
     private static TinyModel shaped(TinyModel model) {

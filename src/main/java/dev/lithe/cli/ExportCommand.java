@@ -1,0 +1,124 @@
+package dev.lithe.cli;
+
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.GgufType;
+import dev.lithe.checkpoint.ModelSource;
+import dev.lithe.export.DenseExport;
+import dev.lithe.export.GgufExport;
+import dev.lithe.fault.LitheException;
+import dev.lithe.report.Units;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `lithe export`: a model in a form that other programs load.
+@Command(name = "export", description = "Write a model in a form that other programs load.")
+final class ExportCommand implements Callable<Integer> {
+    private static final List<GgufType> WRITTEN =
+            List.of(
+                    GgufType.F32,
+                    GgufType.F16,
+                    GgufType.BF16,
+                    GgufType.Q8_0,
+                    GgufType.Q4_0,
+                    GgufType.Q4_1,
+                    GgufType.Q5_0,
+                    GgufType.Q5_1);
+
+    @Spec private CommandSpec spec;
+
+    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    private String model = "";
+
+    @Option(
+            names = "--to",
+            required = true,
+            paramLabel = "FORM",
+            description = "gguf (one file, for llama.cpp) or dense (a Hugging Face folder).")
+    private String form = "";
+
+    @Option(
+            names = {"-o", "--output"},
+            required = true,
+            paramLabel = "PATH",
+            description = "The file or folder to write.")
+    private Path output = Path.of("");
+
+    @Option(
+            names = "--type",
+            paramLabel = "TYPE",
+            description =
+                    "How GGUF stores the weights: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1."
+                            + " Default: as they are stored, code by code.")
+    private @Nullable String type;
+
+    @Option(names = "--force", description = "Replace what is there.")
+    private boolean force;
+
+    @Override
+    public Integer call() {
+        try (var checkpoint = Checkpoint.open(ModelSource.folder(model))) {
+            switch (form) {
+                case "gguf" -> gguf(checkpoint);
+                case "dense" -> dense(checkpoint);
+                default ->
+                        throw LitheException.badInput(
+                                "--to %s is unknown; Lithe exports gguf and dense", form);
+            }
+        }
+        spec.commandLine().getOut().printf("%s · %s%n", output, Units.bytes(size(output)));
+        return 0;
+    }
+
+    private void gguf(Checkpoint checkpoint) {
+        if (Files.isDirectory(output)) {
+            throw LitheException.badInput("%s is a folder; name a file, like model.gguf", output);
+        }
+        if (Files.exists(output) && !force) {
+            throw LitheException.badInput(
+                    "%s exists; choose another --output, or add --force", output);
+        }
+        GgufExport.write(checkpoint, type == null ? null : ggufType(type), output);
+    }
+
+    private static GgufType ggufType(String name) {
+        return WRITTEN.stream()
+                .filter(known -> known.name().equals(name.toUpperCase(Locale.ROOT)))
+                .findFirst()
+                .orElseThrow(() ->
+                        LitheException.badInput(
+                                "--type %s is unknown; Lithe writes f32, f16, bf16, q8_0, q4_0,"
+                                        + " q4_1, q5_0, q5_1",
+                                name));
+    }
+
+    private void dense(Checkpoint checkpoint) {
+        if (type != null) {
+            throw LitheException.badInput(
+                    "--type goes with --to gguf; a dense folder keeps the model's own type");
+        }
+        DenseExport.write(checkpoint, output, force);
+    }
+
+    private static long size(Path output) {
+        try (var files = Files.walk(output)) {
+            long bytes = 0;
+            for (Path file : files.filter(Files::isRegularFile).toList()) {
+                bytes += Files.size(file);
+            }
+            return bytes;
+        } catch (IOException e) {
+            throw LitheException.badInput("%s cannot be read (%s)", output, e.getMessage())
+                    .causedBy(e);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+package dev.lithe.export;
+
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.GgufType;
+import dev.lithe.checkpoint.GgufWriter;
+import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.LinearReader;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Norm;
+import dev.lithe.model.NormScales;
+import dev.lithe.model.Part;
+import dev.lithe.model.RopeScaling;
+import dev.lithe.tensor.TensorScope;
+import dev.lithe.tensor.Value;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Path;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// Writes a model as one GGUF file, tokenizer and chat template included.
+///
+/// Integers that a type of GGUF can hold go over code by code ([GgufRows]); what has no form there
+/// (factors, shared weights, codebooks, masks) is written as the float16 weights that it stands
+/// for. llama.cpp turns neighbouring coordinates of a head where Hugging Face turns its halves, so
+/// for its architecture `llama` the rows of q and k are put in that order (`conversion/llama.py`).
+public final class GgufExport {
+    private static final Map<String, String> ARCHITECTURES =
+            Map.of(
+                    "LlamaForCausalLM", "llama",
+                    "MistralForCausalLM", "llama",
+                    "Qwen2ForCausalLM", "qwen2",
+                    "Qwen3ForCausalLM", "qwen3");
+
+    private static final Map<String, String> LINEARS =
+            Map.of(
+                    "q_proj", "attn_q",
+                    "k_proj", "attn_k",
+                    "v_proj", "attn_v",
+                    "o_proj", "attn_output",
+                    "gate_proj", "ffn_gate",
+                    "up_proj", "ffn_up",
+                    "down_proj", "ffn_down",
+                    "lm_head", "output",
+                    "embed_tokens", "token_embd");
+
+    private final Checkpoint checkpoint;
+    private final ModelSpec spec;
+    private final String architecture;
+    private final @Nullable GgufType type;
+    private final LinearReader reader;
+    private final GgufWriter gguf = new GgufWriter();
+
+    private GgufExport(Checkpoint checkpoint, @Nullable GgufType type) {
+        this.checkpoint = checkpoint;
+        this.type = type;
+        this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        this.reader = new LinearReader(checkpoint);
+        reader.checkAll(spec);
+        @Nullable String known = ARCHITECTURES.get(spec.architecture());
+        if (known == null) {
+            throw LitheException.badInput(
+                    "%s cannot be exported as GGUF, only %s; use --to dense and llama.cpp's own"
+                            + " converter",
+                    spec.architecture(),
+                    String.join(", ", ARCHITECTURES.keySet().stream().sorted().toList()));
+        }
+        this.architecture = known;
+        if (spec.windows().stream().anyMatch(window -> window > 0)) {
+            throw LitheException.badInput(
+                    "the model's blocks see %d positions back (sliding_window), which llama.cpp's"
+                            + " architecture '%s' does not know; use --to dense",
+                    spec.windows().getLast(), architecture);
+        }
+    }
+
+    /// Writes the model of `checkpoint` to `file`.
+    ///
+    /// @param type of all linears and the embedding; null for the one closest to how each is stored
+    /// @throws LitheException where GGUF cannot hold the model
+    public static void write(Checkpoint checkpoint, @Nullable GgufType type, Path file) {
+        var export = new GgufExport(checkpoint, type);
+        export.describe();
+        new GgufTokenizer(checkpoint, export.spec).write(export.gguf);
+        Architecture.parts(export.spec).forEach(export::add);
+        export.gguf.write(file);
+    }
+
+    private void describe() {
+        gguf.text("general.architecture", architecture);
+        gguf.text("general.name", String.valueOf(checkpoint.folder().getFileName()));
+        gguf.count("general.quantization_version", 2);
+        gguf.count("general.file_type", (type == null ? mostly() : type).fileType());
+        count("vocab_size", spec.vocabSize());
+        count("context_length", spec.maxPositions());
+        count("embedding_length", spec.hiddenSize());
+        count("block_count", spec.layers());
+        count("feed_forward_length", spec.intermediateSize());
+        count("attention.head_count", spec.heads());
+        count("attention.head_count_kv", spec.kvHeads());
+        count("attention.key_length", spec.headDim());
+        count("attention.value_length", spec.headDim());
+        gguf.number(architecture + ".attention.layer_norm_rms_epsilon", spec.normEpsilon());
+        count("rope.dimension_count", spec.rotaryWidth());
+        gguf.number(architecture + ".rope.freq_base", spec.ropeTheta());
+        switch (spec.ropeScaling()) {
+            case null -> {}
+            case RopeScaling.Linear linear -> scaling("linear", linear.factor());
+            case RopeScaling.Llama3 llama3 -> frequencies(llama3);
+            case RopeScaling.Yarn _, RopeScaling.PerPair _ ->
+                    throw LitheException.badInput(
+                            "the model's rotary positions are stretched by '%s', which Lithe cannot"
+                                    + " export as GGUF; use --to dense",
+                            checkpoint
+                                    .config()
+                                    .path("rope_scaling")
+                                    .path("rope_type")
+                                    .asText("yarn"));
+        }
+    }
+
+    private GgufType mostly() {
+        LinearName first = Architecture.linears(spec).getFirst();
+        return GgufRows.closest(reader.form(first), first.inFeatures());
+    }
+
+    private void count(String key, long number) {
+        gguf.count(architecture + "." + key, number);
+    }
+
+    private void scaling(String kind, double factor) {
+        gguf.text(architecture + ".rope.scaling.type", kind);
+        gguf.number(architecture + ".rope.scaling.factor", factor);
+    }
+
+    /// By how much each frequency is divided.
+    private void frequencies(RopeScaling scaling) {
+        double[] plain = new double[spec.rotaryWidth() / 2];
+        for (int i = 0; i < plain.length; i++) {
+            plain[i] = Math.pow(spec.ropeTheta(), -2.0 * i / spec.rotaryWidth());
+        }
+        double[] stretched = scaling.stretch(plain);
+        float[] ratios = new float[plain.length];
+        for (int i = 0; i < ratios.length; i++) {
+            ratios[i] = (float) (plain[i] / stretched[i]);
+        }
+        floats("rope_freqs.weight", ratios);
+    }
+
+    private void add(Part part) {
+        String prefix = part.block() < 0 ? "" : "blk." + part.block() + ".";
+        part.norms()
+                .forEach((norm, name) -> {
+                    try (var step = TensorScope.open()) {
+                        Value scale = NormScales.read(spec, checkpoint.load(name, step), step);
+                        floats(prefix + norm(norm) + ".weight", scale.floats());
+                    }
+                });
+        for (LinearName name : part.linears()) {
+            String last = name.module().substring(name.module().lastIndexOf('.') + 1);
+            String target = prefix + LINEARS.get(last);
+            int[] rows = order(last, name.outFeatures());
+            GgufType stored = type(name);
+            long[] shape = {name.outFeatures(), name.inFeatures()};
+            gguf.tensor(
+                    target + ".weight",
+                    stored,
+                    shape,
+                    channel -> {
+                        try (var step = TensorScope.open()) {
+                            GgufRows.write(reader.read(name, step), stored, rows, channel, step);
+                        }
+                    });
+            if (name.hasBias()) {
+                bias(name, target + ".bias", rows);
+            }
+        }
+    }
+
+    private static String norm(Norm norm) {
+        return switch (norm) {
+            case INPUT -> "attn_norm";
+            case QUERY -> "attn_q_norm";
+            case KEY -> "attn_k_norm";
+            case MLP_INPUT -> "ffn_norm";
+            case FINAL -> "output_norm";
+            case ATTENTION_OUTPUT -> "post_attention_norm";
+            case MLP_OUTPUT -> "post_ffw_norm";
+        };
+    }
+
+    /// The type that is asked for, where its blocks fit into a row.
+    private GgufType type(LinearName name) {
+        if (type != null && name.inFeatures() % type.block() != 0) {
+            return GgufType.F16;
+        }
+        return type == null ? GgufRows.closest(reader.form(name), name.inFeatures()) : type;
+    }
+
+    /// Which row of the linear each row of the file is.
+    private int[] order(String module, int count) {
+        boolean turned =
+                architecture.equals("llama")
+                        && (module.equals("q_proj") || module.equals("k_proj"));
+        int width = spec.headDim();
+        int[] rows = new int[count];
+        for (int row = 0; row < count; row++) {
+            int at = row % width;
+            rows[row] = turned ? row - at + at % 2 * (width / 2) + at / 2 : row;
+        }
+        return rows;
+    }
+
+    private void bias(LinearName name, String target, int[] rows) {
+        try (var step = TensorScope.open()) {
+            @Nullable Value bias = reader.read(name, step).bias();
+            if (bias != null) {
+                float[] stored = bias.floats();
+                float[] ordered = new float[stored.length];
+                for (int row = 0; row < ordered.length; row++) {
+                    ordered[row] = stored[rows[row]];
+                }
+                floats(target, ordered);
+            }
+        }
+    }
+
+    private void floats(String name, float[] numbers) {
+        gguf.tensor(
+                name,
+                GgufType.F32,
+                new long[] {numbers.length},
+                channel -> {
+                    var buffer =
+                            ByteBuffer.allocate(numbers.length * Float.BYTES)
+                                    .order(ByteOrder.LITTLE_ENDIAN);
+                    buffer.asFloatBuffer().put(numbers);
+                    while (buffer.hasRemaining()) {
+                        int _ = channel.write(buffer);
+                    }
+                });
+    }
+}

@@ -1,0 +1,56 @@
+package dev.lithe.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lithe.TinyModel;
+import java.io.IOException;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// `export`: what it writes, and what it refuses.
+class ExportCommandTest {
+    @TempDir private Path temporary;
+
+    @Test
+    void writesBothForms() throws IOException {
+        Path model = TinyModel.small().write(temporary.resolve("model"));
+        Path file = temporary.resolve("model.gguf");
+        var gguf = CommandLineRun.of("export", model, "--to", "gguf", "--type", "q8_0", "-o", file);
+        assertThat(gguf.code()).isZero();
+        assertThat(gguf.out()).contains("model.gguf · ");
+        assertThat(file).exists();
+        Path dense = temporary.resolve("dense");
+        assertThat(CommandLineRun.of("export", model, "--to", "dense", "-o", dense).code())
+                .isZero();
+        assertThat(CommandLineRun.of("inspect", dense).code()).isZero();
+    }
+
+    @Test
+    void refusesWhatItCannotDo() throws IOException {
+        Path model = TinyModel.small().write(temporary.resolve("model"));
+        Path file = temporary.resolve("model.gguf");
+        refused("--to onnx is unknown", "export", model, "--to", "onnx", "-o", file);
+        refused(
+                "--type q3 is unknown",
+                "export",
+                model,
+                "--to",
+                "gguf",
+                "--type",
+                "q3",
+                "-o",
+                file);
+        refused("--type goes with", "export", model, "--to", "dense", "--type", "f16", "-o", file);
+        refused("is a folder", "export", model, "--to", "gguf", "-o", temporary);
+        assertThat(file).doesNotExist();
+        assertThat(CommandLineRun.of("export", model, "--to", "gguf", "-o", file).code()).isZero();
+        refused("or add --force", "export", model, "--to", "gguf", "-o", file);
+    }
+
+    private static void refused(String reason, Object... arguments) {
+        var run = CommandLineRun.of(arguments);
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.err()).contains(reason);
+    }
+}

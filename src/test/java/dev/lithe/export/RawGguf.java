@@ -1,0 +1,117 @@
+package dev.lithe.export;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/// A GGUF file, read without the code under test.
+///
+/// @param values by key; numbers, texts, truths, and lists of them
+record RawGguf(Map<String, Object> values, Map<String, Tensor> tensors) {
+    /// @param type ggml's number
+    /// @param shape slowest first
+    record Tensor(int type, List<Long> shape, float[] numbers) {}
+
+    static RawGguf read(Path file) throws IOException {
+        var in = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
+        if (in.getInt() != 0x46554747 || in.getInt() != 3) {
+            throw new AssertionError("no GGUF of version 3");
+        }
+        long tensorCount = in.getLong();
+        long valueCount = in.getLong();
+        Map<String, Object> values = new LinkedHashMap<>();
+        for (long i = 0; i < valueCount; i++) {
+            values.put(text(in), value(in, in.getInt()));
+        }
+        record Place(String name, int type, List<Long> shape, long offset) {}
+        List<Place> places = new ArrayList<>();
+        for (long i = 0; i < tensorCount; i++) {
+            String name = text(in);
+            List<Long> shape = new ArrayList<>();
+            int dimensions = in.getInt();
+            for (int d = 0; d < dimensions; d++) {
+                shape.addFirst(in.getLong());
+            }
+            places.add(new Place(name, in.getInt(), shape, in.getLong()));
+        }
+        int data = (in.position() + 31) / 32 * 32;
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        for (Place place : places) {
+            if (place.offset() % 32 != 0) {
+                throw new AssertionError(place.name() + " is not aligned");
+            }
+            long count = place.shape().stream().reduce(1L, (a, b) -> a * b);
+            in.position((int) (data + place.offset()));
+            float[] numbers = numbers(in, place.type(), (int) count);
+            tensors.put(place.name(), new Tensor(place.type(), place.shape(), numbers));
+        }
+        return new RawGguf(values, tensors);
+    }
+
+    private static String text(ByteBuffer in) {
+        byte[] bytes = new byte[(int) in.getLong()];
+        in.get(bytes);
+        return new String(bytes, StandardCharsets.UTF_8);
+    }
+
+    private static Object value(ByteBuffer in, int type) {
+        return switch (type) {
+            case 4, 5 -> in.getInt();
+            case 6 -> in.getFloat();
+            case 7 -> in.get() != 0;
+            case 8 -> text(in);
+            case 9 -> {
+                int each = in.getInt();
+                long count = in.getLong();
+                List<Object> list = new ArrayList<>();
+                for (long i = 0; i < count; i++) {
+                    list.add(value(in, each));
+                }
+                yield list;
+            }
+            default -> throw new AssertionError("value of type " + type);
+        };
+    }
+
+    private static float[] numbers(ByteBuffer in, int type, int count) {
+        float[] numbers = new float[count];
+        if (type == 0 || type == 1 || type == 30) {
+            for (int i = 0; i < count; i++) {
+                numbers[i] =
+                        type == 0
+                                ? in.getFloat()
+                                : type == 1
+                                        ? Float.float16ToFloat(in.getShort())
+                                        : Float.intBitsToFloat(in.getShort() << 16);
+            }
+            return numbers;
+        }
+        for (int first = 0; first < count; first += 32) {
+            float d = Float.float16ToFloat(in.getShort());
+            float m = type == 3 || type == 7 ? Float.float16ToFloat(in.getShort()) : 0;
+            if (type == 8) {
+                for (int i = 0; i < 32; i++) {
+                    numbers[first + i] = in.get() * d;
+                }
+                continue;
+            }
+            int high = type == 6 || type == 7 ? in.getInt() : 0;
+            int centre = type == 2 ? 8 : type == 6 ? 16 : 0;
+            for (int i = 0; i < 16; i++) {
+                int both = in.get() & 0xff;
+                int low = both % 16 + (high >>> i & 1) * 16;
+                int upper = both / 16 + (high >>> i + 16 & 1) * 16;
+                numbers[first + i] = (low - centre) * d + m;
+                numbers[first + i + 16] = (upper - centre) * d + m;
+            }
+        }
+        return numbers;
+    }
+}

@@ -1,0 +1,24 @@
+package dev.lithe.model;
+
+import java.util.Map;
+
+/// [Gemma3Family].
+class Gemma3FamilyTest extends ArchitectureContract {
+    @Override
+    String modelType() {
+        return "gemma3_text";
+    }
+
+    @Override
+    Map<String, String> refused() {
+        return Map.of(
+                "rotate",
+                "tie_word_embeddings",
+                "tie_embeddings:samples=2",
+                "is tied already",
+                "width_prune:multiple_of=8",
+                "set compensate: false",
+                "gqa:kv_heads=1",
+                "norms each head");
+    }
+}
