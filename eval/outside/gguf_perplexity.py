@@ -9,7 +9,19 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from llama_cpp import Llama
+from llama_cpp import Llama, llama_cpp as library
+
+defaults = library.llama_model_default_params
+
+
+def without_repacking():
+    """llama-cpp-python 0.3.36 crashes here where it lays out Q4_0 and Q8_0 anew for AMX."""
+    parameters = defaults()
+    parameters.use_extra_bufts = False
+    return parameters
+
+
+library.llama_model_default_params = without_repacking
 
 file, text = sys.argv[1], Path(sys.argv[2]).read_bytes()
 limit = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
