@@ -98,14 +98,13 @@ public final class Compressor {
     /// @throws LitheException where it cannot be done. Bad input leaves nothing behind; after any
     ///   other failure the same call goes on behind the last finished part
     public Path run(Path output, boolean replace) {
+        Cost _ = checked(output, replace); // before all weights are hashed
         return run(output, replace, Origin.of(plan.recipe(), source, calibration));
     }
 
     /// The same, known by `origin` to a later run.
     Path run(Path output, boolean replace, JsonNode origin) {
-        checkOutput(source.folder(), output, replace);
-        Cost cost = Cost.of(plan, source, calibration, machine);
-        cost.requireRoom(output, machine);
+        Cost cost = checked(output, replace);
         Torch.returnLargeBlocks(!plan.recipe().calibrated());
         try (var writer = CheckpointWriter.open(output, replace, origin)) {
             try {
@@ -127,6 +126,13 @@ public final class Compressor {
         } finally {
             Torch.returnLargeBlocks(false);
         }
+    }
+
+    private Cost checked(Path output, boolean replace) {
+        checkOutput(source.folder(), output, replace);
+        Cost cost = Cost.of(plan, source, calibration, machine);
+        cost.requireRoom(output, machine);
+        return cost;
     }
 
     private void tellOfEarlierRun(CheckpointWriter writer, JsonNode origin) {

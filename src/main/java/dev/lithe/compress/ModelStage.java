@@ -7,6 +7,8 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.ModelTechnique;
+import java.nio.file.Path;
+import java.util.List;
 
 /// One step of a recipe that takes the model as a whole.
 ///
@@ -24,6 +26,11 @@ record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) imple
     /// Whether it looks at the model that the whole recipe started from.
     boolean needsOriginal() {
         return technique.needsOriginal(config);
+    }
+
+    /// Files besides the calibration text that decide what it makes.
+    List<Path> reads() {
+        return technique.reads(config);
     }
 
     /// Whether it finds the result's shapes by measuring.

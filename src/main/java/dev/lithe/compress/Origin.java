@@ -1,6 +1,7 @@
 package dev.lithe.compress;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationSet;
@@ -23,6 +24,7 @@ final class Origin {
                     "recipe", "the recipe",
                     "model", "the model",
                     "calibration", "the calibration text or its windows",
+                    "files", "a file that the recipe names",
                     "original", "the model that the recipe started from");
 
     private Origin() {}
@@ -46,6 +48,14 @@ final class Origin {
             origin.put("original", model(original));
         }
         origin.put("calibration", calibration == null ? "none" : sha256(text(calibration)));
+        ArrayNode files = JsonNodeFactory.instance.arrayNode();
+        recipe.steps().stream()
+                .filter(ModelStage.class::isInstance)
+                .flatMap(step -> ((ModelStage<?>) step).reads().stream())
+                .forEach(file -> files.add(Sha256.of(file)));
+        if (!files.isEmpty()) {
+            origin.set("files", files);
+        }
         return origin.put("sha256", sha256(origin.toString()));
     }
 
@@ -73,7 +83,7 @@ final class Origin {
     /// What is different, for people: `the recipe`, or several.
     static String difference(JsonNode earlier, JsonNode now) {
         List<String> different = new ArrayList<>();
-        for (String key : List.of("lithe", "recipe", "model", "calibration", "original")) {
+        for (String key : List.of("lithe", "recipe", "model", "calibration", "files", "original")) {
             if (!earlier.path(key).equals(now.path(key))) {
                 different.add(PARTS.getOrDefault(key, key));
             }

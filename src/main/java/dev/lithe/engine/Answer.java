@@ -86,8 +86,7 @@ final class Answer {
 
     /// Whether it is the model's end token and counts as that.
     boolean ends(int id) {
-        return !request.stop().ignoreEos()
-                && request.model().decoder().spec().eosTokens().contains(id);
+        return !request.stop().ignoreEos() && request.model().decoder().ends(id);
     }
 
     private Finish finish(boolean ended) {

@@ -1,5 +1,6 @@
 package dev.lithe.model;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.DType;
@@ -10,13 +11,17 @@ import dev.lithe.tensor.Value;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// A model ready to run: its weights in the layout of the kernels, and the forward rows.
 public final class Decoder implements AutoCloseable {
+    private static final String GENERATION = "generation_config.json";
+
     private final Checkpoint checkpoint;
     private final ModelSpec spec;
     private final TensorScope scope;
@@ -24,6 +29,8 @@ public final class Decoder implements AutoCloseable {
 
     /// What runs it in libtorch's place, where there is a library and it takes the model.
     private final @Nullable NativeForward fast;
+
+    private final Set<Integer> endTokens;
 
     private final EmbeddingTable embedding;
     private final boolean embeddingIsShared;
@@ -38,6 +45,7 @@ public final class Decoder implements AutoCloseable {
         this.scope = scope;
         this.linears = new RunnableLinears(scope);
         this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        this.endTokens = endTokens();
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
         List<Part> parts = Architecture.parts(spec);
@@ -61,6 +69,23 @@ public final class Decoder implements AutoCloseable {
         this.rotary = new RotaryTables(spec, scope);
         this.turn = scope.call("hadamard", spec.kvCache().keys() == 4 ? spec.headDim() : 1);
         this.cacheBits = scope.list(spec.kvCache().keys(), spec.kvCache().values());
+    }
+
+    /// Chat models name further ends of an answer where others keep their sampling.
+    private Set<Integer> endTokens() {
+        Set<Integer> ends = new HashSet<>(spec.eosTokens());
+        JsonNode generation = checkpoint.json(GENERATION);
+        if (generation != null) {
+            String where = checkpoint.folder() + "/" + GENERATION;
+            ends.addAll(
+                    new ConfigReader(generation, where).tokens("eos_token_id", spec.vocabSize()));
+        }
+        return Set.copyOf(ends);
+    }
+
+    /// Whether an answer ends with `token`, by `config.json` or `generation_config.json`.
+    public boolean ends(int token) {
+        return endTokens.contains(token);
     }
 
     /// Loads the model in `folder`. Weights that a kernel needs in another layout are copied; the

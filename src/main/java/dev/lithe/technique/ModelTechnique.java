@@ -6,6 +6,8 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import java.nio.file.Path;
+import java.util.List;
 
 /// A technique that takes the model as a whole, and may give it other shapes. It reads one folder
 /// and what it makes is written to another, from which the stages after it go on.
@@ -28,6 +30,11 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
     /// Whether it looks at the model that the whole recipe started from.
     default boolean needsOriginal(C config) {
         return false;
+    }
+
+    /// Files besides the calibration text that decide what it makes.
+    default List<Path> reads(C config) {
+        return List.of();
     }
 
     /// Whether it finds the result's shapes by measuring; [#configure] then makes shapes of the

@@ -11,6 +11,7 @@ import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
@@ -112,5 +113,21 @@ class DecoderTest {
         }
         // 9 models of 5 MB, and 288 steps whose logits are 320 kB
         assertThat(Resident.bytes() - before).isLessThan(32L << 20);
+    }
+
+    @Test
+    void answersEndAsEitherConfigurationSays() throws IOException {
+        TinyModel.small().write(folder);
+        Path generation = folder.resolve("generation_config.json");
+        Files.writeString(generation, "{\"eos_token_id\": [7, 9]}");
+        try (var decoder = Decoder.open(folder)) {
+            assertThat(decoder.spec().eosTokens()).isNotEmpty().allMatch(decoder::ends);
+            assertThat(decoder.ends(7) && decoder.ends(9)).isTrue();
+            assertThat(decoder.ends(8)).isFalse();
+        }
+        Files.writeString(generation, "{\"eos_token_id\": 300}");
+        assertThatThrownBy(() -> Decoder.open(folder))
+                .isInstanceOf(LitheException.class)
+                .hasMessageContaining("generation_config.json: eos_token_id is 300");
     }
 }

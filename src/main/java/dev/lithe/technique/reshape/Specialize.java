@@ -12,6 +12,7 @@ import dev.lithe.technique.Technique;
 import dev.lithe.tokenize.Tokenizer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
@@ -83,6 +84,11 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
     @Override
     public Config defaults() {
         return new Config(null, 0.3, true, 32, 32);
+    }
+
+    @Override
+    public List<Path> reads(Config config) {
+        return config.task() == null ? List.of() : List.of(Path.of(config.task()));
     }
 
     @Override
