@@ -35,6 +35,9 @@ import java.util.List;
 public final class Hqq implements LinearTechnique<Hqq.Config> {
     private static final int MAX_ITERATIONS = 1000;
 
+    /// Slices of rows that stay in the cache while their grids are fitted; besides them, codes.
+    private static final long SLICES_BYTES = 3L << 20;
+
     /// @param bits 2 to 8
     /// @param groupSize inputs that share a scale; 0 for a whole row
     /// @param p of the norm, above 0 and up to 1
@@ -118,7 +121,7 @@ public final class Hqq implements LinearTechnique<Hqq.Config> {
 
     @Override
     public long workingBytes(LinearName linear, Config config) {
-        return IntegerCodes.workingBytes(linear);
+        return SLICES_BYTES + 2 * linear.weights();
     }
 
     @Override
