@@ -42,7 +42,7 @@ public final class Hub {
             Pattern.compile(
                     "config\\.json|generation_config\\.json|tokenizer\\.json|tokenizer_config\\.json"
                             + "|special_tokens_map\\.json|chat_template\\.(jinja|json)|lithe\\.json"
-                            + "|LICENSE.*|NOTICE.*");
+                            + "|LICENSE[\\w.-]*|NOTICE[\\w.-]*");
     private static final Pattern SHARD =
             Pattern.compile("model-\\d+-of-\\d+\\.safetensors|model\\.safetensors\\.index\\.json");
     private static final Pattern HASH = Pattern.compile("[0-9a-f]{40}|[0-9a-f]{64}");

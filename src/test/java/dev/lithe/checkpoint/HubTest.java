@@ -58,6 +58,7 @@ class HubTest {
         }
         files.put("pytorch_model.bin", new byte[1000]);
         files.put("README.md", new byte[10]);
+        files.put("LICENSE/../../../outside", new byte[10]);
         hub = server(this::answer);
         store = server(this::send);
     }
@@ -196,7 +197,8 @@ class HubTest {
         String hash = Sha256.of(files.get(WEIGHTS));
         assertThat(Files.readSymbolicLink(folder.resolve(WEIGHTS)))
                 .hasToString("../../blobs/" + hash);
-        assertThat(requests).noneMatch(path -> path.contains("pytorch_model"));
+        assertThat(requests)
+                .noneMatch(path -> path.contains("pytorch_model") || path.contains("outside"));
         try (Decoder decoder = Decoder.open(folder)) {
             assertThat(decoder.spec().layers()).isEqualTo(2);
         }
