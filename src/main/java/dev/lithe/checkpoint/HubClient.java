@@ -123,7 +123,9 @@ final class HubClient implements AutoCloseable {
         for (int i = 0; i < REDIRECTS; i++) {
             HttpRequest.Builder request =
                     HttpRequest.newBuilder(target).header("User-Agent", "lithe");
-            if (token != null && target.getAuthority().equals(endpoint.getAuthority())) {
+            if (token != null
+                    && endpoint.getAuthority().equals(target.getAuthority())
+                    && endpoint.getScheme().equals(target.getScheme())) {
                 request.header("Authorization", "Bearer " + token);
             }
             if (from > 0) {

@@ -39,6 +39,7 @@ public final class DenseExport {
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     /// @throws LitheException where a weight does not fit the type
     public static void write(Checkpoint checkpoint, Path target, boolean replace) {
+        Compressor.checkOutput(checkpoint.folder(), target, replace);
         var export = new DenseExport(checkpoint);
         try (var writer = CheckpointWriter.open(target, replace)) {
             Architecture.parts(export.spec).forEach(part -> export.add(part, writer));

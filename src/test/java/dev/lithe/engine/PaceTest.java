@@ -2,7 +2,12 @@ package dev.lithe.engine;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lithe.TinyModel;
+import dev.lithe.model.Decoder;
+import java.io.IOException;
+import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -62,5 +67,12 @@ class PaceTest {
     @Test
     void aLongPromptTakesMoreThanInProportion() {
         assertThat(PACE.prefillNanos(2000)).isGreaterThan(4 * PACE.prefillNanos(500));
+    }
+
+    @Test
+    void aModelOfOneBlockIsMeasuredToo(@TempDir Path folder) throws IOException {
+        try (var decoder = Decoder.open(TinyModel.small().layers(1).write(folder))) {
+            assertThat(Pace.measure(decoder, 0).blockNanos()).isPositive();
+        }
     }
 }

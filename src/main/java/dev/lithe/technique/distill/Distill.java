@@ -110,6 +110,7 @@ public final class Distill implements ModelTechnique<Distill.Config> {
         }
         List<Integer> chosen = spaced(blocks, config.layers());
         ObjectNode changed = model.config();
+        LayerLists.spellOut(changed, model.spec());
         LayerLists.keep(changed, blocks, chosen);
         configure(changed, config);
         try (WholeModel student = model.reshaped(changed)) {
