@@ -127,7 +127,7 @@ final class GgufTokenizer {
 
     private String split() {
         String split = tokenizer.path("pre_tokenizer").toString();
-        if (split.contains("\"Digits\"")) {
+        if (split.contains("\"Digits\"") && !split.contains("\"Split\"")) {
             return "smollm";
         }
         if (!split.contains("\"Regex\"") && split.contains("\"use_regex\":true")) {
