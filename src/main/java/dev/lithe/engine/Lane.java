@@ -27,6 +27,9 @@ final class Lane implements Scheduler.Work, AutoCloseable {
     /// When last two sequences had work.
     private long company = System.nanoTime();
 
+    /// The shortest decode step so far: what was measured at first may have been on a busy machine.
+    private double fastestStep;
+
     /// Most tokens that a step gives a sequence.
     private final int tokensPerStep;
 
@@ -55,6 +58,7 @@ final class Lane implements Scheduler.Work, AutoCloseable {
                         model.decoder(),
                         Pace.measure(model.decoder(), limits.prefillChunk()),
                         this);
+        this.fastestStep = prefill.pace().stepNanos();
     }
 
     /// Who guesses for it, and how much.
@@ -72,7 +76,8 @@ final class Lane implements Scheduler.Work, AutoCloseable {
                 sequence,
                 () -> {
                     sequence.start(memory);
-                    sequence.requireTime(prefill.pace(), tokensPerStep);
+                    double pace = fastestStep / prefill.pace().stepNanos();
+                    sequence.requireTime(prefill.pace(), pace, tokensPerStep);
                     return false;
                 });
     }
@@ -106,12 +111,21 @@ final class Lane implements Scheduler.Work, AutoCloseable {
         int allowed = prefill.quick(readers) ? 2 : 1;
         if (readers.isEmpty() || !decoders.isEmpty() && slices >= allowed) {
             slices = 0;
-            decoding.step(decoders);
+            decode(decoders);
         } else {
             slices++;
             prefill.step(readers, alone(ready) ? Pace.ALONE : Pace.BESIDE);
         }
         decoding.keepOnly(running);
+    }
+
+    private void decode(List<Sequence> sequences) {
+        long before = tokens.get();
+        long start = System.nanoTime();
+        decoding.step(sequences);
+        if (tokens.get() > before) {
+            fastestStep = Math.min(fastestStep, System.nanoTime() - start);
+        }
     }
 
     private boolean alone(List<Sequence> ready) {

@@ -78,16 +78,17 @@ final class Sequence {
     /// Refuses what its deadline does not leave time for, were the machine its own: what is unread
     /// of the prompt, and the tokens where their number is certain.
     ///
+    /// @param share of the time that the pace was measured at which it may take, at most 1
     /// @param tokensPerStep most that a step gives
     /// @throws LitheException `DEADLINE`
-    void requireTime(Pace pace, int tokensPerStep) {
+    void requireTime(Pace pace, double share, int tokensPerStep) {
         if (request.deadline().isEmpty()) {
             return;
         }
         double left = request.deadline().getAsLong() - System.nanoTime();
         int certain = request.stop().ignoreEos() ? request.tokens() - 1 : 0;
         double steps = certain / (double) tokensPerStep;
-        double needed = pace.prefillNanos(unread()) + steps * pace.stepNanos();
+        double needed = share * (pace.prefillNanos(unread()) + steps * pace.stepNanos());
         if (needed > left) {
             throw LitheException.of(
                     Fault.DEADLINE,

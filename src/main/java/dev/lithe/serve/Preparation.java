@@ -10,6 +10,7 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.LongAdder;
 
 /// Threads for what a request needs before the engine takes it, tokenizing above all: long texts
 /// take too long for the network's threads, and the engine's has better to do. Bounded in requests
@@ -24,7 +25,14 @@ class Preparation {
     /// for a few seconds, and whoever comes after them waits as long.
     static final long WAITING_BYTES = 8L << 20;
 
+    /// What a client is told to wait is between these.
+    private static final double SHORTEST_NANOS = 1e8;
+
+    private static final double LONGEST_NANOS = 6e10;
+
     private final AtomicLong waitingBytes = new AtomicLong();
+    private final LongAdder readBytes = new LongAdder();
+    private final LongAdder readNanos = new LongAdder();
     private final ThreadPoolExecutor executor =
             new ThreadPoolExecutor(
                     THREADS,
@@ -54,18 +62,22 @@ class Preparation {
             waitingBytes.addAndGet(-bytes);
             call.fail(
                     LitheException.of(
-                            Fault.EXHAUSTED,
-                            "this request of %d bytes and those that wait to be read exceed the"
-                                    + " limit of %d bytes; try again later",
-                            bytes,
-                            WAITING_BYTES));
+                                    Fault.EXHAUSTED,
+                                    "this request of %d bytes and those that wait to be read exceed the"
+                                            + " limit of %d bytes; try again later",
+                                    bytes,
+                                    WAITING_BYTES)
+                            .retryAfter(allRead()));
             return;
         }
         try {
             executor.execute(() -> {
+                long start = System.nanoTime();
                 try {
                     prepare(call, work);
                 } finally {
+                    readNanos.add(System.nanoTime() - start);
+                    readBytes.add(bytes);
                     waitingBytes.addAndGet(-bytes);
                 }
             });
@@ -92,9 +104,19 @@ class Preparation {
                 ? LitheException.of(
                         Fault.UNAVAILABLE, "the server is shutting down; try again later")
                 : LitheException.of(
-                        Fault.EXHAUSTED,
-                        "%d requests wait to be read, which is the limit; try again later",
-                        WAITING);
+                                Fault.EXHAUSTED,
+                                "%d requests wait to be read, which is the limit; try again later",
+                                WAITING)
+                        .retryAfter(allRead());
+    }
+
+    /// When what waits is likely to have been read, by what a byte took so far; a second where
+    /// nothing is known yet.
+    private Duration allRead() {
+        long bytes = readBytes.sum();
+        double each = bytes == 0 ? 0 : (double) readNanos.sum() / bytes;
+        double nanos = bytes == 0 ? 1e9 : waitingBytes.get() * each / THREADS;
+        return Duration.ofNanos((long) Math.clamp(nanos, SHORTEST_NANOS, LONGEST_NANOS));
     }
 
     /// Takes no more work and waits for what is under way; what waits still gets its turn.

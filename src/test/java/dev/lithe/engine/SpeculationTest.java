@@ -353,6 +353,39 @@ class SpeculationTest {
     }
 
     @Test
+    void aDeadlineEndsAGuessedAnswerWithinOneStep() {
+        try (Engine engine = engine(target, draft, 4)) {
+            var warm = new Recorder(); // the model is measured before its first token
+            engine.submit(until(StopRules.exactly(1), OptionalLong.empty()), warm);
+            warm.finish();
+            long soon = System.nanoTime() + TimeUnit.SECONDS.toNanos(2);
+            var late =
+                    new Recorder() {
+                        @Override
+                        public void onDelta(String delta, List<Integer> newIds) {
+                            super.onDelta(delta, newIds);
+                            while (ids.size() >= 20 && System.nanoTime() < soon) {
+                                Thread.onSpinWait();
+                            }
+                        }
+                    };
+            var other = new Recorder();
+            engine.submit(until(StopRules.length(200), OptionalLong.of(soon)), late);
+            engine.submit(until(StopRules.exactly(60), OptionalLong.empty()), other);
+            assertThat(late.error().fault()).isEqualTo(Fault.DEADLINE);
+            // Those of the step under way may follow.
+            assertThat(late.ids.size()).isBetween(20, 21 + MOST);
+            assertThat(other.finish().outputTokens()).isEqualTo(60);
+            assertThat(other.ids).startsWith(late.ids.toArray(Integer[]::new));
+        }
+    }
+
+    private static GenerationRequest until(StopRules stop, OptionalLong deadline) {
+        return new GenerationRequest(
+                target, ids("Once upon a time"), SamplingOptions.GREEDY, stop, deadline);
+    }
+
+    @Test
     void aDraftOfAnotherVocabularyIsRefused() throws IOException {
         try (ServedModel other =
                 ServedModel.open(TinyModel.small().write(folder.resolve("vocabulary")))) {

@@ -2,6 +2,7 @@ package dev.lithe.serve;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lithe.fault.LitheException;
 import dev.lithe.proto.v1.TokenizeRequest;
 import io.grpc.Context;
 import io.grpc.Status;
@@ -104,6 +105,40 @@ class PreparationTest {
                     submit(LARGE);
                     return done.get() >= 2;
                 });
+    }
+
+    @Test
+    void aRefusalEstimatesTheWaitByWhatReadingTook() {
+        var refused = new CompletableFuture<LitheException>();
+        var caller =
+                new Preparation.Caller() {
+                    @Override
+                    public boolean over() {
+                        return false;
+                    }
+
+                    @Override
+                    public void fail(RuntimeException error) {
+                        refused.complete((LitheException) error);
+                    }
+                };
+        preparation.run(
+                caller,
+                1_000_000,
+                () -> {
+                    try {
+                        Thread.sleep(200);
+                    } catch (InterruptedException e) {
+                        throw new AssertionError(e);
+                    }
+                    done.incrementAndGet();
+                });
+        Eventually.holds("the first is read", () -> done.get() == 1);
+        hold(LARGE);
+        preparation.run(caller, 4_000_000, done::incrementAndGet);
+        // 8 MB wait for two threads, each of which reads 5 MB a second or less.
+        assertThat(refused.join().retry().orElseThrow())
+                .isBetween(Duration.ofMillis(790), Duration.ofSeconds(30));
     }
 
     @Test
