@@ -1,12 +1,10 @@
-// The same in two halves of 8 with AVX2 and FMA. Its dot product of bytes saturates at 16 bits, so bytes go through it as
-// two nibbles.
+// The same in two halves of 8 with AVX2 and FMA.
 #include <immintrin.h>
 
 #define UNROLL _Pragma("GCC unroll 8")
 
 typedef struct { __m256 a, b; } V;
 typedef struct { __m256i a, b; } I;
-typedef struct { __m256i a, b; } W;
 
 INLINE V vzero(void) { return (V){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 INLINE V vset(float x) { return (V){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -59,23 +57,28 @@ INLINE I iload_u8(const uint8_t *p) {
 }
 INLINE V ifloat(I x) { return (V){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 
-INLINE W wload(const uint8_t *p) {
-    return (W){_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)(p + 32))};
+// Registers for 8 of a block's outputs at a time: 16 would not leave room for the sums of several rows.
+enum { PARTS = 2, TILE = 4 };
+typedef __m256i P; // sums of one part
+typedef __m256i W; // codes of one part: 8 outputs times 4 inputs
+INLINE P part(I x, int i) { return i == 0 ? x.a : x.b; }
+INLINE P padd(P x, P y) { return _mm256_add_epi32(x, y); }
+INLINE void put(I *x, int i, P sums) {
+    if (i == 0) x->a = sums; else x->b = sums;
 }
-INLINE W wlow(W x) {
-    __m256i m = _mm256_set1_epi8(15);
-    return (W){_mm256_and_si256(x.a, m), _mm256_and_si256(x.b, m)};
-}
-INLINE W whigh(W x) {
-    __m256i m = _mm256_set1_epi8(15);
-    return (W){_mm256_and_si256(_mm256_srli_epi16(x.a, 4), m), _mm256_and_si256(_mm256_srli_epi16(x.b, 4), m)};
-}
+INLINE W wload(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE W wlow(W x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+INLINE W whigh(W x) { return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15)); }
 
-INLINE __m256i pair_sums(__m256i w, __m256i x) { return _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)); }
-INLINE I dot_nibbles(I sums, W w, int32_t x) {
-    __m256i q = _mm256_set1_epi32(x);
-    return (I){_mm256_add_epi32(sums.a, pair_sums(w.a, q)), _mm256_add_epi32(sums.b, pair_sums(w.b, q))};
+// sums[i] += Σ_j (w[4 i + j] - CENTER) x[j], w unsigned and x signed. maddubs adds pairs in 16 bits: of a byte less 128, at
+// most 2 · 128 · 127 with the sign moved to x.
+enum { CENTER = 128 };
+INLINE P widened(P pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
+INLINE P dot_bytes(P sums, W w, int32_t x) {
+    w = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+    P pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(_mm256_set1_epi32(x), w));
+    return _mm256_add_epi32(sums, widened(pairs));
 }
-INLINE I dot_bytes(I sums, W w, int32_t x) {
-    return iadd(dot_nibbles(sums, wlow(w), x), ishift4(dot_nibbles(izero(), whigh(w), x)));
+INLINE P dot_nibbles(P sums, W w, int32_t x) {
+    return _mm256_add_epi32(sums, widened(_mm256_maddubs_epi16(w, _mm256_set1_epi32(x))));
 }

@@ -5,7 +5,6 @@
 
 typedef __m512 V;
 typedef __m512i I;
-typedef __m512i W;
 
 INLINE V vzero(void) { return _mm512_setzero_ps(); }
 INLINE V vset(float x) { return _mm512_set1_ps(x); }
@@ -38,10 +37,17 @@ INLINE I ishift4(I a) { return _mm512_slli_epi32(a, 4); }
 INLINE I iload_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 INLINE V ifloat(I a) { return _mm512_cvtepi32_ps(a); }
 
+// A block's outputs are computed all at once.
+enum { PARTS = 1, TILE = 16, CENTER = 0 };
+typedef I P;
+INLINE P part(I x, int i) { (void)i; return x; }
+INLINE P padd(P x, P y) { return iadd(x, y); }
+INLINE void put(I *x, int i, P sums) { (void)i; *x = sums; }
+typedef __m512i W;
 INLINE W wload(const uint8_t *p) { return _mm512_loadu_si512(p); }
 INLINE W wlow(W a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
 INLINE W whigh(W a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15)); }
 
-// sums[i] += Σ_j w[4 i + j] x[j], w unsigned and x signed
-INLINE I dot_bytes(I sums, W w, int32_t x) { return _mm512_dpbusd_epi32(sums, w, _mm512_set1_epi32(x)); }
-INLINE I dot_nibbles(I sums, W w, int32_t x) { return dot_bytes(sums, w, x); }
+// sums[i] += Σ_j (w[4 i + j] - CENTER) x[j], w unsigned and x signed
+INLINE P dot_bytes(P sums, W w, int32_t x) { return _mm512_dpbusd_epi32(sums, w, _mm512_set1_epi32(x)); }
+INLINE P dot_nibbles(P sums, W w, int32_t x) { return dot_bytes(sums, w, x); }

@@ -55,6 +55,12 @@ INLINE I iload_u8(const uint8_t *p) {
 }
 INLINE V ifloat(I a) { EACH(V, vcvtq_f32_s32(a.v[i])); }
 
+// A block's outputs are computed all at once.
+enum { PARTS = 1, TILE = 4, CENTER = 128 };
+typedef I P;
+INLINE P part(I x, int i) { (void)i; return x; }
+INLINE P padd(P x, P y) { return iadd(x, y); }
+INLINE void put(I *x, int i, P sums) { (void)i; *x = sums; }
 INLINE W wload(const uint8_t *p) { EACH(W, vld1q_u8(p + 16 * i)); }
 INLINE W wlow(W a) { EACH(W, vandq_u8(a.v[i], vdupq_n_u8(15))); }
 INLINE W whigh(W a) { EACH(W, vshrq_n_u8(a.v[i], 4)); }
@@ -68,14 +74,13 @@ INLINE int32x4_t dot_signed(int32x4_t sums, int8x16_t w, int8x16_t x) {
     return vaddq_s32(sums, vpaddq_s32(low, high));
 #endif
 }
-INLINE I dot_nibbles(I sums, W w, int32_t x) {
+// The same of codes less 128.
+INLINE P dot_bytes(P sums, W w, int32_t x) {
+    int8x16_t q = vreinterpretq_s8_s32(vdupq_n_s32(x));
+    EACH(I, dot_signed(sums.v[i], vreinterpretq_s8_u8(veorq_u8(w.v[i], vdupq_n_u8(128))), q));
+}
+INLINE P dot_nibbles(P sums, W w, int32_t x) {
     int8x16_t q = vreinterpretq_s8_s32(vdupq_n_s32(x));
     EACH(I, dot_signed(sums.v[i], vreinterpretq_s8_u8(w.v[i]), q));
-}
-// Σ u x = Σ (u - 128) x + 128 Σ x
-INLINE I dot_bytes(I sums, W w, int32_t x) {
-    int8x16_t q = vreinterpretq_s8_s32(vdupq_n_s32(x));
-    int32x4_t rest = vshlq_n_s32(dot_signed(vdupq_n_s32(0), vdupq_n_s8(1), q), 7);
-    EACH(I, vaddq_s32(dot_signed(sums.v[i], vreinterpretq_s8_u8(veorq_u8(w.v[i], vdupq_n_u8(128))), q), rest));
 }
 #undef EACH

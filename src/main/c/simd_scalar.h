@@ -54,6 +54,12 @@ INLINE I ishift4(I a) { EACH(I, (int32_t)((uint32_t)a.v[i] << 4)); }
 INLINE I iload_u8(const uint8_t *p) { EACH(I, p[i]); }
 INLINE V ifloat(I a) { EACH(V, (float)a.v[i]); }
 
+// A block's outputs are computed all at once.
+enum { PARTS = 1, TILE = 16, CENTER = 0 };
+typedef I P;
+INLINE P part(I x, int i) { (void)i; return x; }
+INLINE P padd(P x, P y) { return iadd(x, y); }
+INLINE void put(I *x, int i, P sums) { (void)i; *x = sums; }
 INLINE W wload(const uint8_t *p) {
     W w;
     memcpy(w.v, p, 64);
@@ -67,7 +73,7 @@ INLINE W whigh(W a) {
     for (int i = 0; i < 64; i++) a.v[i] >>= 4;
     return a;
 }
-INLINE I dot_bytes(I sums, W w, int32_t x) {
+INLINE P dot_bytes(P sums, W w, int32_t x) {
     int8_t q[4];
     memcpy(q, &x, 4);
     for (int i = 0; i < 16; i++) {
@@ -77,5 +83,5 @@ INLINE I dot_bytes(I sums, W w, int32_t x) {
     }
     return sums;
 }
-INLINE I dot_nibbles(I sums, W w, int32_t x) { return dot_bytes(sums, w, x); }
+INLINE P dot_nibbles(P sums, W w, int32_t x) { return dot_bytes(sums, w, x); }
 #undef EACH

@@ -50,23 +50,26 @@ INLINE void dots(const int T, const int rows, enum kind kind, const char *w, int
 // The same for any number of rows and vectors of one kind.
 INLINE void products_of(enum kind kind, const char *w, int64_t w_stride, int64_t n, const float *x, int64_t x_stride,
                               int64_t count, int64_t k, float *y, int64_t y_stride, float scale) {
+#define ROWS(T) (TILE / (T) < 4 ? TILE / (T) : 4) // as many sums as there are registers for
 #define DOTS(T, ROWS) \
     dots(T, ROWS, kind, w + r * w_stride, w_stride, x + t * x_stride, x_stride, k, y + t * y_stride + r, y_stride, scale)
     for (int64_t t = 0; t < count;) {
         int64_t left = count - t;
         int width = left >= 4 ? 4 : left >= 2 ? 2 : 1;
         for (int64_t r = 0; r < n;) {
-            int full = n - r >= 4;
+            int rows = width == 4 ? ROWS(4) : width == 2 ? ROWS(2) : ROWS(1);
+            int full = n - r >= rows;
             switch (width) {
-            case 4: if (full) DOTS(4, 4); else DOTS(4, 1); break;
-            case 2: if (full) DOTS(2, 4); else DOTS(2, 1); break;
-            default: if (full) DOTS(1, 4); else DOTS(1, 1);
+            case 4: if (full) DOTS(4, ROWS(4)); else DOTS(4, 1); break;
+            case 2: if (full) DOTS(2, ROWS(2)); else DOTS(2, 1); break;
+            default: if (full) DOTS(1, ROWS(1)); else DOTS(1, 1);
             }
-            r += full ? 4 : 1;
+            r += full ? rows : 1;
         }
         t += width;
     }
 #undef DOTS
+#undef ROWS
 }
 
 static void products(enum kind kind, const void *w, int64_t w_stride, int64_t n, const float *x, int64_t x_stride,
@@ -78,51 +81,66 @@ static void products(enum kind kind, const void *w, int64_t w_stride, int64_t n,
     }
 }
 
+// A group's sums: of each of T rows, its planes and the parts of a block that are computed together, `chains`: two where one would
+// leave the multipliers idle.
+typedef struct { P of[8][2][PARTS][2]; } Sums;
+
+#define EACH_SUM UNROLL for (int t = 0; t < T; t++) UNROLL for (int p = 0; p < planes; p++) UNROLL for (int i = 0; i < parts; i++)
+
+INLINE void group_sums(const int T, const int nibbles, const int planes, const int parts, const int chains, const uint8_t *w,
+                             const int8_t *x, int64_t stride, int64_t inputs, Sums *sums) {
+    for (int64_t at = 0; at < inputs; at += 8, w += nibbles ? 64 : 128) {
+        W first[PARTS], second[PARTS];
+        UNROLL for (int i = 0; i < parts; i++) {
+            W codes = wload(w + i * (64 / PARTS));
+            first[i] = nibbles ? wlow(codes) : codes;
+            second[i] = nibbles ? whigh(codes) : wload(w + 64 + i * (64 / PARTS));
+        }
+        EACH_SUM {
+            const int8_t *q = x + (t * planes + p) * stride + at;
+            P *even = &sums->of[t][p][i][0], *odd = &sums->of[t][p][i][chains - 1];
+            *even = nibbles ? dot_nibbles(*even, first[i], four(q)) : dot_bytes(*even, first[i], four(q));
+            *odd = nibbles ? dot_nibbles(*odd, second[i], four(q + 4)) : dot_bytes(*odd, second[i], four(q + 4));
+        }
+    }
+}
+
 // One block of 16 outputs of codes for T rows of activations from `row`: y[t] = Σ_g s_g x_g (Σ u q - zero Σ q).
 INLINE void codes(const int T, const int nibbles, const int planes, const Linear *l, int64_t block, const Quantized *in,
                         int64_t row, float *y) {
-    const uint8_t *w = (const uint8_t *)l->w + block * (l->groups * l->padded * (nibbles ? 8 : 16));
+    const int64_t group_bytes = l->padded * (nibbles ? 8 : 16);
+    const uint8_t *w = (const uint8_t *)l->w + block * l->groups * group_bytes;
     const int8_t *x = in->q + row * planes * in->stride;
     const uint16_t *scale = l->scale == 0 ? 0 : l->scale + block * l->groups * 16;
     const uint8_t *zero = l->zero == 0 ? 0 : l->zero + block * l->groups * 16;
+    const int parts = T * planes < 8 ? PARTS : 1, chains = T * planes * parts < 8 ? 2 : 1;
     V sums[8];
     UNROLL for (int t = 0; t < T; t++) sums[t] = vzero();
     for (int64_t g = 0; g < l->groups; g++) {
-        I even[8][2], odd[8][2]; // two chains of sums where there are few, to keep the multipliers busy
+        I dots[8][2];
         UNROLL for (int t = 0; t < T; t++) UNROLL for (int p = 0; p < planes; p++) {
             int32_t sum = in->sum[((row + t) * planes + p) * l->groups + g];
-            even[t][p] = iset(zero != 0 ? 0 : nibbles ? -8 * sum : -128 * sum);
-            odd[t][p] = izero();
+            dots[t][p] = iset(nibbles ? (zero != 0 ? 0 : -8 * sum) : (zero != 0 ? CENTER : CENTER - 128) * sum);
         }
-        for (int64_t i = 0; i < l->padded; i += 8) {
-            W first = wload(w), second;
-            if (nibbles) {
-                second = whigh(first);
-                first = wlow(first);
-                w += 64;
-            } else {
-                second = wload(w + 64);
-                w += 128;
+        UNROLL for (int from = 0; from < PARTS; from += parts) {
+            Sums all;
+            EACH_SUM {
+                all.of[t][p][i][0] = part(dots[t][p], from + i);
+                all.of[t][p][i][1] = part(izero(), i);
             }
-            UNROLL for (int t = 0; t < T; t++) UNROLL for (int p = 0; p < planes; p++) {
-                const int8_t *q = x + (t * planes + p) * in->stride + i;
-                if (nibbles) {
-                    even[t][p] = dot_nibbles(even[t][p], first, four(q));
-                    if (T < 8) odd[t][p] = dot_nibbles(odd[t][p], second, four(q + 4));
-                    else even[t][p] = dot_nibbles(even[t][p], second, four(q + 4));
-                } else {
-                    even[t][p] = dot_bytes(even[t][p], first, four(q));
-                    if (T < 8) odd[t][p] = dot_bytes(odd[t][p], second, four(q + 4));
-                    else even[t][p] = dot_bytes(even[t][p], second, four(q + 4));
-                }
+            group_sums(T, nibbles, planes, parts, chains, w + from * (64 / PARTS), x, in->stride, l->padded, &all);
+            EACH_SUM {
+                P *of = all.of[t][p][i];
+                put(&dots[t][p], from + i, chains == 2 ? padd(of[0], of[1]) : of[0]);
             }
         }
+        w += group_bytes;
         x += l->padded;
         V s = scale == 0 ? vset(1) : vload_f16(scale + g * 16);
         UNROLL for (int t = 0; t < T; t++) {
             V value = vzero();
             UNROLL for (int p = planes - 1; p >= 0; p--) {
-                I dot = T < 8 ? iadd(even[t][p], odd[t][p]) : even[t][p];
+                I dot = dots[t][p];
                 if (zero != 0) {
                     int32_t sum = in->sum[((row + t) * planes + p) * l->groups + g];
                     dot = isub(nibbles ? ishift4(dot) : dot, imul(iload_u8(zero + g * 16), iset(sum)));
@@ -489,7 +507,7 @@ static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
     case 2: WEIGHTED(2, WIDTH); break; \
     default: WEIGHTED(1, WIDTH); \
     }
-        for (; j + 64 <= hd; j += 64) ALL(4);
+        if (TILE >= 16) for (; j + 64 <= hd; j += 64) ALL(4);
         for (; j + 16 <= hd; j += 16) ALL(1);
 #undef ALL
 #undef WEIGHTED
