@@ -15,7 +15,7 @@ defaults = library.llama_model_default_params
 
 
 def without_repacking():
-    """llama-cpp-python 0.3.36 crashes here where it lays out Q4_0 and Q8_0 anew for AMX."""
+    """llama-cpp-python 0.3.36 crashes here where it lays Q4_0 and Q8_0 out anew; why was not looked into."""
     parameters = defaults()
     parameters.use_extra_bufts = False
     return parameters

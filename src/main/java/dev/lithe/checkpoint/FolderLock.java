@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 
 /// One writer's claim on a folder: a locked file inside it, which the system unlocks when the
 /// process dies.
-final class FolderLock implements AutoCloseable {
+public final class FolderLock implements AutoCloseable {
     static final String NAME = ".lock";
 
     /// Folders claimed by this process. A second claim must not even open the file: on POSIX
@@ -35,7 +35,7 @@ final class FolderLock implements AutoCloseable {
     /// Claims `folder`.
     ///
     /// @throws LitheException where another writer has it
-    static FolderLock take(Path folder) throws IOException {
+    public static FolderLock take(Path folder) throws IOException {
         if (HELD.add(folder)) {
             FileChannel channel = null;
             try {
@@ -50,7 +50,7 @@ final class FolderLock implements AutoCloseable {
             }
         }
         throw LitheException.badInput(
-                "%s is being written by another run of Lithe; wait for it, or choose another --output",
+                "%s is being written by another run of Lithe; wait for it, or choose another folder",
                 folder);
     }
 

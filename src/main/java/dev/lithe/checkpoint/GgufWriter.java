@@ -146,7 +146,7 @@ public final class GgufWriter {
 
     /// Writes the file, which appears only when it is complete.
     ///
-    /// @throws LitheException where it cannot be written
+    /// @throws LitheException where it cannot be written; nothing of it is left then
     public void write(Path file) {
         Path partial = file.resolveSibling(file.getFileName() + ".partial");
         try {
@@ -174,6 +174,16 @@ public final class GgufWriter {
         } catch (IOException e) {
             throw LitheException.badInput("%s: cannot be written (%s)", file, e.getMessage())
                     .causedBy(e);
+        } finally {
+            delete(partial);
+        }
+    }
+
+    private static void delete(Path partial) {
+        try {
+            Files.deleteIfExists(partial);
+        } catch (IOException _) {
+            // what kept the file from being written is what to tell
         }
     }
 

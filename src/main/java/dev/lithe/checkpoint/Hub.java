@@ -34,10 +34,17 @@ import org.jspecify.annotations.Nullable;
 public final class Hub {
     private static final String ENDPOINT = "https://huggingface.co";
     private static final Duration PAUSE = Duration.ofSeconds(1);
+    private static final Duration PATIENCE = Duration.ofMinutes(1);
     private static final int BUFFER = 1 << 16;
     private static final int MAX_LISTING = 64 << 20;
+
+    /// Most bytes of a file whose size the hub does not tell.
+    private static final long MAX_UNANNOUNCED = 64L << 20;
+
+    private static final long UNKNOWN = -1;
     private static final JsonMapper JSON = new JsonMapper();
 
+    /// Files of the model's own folder: what lies deeper, or says that it does, is not Lithe's.
     private static final Pattern NEEDED =
             Pattern.compile(
                     "config\\.json|generation_config\\.json|tokenizer\\.json|tokenizer_config\\.json"
@@ -52,23 +59,31 @@ public final class Hub {
     private final boolean offline;
     private final HubCache cache;
     private final Duration pause;
+    private final Duration patience;
 
     private Hub(
-            URI endpoint, @Nullable String token, boolean offline, HubCache cache, Duration pause) {
+            URI endpoint,
+            @Nullable String token,
+            boolean offline,
+            HubCache cache,
+            Duration pause,
+            Duration patience) {
         this.endpoint = endpoint;
         this.token = token;
         this.offline = offline;
         this.cache = cache;
         this.pause = pause;
+        this.patience = patience;
     }
 
     /// The hub that the environment names.
     public static Hub of(Map<String, String> environment) {
-        return of(environment, PAUSE);
+        return of(environment, PAUSE, PATIENCE);
     }
 
     /// @param pause before the second try
-    static Hub of(Map<String, String> environment, Duration pause) {
+    /// @param patience the longest wait for more of an answer
+    static Hub of(Map<String, String> environment, Duration pause, Duration patience) {
         String endpoint = environment.getOrDefault("HF_ENDPOINT", ENDPOINT).replaceFirst("/+$", "");
         if (!endpoint.matches("https?://[^/\\s]+(/\\S*)?")) {
             throw LitheException.badInput(
@@ -80,7 +95,8 @@ public final class Hub {
                 token(environment),
                 offline.matches("(?i)1|true|yes|on"),
                 HubCache.of(environment),
-                pause);
+                pause,
+                patience);
     }
 
     private static @Nullable String token(Map<String, String> environment) {
@@ -106,12 +122,17 @@ public final class Hub {
         LongConsumer begins(int files, long bytes);
     }
 
-    private record RemoteFile(String name, String hash, long size) {}
+    /// @param size in bytes, or [#UNKNOWN]
+    private record RemoteFile(String name, String hash, long size) {
+        long limit() {
+            return size == UNKNOWN ? MAX_UNANNOUNCED : size;
+        }
+    }
 
     /// Fetches the model.
     ///
     /// @return its folder
-    /// @throws LitheException where it is missing, gated, or out of reach
+    /// @throws LitheException where it is missing, gated, out of reach, or pulled by another run
     public Path pull(HubId id, Listener listener) {
         if (offline) {
             return cache.snapshot(id)
@@ -121,25 +142,37 @@ public final class Hub {
                                             + " model",
                                     id));
         }
-        try (var client = new HubClient(endpoint, token, pause)) {
+        try (var client = new HubClient(endpoint, token, pause, patience)) {
             JsonNode listing = listing(client, id);
             String commit = listing.path("sha").asText();
             if (!HASH.matcher(commit).matches()) {
                 throw LitheException.of(
                         Fault.INTERNAL, "%s names no commit of %s; is it a hub?", endpoint, id);
             }
-            List<RemoteFile> files = needed(listing, id);
+            return pull(client, id, commit, needed(listing, id), listener);
+        }
+    }
+
+    private Path pull(
+            HubClient client,
+            HubId id,
+            String commit,
+            List<RemoteFile> files,
+            Listener listener) {
+        try (FolderLock _ = cache.lock(id)) {
             List<RemoteFile> missing =
                     files.stream()
                             .filter(file -> !Files.exists(cache.blob(id, file.hash())))
                             .toList();
-            long bytes = missing.stream().mapToLong(RemoteFile::size).sum();
+            long bytes = missing.stream().mapToLong(file -> Math.max(0, file.size())).sum();
             LongConsumer progress = listener.begins(missing.size(), bytes);
             for (RemoteFile file : missing) {
                 fetch(client, id, commit, file, progress);
             }
             files.forEach(file -> cache.link(id, commit, file.name(), file.hash()));
             return cache.finish(id, commit);
+        } catch (IOException e) {
+            throw cache.failed(e);
         }
     }
 
@@ -169,7 +202,9 @@ public final class Hub {
             if (HASH.matcher(hash).matches()) {
                 all.add(
                         new RemoteFile(
-                                file.path("rfilename").asText(), hash, file.path("size").asLong()));
+                                file.path("rfilename").asText(),
+                                hash,
+                                file.path("size").asLong(UNKNOWN)));
             }
         }
         boolean sharded = all.stream().anyMatch(file -> file.name().equals(Checkpoint.INDEX));
@@ -199,13 +234,27 @@ public final class Hub {
         String what = id + ", " + file.name();
         try {
             Files.createDirectories(blob.getParent());
+            if (file.size() == UNKNOWN) {
+                Files.deleteIfExists(partial); // how much is missing cannot be told
+            }
             progress.accept(size(partial));
             if (size(partial) < file.size() || !Files.exists(partial)) {
                 client.get(
                         path,
                         what,
                         () -> size(partial),
-                        (in, from) -> append(in, partial, from, file.size(), progress));
+                        (in, from) -> append(in, partial, from, file, progress));
+            }
+            if (size(partial) > file.limit()) {
+                Files.delete(partial);
+                throw LitheException.of(
+                        Fault.UNAVAILABLE,
+                        "%s: the hub sends more than %d bytes, %s; pull again",
+                        what,
+                        file.limit(),
+                        file.size() == UNKNOWN
+                                ? "the limit where it tells no size"
+                                : "the size that it told");
             }
             String hash = hash(partial, file);
             if (!hash.equals(file.hash())) {
@@ -229,20 +278,26 @@ public final class Hub {
         return Files.exists(file) ? Files.size(file) : 0;
     }
 
-    private static void append(InputStream in, Path to, long from, long size, LongConsumer progress)
+    /// Appends what comes, until it is more than the file may have.
+    private static void append(
+            InputStream in, Path to, long from, RemoteFile file, LongConsumer progress)
             throws IOException {
         try (OutputStream out =
                 from == 0
                         ? Files.newOutputStream(to)
                         : Files.newOutputStream(to, StandardOpenOption.APPEND)) {
             byte[] buffer = new byte[BUFFER];
-            for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
+            long length = from;
+            for (int n = in.read(buffer);
+                    n >= 0 && length <= file.limit();
+                    n = in.read(buffer)) {
                 out.write(buffer, 0, n);
+                length += n;
                 progress.accept(n);
             }
         }
-        if (size(to) < size) {
-            throw new IOException("after " + size(to) + " of " + size + " bytes");
+        if (size(to) < file.size()) {
+            throw new IOException("after " + size(to) + " of " + file.size() + " bytes");
         }
     }
 

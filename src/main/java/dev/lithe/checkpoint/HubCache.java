@@ -49,6 +49,12 @@ public final class HubCache {
         return root.resolve("models--" + id.repository().replace("/", "--"));
     }
 
+    /// Claims the model's folder for one download.
+    FolderLock lock(HubId id) throws IOException {
+        Files.createDirectories(folder(id));
+        return FolderLock.take(folder(id));
+    }
+
     /// The snapshot of `id`, where it is here.
     public Optional<Path> snapshot(HubId id) {
         try {
@@ -98,7 +104,7 @@ public final class HubCache {
             if (!id.revision().equals(commit)) {
                 Path ref = folder(id).resolve("refs").resolve(id.revision());
                 Files.createDirectories(ref.getParent());
-                Path fresh = Files.createTempFile(ref.getParent(), "ref", ".partial");
+                Path fresh = ref.resolveSibling(id.revision() + ".partial");
                 Files.writeString(fresh, commit);
                 Files.move(
                         fresh,
@@ -112,7 +118,7 @@ public final class HubCache {
         }
     }
 
-    private LitheException failed(IOException e) {
+    LitheException failed(IOException e) {
         return LitheException.badInput(
                         "%s cannot be used (%s); set HF_HOME to a folder that can",
                         root, e.getMessage())

@@ -13,7 +13,7 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// Asks the hub over HTTP. Follows redirects, tells the token to the hub alone, and waits and tries
-/// again where the hub is busy or the connection breaks.
+/// again where the hub is busy, or the connection breaks or stands still.
 final class HubClient implements AutoCloseable {
     private static final int TRIES = 5;
     private static final int REDIRECTS = 8;
@@ -34,13 +34,16 @@ final class HubClient implements AutoCloseable {
     private final URI endpoint;
     private final @Nullable String token;
     private final Duration pause;
+    private final Duration patience;
 
     /// @param token null for none
     /// @param pause before the second try; it doubles from try to try
-    HubClient(URI endpoint, @Nullable String token, Duration pause) {
+    /// @param patience the longest wait for an answer, and for more of it
+    HubClient(URI endpoint, @Nullable String token, Duration pause, Duration patience) {
         this.endpoint = endpoint;
         this.token = token;
         this.pause = pause;
+        this.patience = patience;
     }
 
     /// Takes what the hub sends, from byte `from` on; an [IOException] of it means that the
@@ -65,7 +68,7 @@ final class HubClient implements AutoCloseable {
             String trouble;
             try {
                 HttpResponse<InputStream> response = send(path, position.get());
-                try (InputStream in = response.body()) {
+                try (InputStream in = new PatientStream(response.body(), patience)) {
                     int status = response.statusCode();
                     if (status == OK || status == PARTIAL) {
                         reader.read(in, status == PARTIAL ? position.get() : 0);
@@ -122,7 +125,9 @@ final class HubClient implements AutoCloseable {
         URI target = URI.create(endpoint + path);
         for (int i = 0; i < REDIRECTS; i++) {
             HttpRequest.Builder request =
-                    HttpRequest.newBuilder(target).header("User-Agent", "lithe");
+                    HttpRequest.newBuilder(target)
+                            .timeout(patience)
+                            .header("User-Agent", "lithe");
             if (token != null
                     && endpoint.getAuthority().equals(target.getAuthority())
                     && endpoint.getScheme().equals(target.getScheme())) {
@@ -137,9 +142,25 @@ final class HubClient implements AutoCloseable {
                 return response;
             }
             response.body().close();
-            target = target.resolve(location.get());
+            target = redirected(target, location.get());
         }
         throw new IOException("more than " + REDIRECTS + " redirects");
+    }
+
+    private URI redirected(URI from, String location) {
+        try {
+            URI to = from.resolve(location);
+            if (to.getHost() != null && ("http".equals(to.getScheme()) || "https".equals(to.getScheme()))) {
+                return to;
+            }
+        } catch (IllegalArgumentException _) {
+            // told below
+        }
+        throw LitheException.of(
+                Fault.UNAVAILABLE,
+                "%s redirects to '%s', which is no http address; is it a hub?",
+                endpoint,
+                location);
     }
 
     private HttpResponse<InputStream> exchange(HttpRequest request) throws IOException {

@@ -87,7 +87,25 @@ final class ExportCommand implements Callable<Integer> {
             throw LitheException.badInput(
                     "%s exists; choose another --output, or add --force", output);
         }
+        requireOther(checkpoint.folder());
         GgufExport.write(checkpoint, type == null ? null : ggufType(type), output);
+    }
+
+    /// Refuses to replace a file of the model, which is read while the other is written.
+    private void requireOther(Path folder) {
+        try (var files = Files.list(folder)) {
+            for (Path file : files.filter(each -> !each.toString().endsWith(".gguf")).toList()) {
+                if (Files.exists(output)
+                        && Files.exists(file)
+                        && Files.isSameFile(file, output)) {
+                    throw LitheException.badInput(
+                            "%s is a file of the model to export; choose another --output", output);
+                }
+            }
+        } catch (IOException e) {
+            throw LitheException.badInput("%s cannot be read (%s)", folder, e.getMessage())
+                    .causedBy(e);
+        }
     }
 
     private static GgufType ggufType(String name) {

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.FolderLock;
 import dev.lithe.checkpoint.JsonLines;
 import dev.lithe.checkpoint.Sha256;
 import dev.lithe.compress.Compressor;
@@ -29,6 +30,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -47,6 +49,7 @@ final class Trials implements AutoCloseable {
     private final Decoder original;
     private final HeldOut heldOut;
     private final JsonLines journal;
+    private final FolderLock lock;
     private final Map<String, Outcome> known = new HashMap<>();
     private double seconds;
 
@@ -55,7 +58,9 @@ final class Trials implements AutoCloseable {
             Checkpoint source,
             Decoder original,
             HeldOut heldOut,
-            JsonLines journal) {
+            JsonLines journal,
+            FolderLock lock) {
+        this.lock = lock;
         this.request = request;
         this.source = source;
         this.original = original;
@@ -68,30 +73,41 @@ final class Trials implements AutoCloseable {
 
     /// Trials for `request`; those of an earlier search of the same kind in its folder are known.
     ///
-    /// @throws LitheException where the folder holds something else
+    /// @throws LitheException where the folder holds something else, or another search is in it
     static Trials open(Request request) {
         Path folder = request.folder();
-        Checkpoint source = Checkpoint.open(request.model());
+        List<AutoCloseable> opened = new ArrayList<>();
         try {
             Files.createDirectories(folder);
+            FolderLock lock = FolderLock.take(folder);
+            opened.add(lock);
+            Checkpoint source = Checkpoint.open(request.model());
+            opened.add(source);
             JsonNode origin = request.origin(source);
             Path file = folder.resolve("journal.jsonl");
             if (Files.exists(file)) {
                 requireSame(file, origin);
             }
-            return new Trials(
-                    request,
-                    source,
-                    Decoder.open(request.model()),
-                    HeldOut.of(request.calibrationText(), folder, request.model()),
-                    JsonLines.open(file, origin));
+            Decoder original = Decoder.open(request.model());
+            opened.add(original);
+            HeldOut heldOut = HeldOut.of(request.calibrationText(), folder, request.model());
+            JsonLines journal = JsonLines.open(file, origin);
+            return new Trials(request, source, original, heldOut, journal, lock);
         } catch (IOException e) {
-            source.close();
+            opened.reversed().forEach(Trials::release);
             throw LitheException.badInput("%s: cannot be written: %s", folder, e.getMessage())
                     .causedBy(e);
         } catch (RuntimeException e) {
-            source.close();
+            opened.reversed().forEach(Trials::release);
             throw e;
+        }
+    }
+
+    private static void release(AutoCloseable each) {
+        try {
+            each.close();
+        } catch (Exception e) {
+            throw LitheException.internal("the search cannot be closed", e);
         }
     }
 
@@ -142,8 +158,10 @@ final class Trials implements AutoCloseable {
         try {
             return rung == Rung.FINAL ? measured(proposal, start) : scored(proposal, rung, start);
         } catch (LitheException e) {
-            if (e.fault() == Fault.EXHAUSTED || e.fault() == Fault.CANCELLED) {
-                throw e;
+            if (e.fault() == Fault.EXHAUSTED
+                    || e.fault() == Fault.CANCELLED
+                    || e.getCause() instanceof IOException) {
+                throw e; // no fault of the recipe: a full disk would fail any other too
             }
             return Outcome.failed(since(start), e.getMessage());
         }
@@ -257,12 +275,6 @@ final class Trials implements AutoCloseable {
     @Override
     public void close() {
         Pipeline.delete(request.folder().resolve("trial"));
-        original.close();
-        source.close();
-        try {
-            journal.close();
-        } catch (IOException e) {
-            throw LitheException.internal("the journal cannot be closed", e);
-        }
+        List.of(journal, original, source, lock).forEach(Trials::release);
     }
 }

@@ -26,11 +26,15 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Downloads from a server of this machine that plays the hub, and a second one that plays the
@@ -47,6 +51,8 @@ class HubTest {
     private HttpServer hub;
     private HttpServer store;
     private int status = 200;
+    private @Nullable String location;
+    private final CountDownLatch stopped = new CountDownLatch(1);
 
     @BeforeEach
     void start() throws IOException {
@@ -68,12 +74,14 @@ class HubTest {
         var server =
                 HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         server.createContext("/", handler);
+        server.setExecutor(Executors.newVirtualThreadPerTaskExecutor());
         server.start();
         return server;
     }
 
     @AfterEach
     void stop() {
+        stopped.countDown();
         hub.stop(0);
         store.stop(0);
     }
@@ -96,7 +104,8 @@ class HubTest {
             exchange.sendResponseHeaders(200, listing.length);
             exchange.getResponseBody().write(listing);
         } else if (path.endsWith(WEIGHTS)) {
-            exchange.getResponseHeaders().add("Location", address(store) + path);
+            exchange.getResponseHeaders()
+                    .add("Location", location == null ? address(store) + path : location);
             exchange.sendResponseHeaders(302, -1);
         } else if (path.startsWith("/org/tiny/resolve/" + COMMIT + "/")) {
             send(exchange);
@@ -112,7 +121,10 @@ class HubTest {
         ArrayNode siblings = root.putArray("siblings");
         files.forEach((name, content) -> {
             ObjectNode file = siblings.addObject().put("rfilename", name);
-            file.put("size", content.length).put("blobId", gitHash(content));
+            file.put("blobId", gitHash(content));
+            if (!faults.containsKey("silent")) {
+                file.put("size", content.length);
+            }
             if (name.equals(WEIGHTS)) {
                 file.putObject("lfs").put("sha256", Sha256.of(content)).put("size", content.length);
             }
@@ -147,13 +159,25 @@ class HubTest {
             requests.add("from " + from);
         }
         int end = content.length;
-        if (path.endsWith(WEIGHTS) && faults.merge("cut", -1, Integer::sum) >= 0) {
+        if (path.endsWith(WEIGHTS)
+                && (faults.merge("cut", -1, Integer::sum) >= 0
+                        || faults.getOrDefault("stall", 0) > 0)) {
             end = from + (content.length - from) / 2;
         }
-        exchange.sendResponseHeaders(range == null ? 200 : 206, content.length - from);
+        boolean endless = path.endsWith(WEIGHTS) && faults.containsKey("endless");
+        exchange.sendResponseHeaders(
+                range == null ? 200 : 206, endless ? 0 : content.length - from);
         try {
             exchange.getResponseBody().write(content, from, end - from);
             exchange.getResponseBody().flush();
+            if (path.endsWith(WEIGHTS) && faults.merge("stall", -1, Integer::sum) >= 0) {
+                stopped.await();
+            }
+            while (endless) {
+                exchange.getResponseBody().write(new byte[1 << 16]);
+            }
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
         } finally {
             exchange.close();
         }
@@ -166,7 +190,7 @@ class HubTest {
         for (int i = 0; i < settings.length; i += 2) {
             environment.put(settings[i], settings[i + 1]);
         }
-        return Hub.of(environment, Duration.ofMillis(1));
+        return Hub.of(environment, Duration.ofMillis(1), Duration.ofMillis(500));
     }
 
     private static Path pull(Hub hub, String id) {
@@ -259,6 +283,68 @@ class HubTest {
         assertThatThrownBy(() -> pull(hub("HF_TOKEN", "another"), "org/tiny"))
                 .hasMessageContaining("the one that is set has not");
         assertThat(pull(hub("HF_TOKEN", "secret"), "org/tiny")).exists();
+    }
+
+    @Test
+    void aConnectionThatStandsStillIsTakenUpAnew() {
+        faults.put("stall", 1);
+        assertThat(pull(hub(), "org/tiny").resolve(WEIGHTS)).hasBinaryContent(files.get(WEIGHTS));
+        assertThat(requests).contains("from " + files.get(WEIGHTS).length / 2);
+        faults.put("stall", 100);
+        assertThatThrownBy(
+                        () -> pull(hub("HF_HOME", temporary.resolve("new").toString()), "org/tiny"))
+                .hasMessageContaining("no byte came for ")
+                .hasMessageContaining("what is here is kept");
+    }
+
+    @Test
+    void moreBytesThanTheHubToldAreRefused() throws IOException {
+        faults.put("endless", 1);
+        assertThatThrownBy(() -> pull(hub(), "org/tiny"))
+                .hasMessageContaining(
+                        "sends more than %d bytes, the size that it told"
+                                .formatted(files.get(WEIGHTS).length));
+        faults.put("silent", 1);
+        assertThatThrownBy(() -> pull(hub(), "org/tiny"))
+                .hasMessageContaining("sends more than 67108864 bytes, the limit where it tells");
+        try (var blobs = Files.list(temporary.resolve("home/hub/models--org--tiny/blobs"))) {
+            assertThat(blobs).noneMatch(blob -> blob.toString().endsWith(".incomplete"));
+        }
+        faults.remove("endless");
+        assertThat(pull(hub(), "org/tiny").resolve(WEIGHTS)).hasBinaryContent(files.get(WEIGHTS));
+    }
+
+    @Test
+    void oneOfTwoPullsIsRefused() {
+        Hub second = hub();
+        Path folder =
+                hub().pull(
+                                HubId.require("org/tiny"),
+                                (_, _) -> {
+                                    assertThatThrownBy(() -> pull(second, "org/tiny"))
+                                            .hasMessageContaining("is being written by another run");
+                                    return _ -> {};
+                                });
+        assertThat(pull(second, "org/tiny")).isEqualTo(folder);
+    }
+
+    @Test
+    void aRedirectToNowhereSaysSo() {
+        for (String nowhere : List.of("http://a b/", "file:///etc/passwd", "http:///model", "%zz")) {
+            location = nowhere;
+            assertThatThrownBy(() -> pull(hub(), "org/tiny"))
+                    .isInstanceOf(LitheException.class)
+                    .hasMessageContaining("redirects to '" + nowhere + "', which is no http address");
+        }
+    }
+
+    @Test
+    @EnabledOnOs({OS.LINUX, OS.MAC})
+    void theRevisionMayBeReadByWhomeverTheModelMay() throws IOException {
+        Path folder = pull(hub(), "org/tiny");
+        Path model = folder.getParent().getParent();
+        assertThat(Files.getPosixFilePermissions(model.resolve("refs/main")))
+                .isEqualTo(Files.getPosixFilePermissions(folder.resolve("config.json")));
     }
 
     @Test

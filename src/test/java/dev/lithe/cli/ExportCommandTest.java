@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lithe.TinyModel;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -46,6 +48,23 @@ class ExportCommandTest {
         assertThat(file).doesNotExist();
         assertThat(CommandLineRun.of("export", model, "--to", "gguf", "-o", file).code()).isZero();
         refused("or add --force", "export", model, "--to", "gguf", "-o", file);
+    }
+
+    @Test
+    void keepsOffTheFilesOfTheModel() throws IOException {
+        Path model = TinyModel.small().write(temporary.resolve("model"));
+        Path weights = model.resolve("model.safetensors");
+        byte[] before = Files.readAllBytes(weights);
+        for (String name : List.of("model.safetensors", "config.json", "../model/tokenizer.json")) {
+            Path file = model.resolve(name);
+            refused("is a file of the model", "export", model, "--to", "gguf", "-o", file, "--force");
+        }
+        assertThat(weights).hasBinaryContent(before);
+        Path inside = model.resolve("model.gguf");
+        for (int i = 0; i < 2; i++) {
+            var run = CommandLineRun.of("export", model, "--to", "gguf", "-o", inside, "--force");
+            assertThat(run.code()).isZero();
+        }
     }
 
     private static void refused(String reason, Object... arguments) {

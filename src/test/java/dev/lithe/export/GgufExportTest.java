@@ -10,6 +10,7 @@ import dev.lithe.RawTensor;
 import dev.lithe.TinyModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.GgufType;
+import dev.lithe.checkpoint.GgufWriter;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.RecipeParser;
@@ -275,5 +276,20 @@ class GgufExportTest {
                 .isInstanceOf(LitheException.class)
                 .hasMessageContaining(reason);
         assertThat(temporary.resolve("model.gguf")).doesNotExist();
+    }
+
+    @Test
+    void nothingIsLeftOfAFileThatCouldNotBeWritten() throws IOException {
+        var writer = new GgufWriter();
+        writer.tensor(
+                "a",
+                GgufType.F32,
+                new long[] {4},
+                _ -> {
+                    throw new IOException("no space left");
+                });
+        assertThatThrownBy(() -> writer.write(temporary.resolve("model.gguf")))
+                .hasMessageContaining("model.gguf: cannot be written (no space left)");
+        assertThat(temporary).isEmptyDirectory();
     }
 }
