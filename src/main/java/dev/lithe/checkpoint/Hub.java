@@ -50,6 +50,7 @@ public final class Hub {
                     "config\\.json|generation_config\\.json|tokenizer\\.json|tokenizer_config\\.json"
                             + "|special_tokens_map\\.json|chat_template\\.(jinja|json)|lithe\\.json"
                             + "|LICENSE[\\w.-]*|NOTICE[\\w.-]*");
+
     private static final Pattern SHARD =
             Pattern.compile("model-\\d+-of-\\d+\\.safetensors|model\\.safetensors\\.index\\.json");
     private static final Pattern HASH = Pattern.compile("[0-9a-f]{40}|[0-9a-f]{64}");
@@ -154,11 +155,7 @@ public final class Hub {
     }
 
     private Path pull(
-            HubClient client,
-            HubId id,
-            String commit,
-            List<RemoteFile> files,
-            Listener listener) {
+            HubClient client, HubId id, String commit, List<RemoteFile> files, Listener listener) {
         try (FolderLock _ = cache.lock(id)) {
             List<RemoteFile> missing =
                     files.stream()
@@ -288,9 +285,7 @@ public final class Hub {
                         : Files.newOutputStream(to, StandardOpenOption.APPEND)) {
             byte[] buffer = new byte[BUFFER];
             long length = from;
-            for (int n = in.read(buffer);
-                    n >= 0 && length <= file.limit();
-                    n = in.read(buffer)) {
+            for (int n = in.read(buffer); n >= 0 && length <= file.limit(); n = in.read(buffer)) {
                 out.write(buffer, 0, n);
                 length += n;
                 progress.accept(n);

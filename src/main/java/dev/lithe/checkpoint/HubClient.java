@@ -125,9 +125,7 @@ final class HubClient implements AutoCloseable {
         URI target = URI.create(endpoint + path);
         for (int i = 0; i < REDIRECTS; i++) {
             HttpRequest.Builder request =
-                    HttpRequest.newBuilder(target)
-                            .timeout(patience)
-                            .header("User-Agent", "lithe");
+                    HttpRequest.newBuilder(target).timeout(patience).header("User-Agent", "lithe");
             if (token != null
                     && endpoint.getAuthority().equals(target.getAuthority())
                     && endpoint.getScheme().equals(target.getScheme())) {
@@ -150,7 +148,8 @@ final class HubClient implements AutoCloseable {
     private URI redirected(URI from, String location) {
         try {
             URI to = from.resolve(location);
-            if (to.getHost() != null && ("http".equals(to.getScheme()) || "https".equals(to.getScheme()))) {
+            if (to.getHost() != null
+                    && ("http".equals(to.getScheme()) || "https".equals(to.getScheme()))) {
                 return to;
             }
         } catch (IllegalArgumentException _) {

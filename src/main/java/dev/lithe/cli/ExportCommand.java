@@ -95,9 +95,7 @@ final class ExportCommand implements Callable<Integer> {
     private void requireOther(Path folder) {
         try (var files = Files.list(folder)) {
             for (Path file : files.filter(each -> !each.toString().endsWith(".gguf")).toList()) {
-                if (Files.exists(output)
-                        && Files.exists(file)
-                        && Files.isSameFile(file, output)) {
+                if (Files.exists(output) && Files.exists(file) && Files.isSameFile(file, output)) {
                     throw LitheException.badInput(
                             "%s is a file of the model to export; choose another --output", output);
                 }

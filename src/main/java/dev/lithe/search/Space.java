@@ -27,6 +27,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -55,6 +56,9 @@ final class Space {
 
     /// Singles of a technique that are tried first where there is no limit on bytes.
     private static final int SINGLES = 3;
+
+    /// Healed shapes that are tried first: training takes long.
+    private static final int HEALED = 2;
 
     /// Options that were never tried count as the best of this share of trials.
     private static final double GOOD = 0.25;
@@ -115,25 +119,22 @@ final class Space {
 
     /// What to try first: techniques alone, in the first scope that makes them small enough and at
     /// the size nearest below the limit, and in turn with them budgets distributed over linears:
-    /// each share for the first quantizer, and the first share for each. Where no technique alone
-    /// is small enough, the limit is no longer a condition, and the smallest of each come first.
+    /// each share for the first quantizer, and the first share for each; and two shapes, healed.
+    /// Where no technique alone is small enough, the limit is no longer a condition, and the
+    /// smallest of each come first.
     List<Proposal> seeds() {
         List<Proposal> singles = singles();
         if (singles.isEmpty()) {
             mostBytes = Long.MAX_VALUE;
             singles = singles();
         }
-        List<Proposal> allocated = allocated();
-        List<Proposal> seeds = new ArrayList<>();
-        for (int i = 0; i < Math.max(singles.size(), allocated.size()); i++) {
-            if (i < singles.size()) {
-                seeds.add(singles.get(i));
-            }
-            if (i < allocated.size()) {
-                seeds.add(allocated.get(i));
-            }
-        }
-        return seeds;
+        List<List<Proposal>> kinds = List.of(singles, allocated(), Front.spread(healed(), HEALED));
+        int rounds = kinds.stream().mapToInt(List::size).max().orElse(0);
+        return IntStream.range(0, rounds)
+                .boxed()
+                .flatMap(i ->
+                        kinds.stream().filter(kind -> i < kind.size()).map(kind -> kind.get(i)))
+                .toList();
     }
 
     private List<Proposal> singles() {
@@ -184,15 +185,39 @@ final class Space {
         return allocated;
     }
 
+    /// Each shape with what heals it, before the first share: unhealed, a shape says little of what
+    /// it is worth.
+    private List<Proposal> healed() {
+        List<Proposal> healed = new ArrayList<>();
+        int quantizer = first(Slot.QUANTIZER, option -> !option.isEmpty());
+        for (int shape = 0; shape < size(Slot.SHAPE); shape++) {
+            for (int heal = 0; heal < size(Slot.HEAL); heal++) {
+                if (!option(Slot.SHAPE, shape).isEmpty() && !option(Slot.HEAL, heal).isEmpty()) {
+                    int[] choices = empty();
+                    choices[Slot.SHAPE.ordinal()] = shape;
+                    choices[Slot.HEAL.ordinal()] = heal;
+                    choices[Slot.QUANTIZER.ordinal()] = quantizer;
+                    choices[Slot.WIDTH.ordinal()] = first(Slot.WIDTH, option -> option.has(SHARE));
+                    of(choices).ifPresent(healed::add);
+                }
+            }
+        }
+        return healed;
+    }
+
     /// The first empty option of each slot, else its first.
     private int[] empty() {
         return options.keySet().stream()
-                .mapToInt(slot ->
-                        IntStream.range(0, size(slot))
-                                .filter(i -> option(slot, i).isEmpty())
-                                .findFirst()
-                                .orElse(0))
+                .mapToInt(slot -> first(slot, JsonNode::isEmpty))
                 .toArray();
+    }
+
+    /// The first option that is `wanted`, else the first.
+    private int first(Slot slot, Predicate<JsonNode> wanted) {
+        return IntStream.range(0, size(slot))
+                .filter(i -> wanted.test(option(slot, i)))
+                .findFirst()
+                .orElse(0);
     }
 
     /// A child of `a` and `b`: in each slot the option of one of them, and in one or two slots

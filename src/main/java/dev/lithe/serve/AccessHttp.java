@@ -10,10 +10,12 @@ import java.util.Objects;
 import java.util.Optional;
 
 /// Lets in the HTTP requests that [Access] lets in. Health and metrics are everybody's, so that
-/// probes and scrapers need no token; they hold no text.
+/// probes and scrapers need no token, and so is the page at `/`, which asks for one; they hold no
+/// text.
 @Singleton
 class AccessHttp {
     private static final JsonMapper JSON = new JsonMapper();
+    private static final String ADMIN = "lithe-admin";
 
     private final Access access;
 
@@ -30,21 +32,43 @@ class AccessHttp {
         Optional<Access.Caller> caller =
                 access.caller(authorization, context.request().remoteAddress().hostAddress());
         if (caller.isEmpty()) {
-            ObjectNode root = JSON.createObjectNode();
-            root.putObject("error")
-                    .put("message", "no valid token; send 'authorization: Bearer TOKEN'")
-                    .put("type", "invalid_request_error")
-                    .putNull("param")
-                    .put("code", "invalid_api_key");
-            context.response()
-                    .setStatusCode(401)
-                    .putHeader("www-authenticate", "Bearer")
-                    .putHeader("content-type", "application/json")
-                    .end(root.toString());
+            context.response().putHeader("www-authenticate", "Bearer");
+            refuse(
+                    context,
+                    401,
+                    "no valid token; send 'authorization: Bearer TOKEN'",
+                    "invalid_api_key");
         } else if (!access.admit(caller.get())) {
             new HttpCall(context, () -> {}).fail(access.tooMany());
         } else {
+            context.put(ADMIN, caller.get().admin());
             context.next();
         }
+    }
+
+    /// Lets in those alone that may change weights.
+    static void requireAdmin(RoutingContext context) {
+        if (Boolean.TRUE.equals(context.get(ADMIN))) {
+            context.next();
+        } else {
+            refuse(
+                    context,
+                    403,
+                    "this token may not change weights; use an admin's",
+                    "insufficient_permissions");
+        }
+    }
+
+    private static void refuse(RoutingContext context, int status, String message, String code) {
+        ObjectNode root = JSON.createObjectNode();
+        root.putObject("error")
+                .put("message", message)
+                .put("type", "invalid_request_error")
+                .putNull("param")
+                .put("code", code);
+        context.response()
+                .setStatusCode(status)
+                .putHeader("content-type", "application/json")
+                .end(root.toString());
     }
 }

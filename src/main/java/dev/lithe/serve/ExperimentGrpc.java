@@ -10,6 +10,7 @@ import dev.lithe.proto.v1.GetSplitResponse;
 import dev.lithe.proto.v1.SetSplitRequest;
 import dev.lithe.proto.v1.SetSplitResponse;
 import dev.lithe.proto.v1.Split;
+import dev.lithe.report.ReportFolder;
 import dev.lithe.route.Router;
 import dev.lithe.route.SampleRatio;
 import io.grpc.StatusRuntimeException;
@@ -62,10 +63,9 @@ class ExperimentGrpc extends ExperimentServiceImplBase {
                 request,
                 () -> {
                     Serving.Models models = serving.models();
-                    Router router = models.router();
-                    router.reweigh(request.getWeightsMap());
-                    models.shareTime();
-                    call.answer(SetSplitResponse.newBuilder().setSplit(split(router)).build());
+                    models.reweigh(request.getWeightsMap());
+                    call.answer(
+                            SetSplitResponse.newBuilder().setSplit(split(models.router())).build());
                 });
     }
 
@@ -105,7 +105,10 @@ class ExperimentGrpc extends ExperimentServiceImplBase {
                 () ->
                         call.answer(
                                 GetReportResponse.newBuilder()
-                                        .setJson(ReportFile.read(serving.models().router()))
+                                        .setJson(
+                                                ReportFile.read(
+                                                        serving.models().router(),
+                                                        ReportFolder.JSON))
                                         .build()));
     }
 }

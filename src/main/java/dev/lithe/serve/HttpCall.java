@@ -70,12 +70,21 @@ final class HttpCall implements Preparation.Caller {
         }
     }
 
+    /// The only answer, of another type.
+    void answer(String type, String body) {
+        if (begun.compareAndSet(false, true)) {
+            end(200, type, body);
+        }
+    }
+
     private void end(int status, JsonNode json) {
+        end(status, "application/json", json.toString());
+    }
+
+    private void end(int status, String type, String body) {
         if (!response.ended() && !response.closed()) {
             nameVariant();
-            response.setStatusCode(status)
-                    .putHeader("content-type", "application/json")
-                    .end(Buffer.buffer(json.toString()));
+            response.setStatusCode(status).putHeader("content-type", type).end(Buffer.buffer(body));
         }
     }
 

@@ -25,7 +25,7 @@ import java.util.Objects;
 @Singleton
 class OpenAiHttp {
     private static final JsonMapper JSON = new JsonMapper();
-    private static final long MAX_BODY = 4L << 20;
+    static final long MAX_BODY = 4L << 20;
 
     private final Serving serving;
     private final Preparation preparation;

@@ -16,6 +16,7 @@ import jakarta.inject.Singleton;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 
@@ -40,6 +41,14 @@ public class Serving {
     public record Models(Router router, Engine engine) {
         /// A variant that gets few requests by weight still answers those that name it.
         private static final double LEAST_SHARE = 0.05;
+
+        /// Shares requests out anew, and the machine's time with them.
+        ///
+        /// @throws LitheException where the weights are wrong, which changes nothing
+        void reweigh(Map<String, Double> weights) {
+            router.reweigh(weights);
+            shareTime();
+        }
 
         /// Gives variants the machine's time in proportion to their weights, where several have
         /// work; to be told again when weights change.

@@ -322,7 +322,8 @@ class HubTest {
                                 HubId.require("org/tiny"),
                                 (_, _) -> {
                                     assertThatThrownBy(() -> pull(second, "org/tiny"))
-                                            .hasMessageContaining("is being written by another run");
+                                            .hasMessageContaining(
+                                                    "is being written by another run");
                                     return _ -> {};
                                 });
         assertThat(pull(second, "org/tiny")).isEqualTo(folder);
@@ -330,11 +331,13 @@ class HubTest {
 
     @Test
     void aRedirectToNowhereSaysSo() {
-        for (String nowhere : List.of("http://a b/", "file:///etc/passwd", "http:///model", "%zz")) {
+        for (String nowhere :
+                List.of("http://a b/", "file:///etc/passwd", "http:///model", "%zz")) {
             location = nowhere;
             assertThatThrownBy(() -> pull(hub(), "org/tiny"))
                     .isInstanceOf(LitheException.class)
-                    .hasMessageContaining("redirects to '" + nowhere + "', which is no http address");
+                    .hasMessageContaining(
+                            "redirects to '" + nowhere + "', which is no http address");
         }
     }
 

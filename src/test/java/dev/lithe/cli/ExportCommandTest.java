@@ -57,7 +57,15 @@ class ExportCommandTest {
         byte[] before = Files.readAllBytes(weights);
         for (String name : List.of("model.safetensors", "config.json", "../model/tokenizer.json")) {
             Path file = model.resolve(name);
-            refused("is a file of the model", "export", model, "--to", "gguf", "-o", file, "--force");
+            refused(
+                    "is a file of the model",
+                    "export",
+                    model,
+                    "--to",
+                    "gguf",
+                    "-o",
+                    file,
+                    "--force");
         }
         assertThat(weights).hasBinaryContent(before);
         Path inside = model.resolve("model.gguf");

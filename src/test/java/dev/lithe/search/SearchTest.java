@@ -83,13 +83,7 @@ class SearchTest {
                 3,
                 calibration,
                 new MeasureOptions(
-                        text,
-                        64,
-                        512,
-                        Scoring.ALL,
-                        0,
-                        new LatencyOptions(0, 8, 8, 0),
-                        calibration),
+                        text, 64, 512, Scoring.ALL, 0, new LatencyOptions(0, 8, 8, 0), calibration),
                 space,
                 folder.resolve(to));
     }
@@ -212,6 +206,17 @@ class SearchTest {
     }
 
     @Test
+    void aHealedShapeIsAmongTheFirst() throws IOException {
+        String healing = SPACE.replace("heal: [{}]", "heal: [{}, {heal: {steps: 1}}]");
+        Path file = Files.writeString(folder.resolve("healing.yaml"), healing);
+        try (var source = Checkpoint.open(model)) {
+            Proposal third =
+                    new Space(file, source, request("whole", 0.2).goal().maxBytes()).seeds().get(2);
+            assertThat(third.summary()).isEqualTo("cast → width_prune → heal → bit_allocation → rtn");
+        }
+    }
+
+    @Test
     void anotherSearchsFolderIsRefused() throws IOException {
         Request request = request("taken", 0.2);
         Files.createDirectories(request.folder());
@@ -222,14 +227,13 @@ class SearchTest {
     @Test
     void aSearchInTheSameFolderIsRefused() throws IOException {
         Request request = request("shared", 0.2);
-        assertThatThrownBy(
-                        () ->
-                                Search.run(
-                                        request,
-                                        (_, _, _, _, _) -> {
-                                            throw LitheException.badInput(
-                                                    "%s", message(() -> run(request)));
-                                        }))
+        assertThatThrownBy(() ->
+                        Search.run(
+                                request,
+                                (_, _, _, _, _) -> {
+                                    throw LitheException.badInput(
+                                            "%s", message(() -> run(request)));
+                                }))
                 .hasMessageContaining("shared is being written by another run of Lithe");
     }
 

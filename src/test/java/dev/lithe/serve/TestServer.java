@@ -35,15 +35,30 @@ final class TestServer implements AutoCloseable {
             EngineLimits limits,
             Map<String, Double> weights,
             Path other) {
+        this(serving, port, limits, weights, Variant.open("other", other));
+    }
+
+    private TestServer(
+            Serving serving,
+            int port,
+            EngineLimits limits,
+            Map<String, Double> weights,
+            Variant other) {
         this.serving = serving;
         var router =
                 new Router(
-                        List.of(Variant.open("original", DEMO), Variant.open("other", other)),
+                        List.of(Variant.open("original", DEMO), other),
                         weights,
                         new SplittableRandom(7));
         this.models = new Serving.Models(router, new Engine(limits));
         this.channel = channel(port);
         serving.publish(models);
+    }
+
+    /// The demo model beside what was made of it.
+    static TestServer compressed(Serving serving, int port, Path folder) {
+        Variant variant = Variant.open("compressed", folder);
+        return new TestServer(serving, port, EngineLimits.DEFAULT, Map.of(), variant);
     }
 
     static ManagedChannel channel(int port) {
