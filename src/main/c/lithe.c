@@ -211,6 +211,37 @@ int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int6
     return l->w != 0 && (scale == 0 || l->row_scale != 0);
 }
 
+// Float weights (N, K), copied input by input.
+int32_t lithe_model_columns(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, const float *bias) {
+    Linear *l = append(m, slot, (enum kind)kind, n, k, bias);
+    int64_t width = (n + BLOCK - 1) / BLOCK * BLOCK;
+    char *to = l == 0 ? 0 : take(m, width * k * (kind == FLOAT32 ? 4 : 2));
+    if (to == 0) {
+        return 0;
+    }
+    l->w = to;
+    l->by_input = 1;
+    for (int64_t first = 0; first < n; first += BLOCK) { // of few rows at a time, so that their lines stay in the cache
+        int64_t last = first + BLOCK < n ? first + BLOCK : n;
+        for (int64_t i = 0; i < k; i++) {
+            for (int64_t row = first; row < last; row++) {
+                if (kind == FLOAT32) {
+                    ((float *)to)[i * width + row] = ((const float *)w)[row * k + i];
+                } else {
+                    ((uint16_t *)to)[i * width + row] = ((const uint16_t *)w)[row * k + i];
+                }
+            }
+        }
+    }
+    return 1;
+}
+
+// Makes inputs of a slot that are smaller than `least` count as 0, in rows at positions from `from` on.
+void lithe_model_threshold(Model *m, int64_t slot, float least, int64_t from) {
+    m->slots[slot].least = least;
+    m->slots[slot].from = from;
+}
+
 static int code_at(const uint8_t *row, int64_t i, int bits) {
     if (bits == 8) {
         return row[i];
@@ -329,9 +360,9 @@ static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, i
     static char *memory; // of whoever holds the gate of lithe_step
     static int64_t size;
     int64_t parts[] = {count * d * 4, count * in * 4, count * out * 4, count * 2 * stride + 64, count * groups * 4,
-                       count * groups * 8, count * factors * 4};
+                       count * groups * 8, count * factors * 4, in * 4};
     int64_t total = 0;
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 8; i++) {
         parts[i] = (parts[i] + 127) & ~63;
         total += parts[i];
     }
@@ -347,7 +378,8 @@ static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, i
     s->in.q = (int8_t *)at, at += parts[3];
     s->in.scale = (float *)at, at += parts[4];
     s->in.sum = (int32_t *)at, at += parts[5];
-    s->z = (float *)at;
+    s->z = (float *)at, at += parts[6];
+    s->active = (int32_t *)at;
     return memory != 0;
 }
 
@@ -395,7 +427,8 @@ int32_t lithe_project(const Model *m, int32_t variant, int32_t threads, int64_t 
     measure(inner, &stride, &groups);
     Step s = {.model = m, .slot = m->slots + slot, .count = count, .input = x, .output = y};
     pthread_mutex_lock(&gate);
-    int fits = reserve(&s, count, 1, 1, 1, inner->n, stride, groups);
+    int64_t in = (inner->count > 0 ? inner : s.slot)->parts[0].k;
+    int fits = reserve(&s, count, 1, in, 1, inner->n, stride, groups);
     if (fits) {
         pool_run(variant_of(variant)->one_slot, &s, threads);
     }

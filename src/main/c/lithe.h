@@ -12,7 +12,8 @@ enum { CHUNK = 256 }; // rows that pass through the model together
 
 enum kind { FLOAT32, FLOAT16, BFLOAT16, CODES8, CODES4 };
 
-// A linear, or rows of one. Floats lie as in the checkpoint, (N, K).
+// A linear, or rows of one. Floats lie as in the checkpoint, (N, K), or input by input, (K, N padded to blocks): then inputs that
+// are 0 cost nothing.
 //
 // Codes are unsigned bytes or nibbles, w = (u - zero) scale, where a group of inputs shares scale and zero. They lie in blocks
 // of 16 outputs; within a block input by input in fours: 16 outputs times 4 inputs are 64 bytes, one vector register. A byte of
@@ -30,12 +31,15 @@ typedef struct {
     int64_t column;       // where its outputs lie among the slot's
     int64_t from;         // reads the outputs of the slot's first factors from here on; -1 reads the input
     int onto;             // adds to what is in its columns
+    int by_input;         // how floats lie
 } Linear;
 
 typedef struct {
     Linear *parts;
     int count;
     int64_t n;
+    float least;       // inputs of smaller magnitude count as 0 in rows at positions from `from` on
+    int64_t from;
 } Slot;
 
 typedef struct {
@@ -115,6 +119,8 @@ typedef struct {
     float *y;     // (R, widest output)
     float *a;     // (R, widest input)
     float *z;     // (R, widest slot of first factors)
+    int32_t *active; // which inputs of a single row are not 0
+    int64_t active_count;
     Quantized in;
     // a single slot, for tests
     const Slot *slot;

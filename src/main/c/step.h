@@ -199,6 +199,94 @@ static void run_blocks(const Linear *l, int64_t first, int64_t last, const Quant
     }
 }
 
+// y[t][j] = Σ_i w[i][j] x_t[i] for T vectors x and `width` vectors of 16 outputs j.
+INLINE void columns(const int T, const int width, enum kind kind, const char *w, int64_t w_stride, const float *x,
+                          int64_t x_stride, int64_t k, float *y, int64_t y_stride) {
+    V sums[4][2];
+    UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) sums[t][j] = vzero();
+    for (int64_t i = 0; i < k; i++, w += w_stride) {
+        UNROLL for (int j = 0; j < width; j++) {
+            V wj = load(kind, w, 16 * j);
+            UNROLL for (int t = 0; t < T; t++) sums[t][j] = vfma(wj, vset(x[t * x_stride + i]), sums[t][j]);
+        }
+    }
+    UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) vstore(y + t * y_stride + 16 * j, sums[t][j]);
+}
+
+enum { STREAMS = 8 }; // inputs whose weights are read side by side: as many as a processor fetches ahead
+
+// The same for one vector, of which only `count` inputs are not 0, to the same numbers.
+INLINE void active_columns(enum kind kind, const char *w, int64_t w_stride, const float *x, const int32_t *active,
+                                 int64_t count, int64_t width, float *y) {
+    memset(y, 0, width * sizeof(float));
+    int64_t a = 0;
+    for (; a + STREAMS <= count; a += STREAMS) {
+        const char *from[STREAMS];
+        V in[STREAMS];
+        UNROLL for (int i = 0; i < STREAMS; i++) {
+            from[i] = w + active[a + i] * w_stride;
+            in[i] = vset(x[active[a + i]]);
+        }
+        for (int64_t j = 0; j < width; j += 16) {
+            V sum = vload(y + j);
+            UNROLL for (int i = 0; i < STREAMS; i++) sum = vfma(load(kind, from[i], j), in[i], sum);
+            vstore(y + j, sum);
+        }
+    }
+    for (; a < count; a++) {
+        V in = vset(x[active[a]]);
+        const char *from = w + active[a] * w_stride;
+        for (int64_t j = 0; j < width; j += 16) vstore(y + j, vfma(load(kind, from, j), in, vload(y + j)));
+    }
+}
+
+enum { WIDEST = 64 }; // blocks of outputs that are summed up together
+
+// Blocks [first, last) of a linear that lies input by input, as run_blocks; `active` where it is a single row that reads what
+// that names, else null.
+INLINE void run_columns_of(enum kind kind, const Linear *l, int64_t first, int64_t last, const float *x, int64_t x_stride,
+                                 int64_t count, const int32_t *active, int64_t active_count, float *out, int64_t out_stride,
+                                 int add) {
+    int64_t size = kind == FLOAT32 ? 4 : 2, stride = (l->n + BLOCK - 1) / BLOCK * BLOCK * size;
+    float y[WIDEST * BLOCK];
+    while (first < last) {
+        int64_t blocks = active == 0 ? last - first >= 2 ? 2 : 1 : last - first < WIDEST ? last - first : WIDEST;
+        int64_t column = first * BLOCK, n = l->n - column < blocks * BLOCK ? l->n - column : blocks * BLOCK;
+        const char *w = (const char *)l->w + column * size;
+        for (int64_t t = 0; t < count;) {
+            int width = count - t >= 4 ? 4 : 1;
+#define COLUMNS(T, WIDTH) columns(T, WIDTH, kind, w, stride, x + t * x_stride, x_stride, l->k, y, blocks * BLOCK)
+            if (active != 0) active_columns(kind, w, stride, x, active, active_count, blocks * BLOCK, y);
+            else if (width == 4) {
+                if (blocks == 2) COLUMNS(4, 2); else COLUMNS(4, 1);
+            } else {
+                if (blocks == 2) COLUMNS(1, 2); else COLUMNS(1, 1);
+            }
+#undef COLUMNS
+            for (int i = 0; i < width; i++) {
+                float *to = out + (t + i) * out_stride + column;
+                for (int64_t j = 0; j < n; j++) {
+                    float value = y[i * blocks * BLOCK + j] + (l->bias == 0 ? 0 : l->bias[column + j]);
+                    to[j] = add ? to[j] + value : value;
+                }
+            }
+            t += width;
+        }
+        first += blocks;
+    }
+}
+
+static void run_columns(const Linear *l, int64_t first, int64_t last, const float *x, int64_t x_stride, int64_t count,
+                              const int32_t *active, int64_t active_count, float *out, int64_t out_stride, int add) {
+#define RUN(KIND) run_columns_of(KIND, l, first, last, x, x_stride, count, active, active_count, out, out_stride, add)
+    switch (l->kind) {
+    case FLOAT16: RUN(FLOAT16); break;
+    case BFLOAT16: RUN(BFLOAT16); break;
+    default: RUN(FLOAT32);
+    }
+#undef RUN
+}
+
 // One row of activations in groups of l: q = round(x / s) with s = max |x| / 127; a second plane holds what rounding left in
 // steps of s / 254. A number that is not finite makes the scale none either, so that the results show it.
 static void quantize(const Linear *l, const float *x, Quantized *in, int64_t row) {
@@ -276,7 +364,13 @@ static void some_blocks(Step *s, void *argument, int64_t first, int64_t last) {
         if (from < to) {
             int64_t stride;
             const float *x = input_of(s, p, l, &stride);
-            run_blocks(l, from, to, &s->in, x, stride, p->count, p->out + l->column, p->out_stride, p->add || l->onto);
+            float *out = p->out + l->column;
+            if (l->by_input) {
+                const int32_t *active = p->count == 1 ? s->active : 0;
+                run_columns(l, from, to, x, stride, p->count, active, s->active_count, out, p->out_stride, p->add || l->onto);
+            } else {
+                run_blocks(l, from, to, &s->in, x, stride, p->count, out, p->out_stride, p->add || l->onto);
+            }
         }
         before += blocks;
     }
@@ -288,6 +382,8 @@ static int alike(const Linear *a, const Linear *b) {
     return a->onto == b->onto && codes == (b->kind >= CODES8)
         && (!codes || (a->group == b->group && a->planes == b->planes && a->from == b->from));
 }
+
+enum { LONG_RUN = 24 }; // blocks of outputs
 
 // y = x Wᵀ + b for all linears of a slot side by side, from what its first factors make of x where there are any.
 static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride, int64_t count, float *out,
@@ -304,13 +400,40 @@ static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride,
             s->in.stride = (l->groups * l->padded + 127) & ~63; // every thread writes the same
             pool_each(s, &p, quantize_rows, count, 1);
         }
-        pool_each(s, &p, some_blocks, blocks, 1);
+        // long runs of each input, that they come at the speed of the memory
+        int64_t half = blocks / (2 * pool_threads());
+        pool_each(s, &p, some_blocks, blocks, !l->by_input || count > 1 ? 1 : half > LONG_RUN ? half : LONG_RUN);
+    }
+}
+
+// What the rows read of a slot: inputs from the least magnitude on, in s->a, and of a single row which they are.
+static void pick_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    Projection *p = argument;
+    const Slot *slot = p->slot;
+    int64_t k = p->factors;
+    for (int64_t row = first; row < last; row++) {
+        float least = s->rows == 0 || s->rows[row].position >= slot->from ? slot->least : 0;
+        const float *x = p->x + row * p->x_stride;
+        float *to = s->a + row * p->x_stride;
+        for (int64_t i = 0; i < k; i++) to[i] = fabsf(x[i]) < least ? 0 : x[i];
+        int64_t active = 0;
+        for (int64_t i = 0; p->count == 1 && i < k; i++) {
+            s->active[active] = (int32_t)i;
+            active += to[i] != 0;
+        }
+        s->active_count = active;
     }
 }
 
 static void project(Step *s, const Slot *slot, const float *x, int64_t x_stride, int64_t count, float *out,
                           int64_t out_stride, int add) {
     const Slot *inner = slot + 4 * s->model->layers + 1;
+    if (slot->least > 0) {
+        int64_t k = (inner->count > 0 ? inner : slot)->parts[0].k;
+        Projection all = {slot, 0, 0, x, x_stride, count, 0, 0, 0, k}; // no factors: k in their place
+        pool_each(s, &all, pick_rows, count, 1);
+        x = s->a;
+    }
     if (inner->count > 0) linears(s, inner, x, x_stride, count, s->z, inner->n, 0, 0);
     linears(s, slot, x, x_stride, count, out, out_stride, add, inner->n);
 }

@@ -62,13 +62,14 @@ def block_attention(self, x: Tensor, w: List[Tensor],
 def block_gated(self, x: Tensor, w: List[Tensor],
                 packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
                 slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float]) -> Tensor:
-  return self.gated(x, 0, w, packed, parts, slots, norms, heads, numbers)
+  return self.gated(x, 0, [x.size(1)], [0], w, packed, parts, slots, norms, heads, numbers)
 
 
 def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],
                    packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
                    slots: List[int], norms: List[Tensor], numbers: List[float]) -> Tensor:
   # slot 1 or 3
+  y = self.large(y, slot, [y.size(1)], [0], numbers)
   return x + self.norm_output(self.project(y, slot, w, packed, parts, slots), norms[2 + slot], numbers[0])
 
 

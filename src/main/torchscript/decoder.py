@@ -5,7 +5,8 @@
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
 #            and up; of what the feed-forward part adds. Then the last norm
 #   heads    [h, g, hd, activation, window of each block, 0 for none]
-#   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale]
+#   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale], and where small inputs of linears count
+#            as 0: the first position where they do, and the least that do not, of each block and slot
 #   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated
 
 
@@ -145,6 +146,17 @@ def extend_and_attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, cach
                      cap)
 
 
+def large(self, x: Tensor, slot: int, counts: List[int], positions: List[int], numbers: List[float]) -> Tensor:
+  # x (B, T, K), what a slot reads -> the same with 0 in the place of inputs that are too small
+  if len(numbers) == 5 or numbers[6 + slot] == 0.:
+    return x
+  small = torch.lt(torch.abs(x), numbers[6 + slot])
+  if numbers[5] > 0.:
+    rows = [torch.arange(positions[i], positions[i] + counts[i]) for i in range(len(counts))]
+    small = torch.logical_and(small, torch.unsqueeze(torch.ge(torch.cat(rows), numbers[5]), 1))
+  return torch.masked_fill(x, small, 0.)
+
+
 def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
               packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
               norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
@@ -159,6 +171,7 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   window = heads[4 + layer]
   table = cos.size(0) - 1 if window > 0 else 0
   y = torch.rms_norm(x, [x.size(2)], norms[6 * layer], numbers[0])
+  y = self.large(y, 4 * layer, counts, positions, numbers)
   qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
   qk = self.norm_heads(qkv[:, :h + g], h, norms[6 * layer + 1], norms[6 * layer + 2], numbers[0])
@@ -180,11 +193,12 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   return torch.cat(o, 1)
 
 
-def gated(self, x: Tensor, layer: int, w: List[Tensor],
+def gated(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
           norms: List[Tensor], heads: List[int], numbers: List[float]) -> Tensor:
   # x (B, T, d) after attention -> what the down projection reads (B, T, f)
   y = torch.rms_norm(x, [x.size(2)], norms[6 * layer + 4], numbers[0])
+  y = self.large(y, 4 * layer + 2, counts, positions, numbers)
   gate, up = torch.chunk(self.project(y, 4 * layer + 2, w, packed, parts, slots), 2, -1)  # (B, T, f) each
   return self.gate(gate, heads[3]) * up
 
@@ -194,8 +208,10 @@ def block(self, x: Tensor, layer: int, counts: List[int], positions: List[int], 
           norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
           bits: List[int]) -> Tensor:
   o = self.attention(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, caches, bits)
+  o = self.large(o, 4 * layer + 1, counts, positions, numbers)
   x = x + self.norm_output(self.project(o, 4 * layer + 1, w, packed, parts, slots), norms[6 * layer + 3], numbers[0])
-  y = self.gated(x, layer, w, packed, parts, slots, norms, heads, numbers)
+  y = self.gated(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers)
+  y = self.large(y, 4 * layer + 3, counts, positions, numbers)
   return x + self.norm_output(self.project(y, 4 * layer + 3, w, packed, parts, slots), norms[6 * layer + 5], numbers[0])
 
 

@@ -20,7 +20,7 @@ public final class DecoderBlock {
     private final RunnableLinears linears;
     private final Map<Norm, Value> scales;
     private final Value norms;
-    private final KernelSettings settings;
+    private KernelSettings settings;
     private final RotaryTables rotary;
 
     /// Block number `block` without linears; it lives in `scope`.
@@ -39,6 +39,13 @@ public final class DecoderBlock {
     /// Adds the linears of the next slot; what it needs of them is copied or kept.
     public void add(List<Linear> slot) {
         linears.addSlot(slot);
+    }
+
+    /// Takes inputs below these magnitudes for 0 from now on.
+    ///
+    /// @param thresholds of one block
+    public void limit(ActivationThresholds thresholds) {
+        settings = settings.with(thresholds);
     }
 
     /// What the linears of `slot` read: (B, T, K).

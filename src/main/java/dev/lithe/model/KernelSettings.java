@@ -3,27 +3,52 @@ package dev.lithe.model;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
 
 /// What the kernels of `decoder.py` must know of a model besides its tensors.
 ///
 /// @param heads h, g, hd, the activation, and the window of each block, 0 for none
 /// @param numbers norm epsilon, attention scale, attention cap, logit cap, embedding scale, as in
-///   [BlockStyle]
+///   [BlockStyle]; then those of [ActivationThresholds]
 public record KernelSettings(Value heads, double[] numbers) {
+    /// Numbers before the thresholds.
+    private static final int STYLE = 5;
+
     /// Of all blocks.
     public static KernelSettings of(ModelSpec spec, TensorScope scope) {
         long[] windows = spec.windows().stream().mapToLong(Integer::longValue).toArray();
-        return new KernelSettings(scope.list(heads(spec, windows)), numbers(spec));
+        List<Integer> blocks = IntStream.range(0, spec.layers()).boxed().toList();
+        return new KernelSettings(
+                scope.list(heads(spec, windows)),
+                joined(numbers(spec), spec.thresholds(), blocks));
     }
 
     /// Of one block, which is then the first.
     public static KernelSettings of(ModelSpec spec, int block, TensorScope scope) {
         long[] window = {spec.windows().get(block)};
-        return new KernelSettings(scope.list(heads(spec, window)), numbers(spec));
+        return new KernelSettings(
+                scope.list(heads(spec, window)),
+                joined(numbers(spec), spec.thresholds(), List.of(block)));
     }
 
-    /// The same in one tensor, for kernels that record gradients: the type of their
-    /// multiplications, `numbers`, `heads`.
+    /// Those of one block, with other thresholds.
+    KernelSettings with(ActivationThresholds thresholds) {
+        return new KernelSettings(
+                heads, joined(Arrays.copyOf(numbers, STYLE), thresholds, List.of(0)));
+    }
+
+    private static double[] joined(
+            double[] style, ActivationThresholds thresholds, List<Integer> blocks) {
+        return DoubleStream.concat(
+                        Arrays.stream(style), Arrays.stream(thresholds.numbers(blocks)))
+                .toArray();
+    }
+
+    /// The same without thresholds, in one tensor, for kernels that record gradients: the type of
+    /// their multiplications, `numbers`, `heads`.
     ///
     /// @param block the one that it is for, or -1 for all
     public static Value tensor(ModelSpec spec, int block, DType type, TensorScope scope) {

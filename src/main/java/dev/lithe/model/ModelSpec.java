@@ -29,6 +29,7 @@ import org.jspecify.annotations.Nullable;
 /// @param eosTokens ids that end one
 /// @param dtype the type that the checkpoint declares for its weights
 /// @param kvCache how keys and values are kept while it runs
+/// @param thresholds below which inputs of linears count as 0
 public record ModelSpec(
         String architecture,
         int vocabSize,
@@ -49,7 +50,8 @@ public record ModelSpec(
         @Nullable Integer bosToken,
         List<Integer> eosTokens,
         DType dtype,
-        KvCacheForm kvCache) {
+        KvCacheForm kvCache,
+        ActivationThresholds thresholds) {
     private static final int TOKENS = 1024;
 
     /// Widest head whose keys are multiplied by a matrix before they are rounded.
@@ -100,7 +102,8 @@ public record ModelSpec(
                         bos.isEmpty() ? null : bos.getFirst(),
                         config.tokens("eos_token_id", vocabSize),
                         dtype(config.text("dtype", config.text("torch_dtype", "float32")), where),
-                        KvCacheForm.of(config, where));
+                        KvCacheForm.of(config, where),
+                        ActivationThresholds.of(config, layers, where));
         spec.check(where);
         return spec;
     }

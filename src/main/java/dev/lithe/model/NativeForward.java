@@ -53,6 +53,9 @@ final class NativeForward {
     /// Where the model takes what is added: the slot, or its first factors.
     private int place;
 
+    /// Whether what is added reads inputs of which small ones count as 0.
+    private boolean sparse;
+
     private long borrowed;
     private final Set<Long> read = new HashSet<>();
 
@@ -141,6 +144,9 @@ final class NativeForward {
 
     /// Adds the linears of the next slot.
     void addSlot(List<Linear> linears) {
+        double least = threshold();
+        sparse = least > 0;
+        model.threshold(slot, least, spec.thresholds().densePositions());
         long column = 0;
         long factors = 0;
         List<Runnable> beside = new ArrayList<>();
@@ -152,16 +158,20 @@ final class NativeForward {
                     place = model.factorSlot(slot);
                     add(two.right(), null, step);
                     place = slot;
+                    boolean reads = sparse;
+                    sparse = false; // the others read what this makes
                     long from = factors;
                     long onto = column;
                     if (two.base() == null) {
                         add(two.left(), bias, step);
                         model.readsFactor(slot, from, NativeModel.OWN_COLUMNS);
                     } else {
+                        sparse = reads;
                         add(two.base(), bias, step);
                         // behind all that writes what they add to
                         beside.add(() -> addBeside(two.left(), from, onto));
                     }
+                    sparse = reads;
                     factors += two.form().rank();
                 } else {
                     place = slot;
@@ -171,8 +181,15 @@ final class NativeForward {
             }
             kernels.merge(linear.form().label() + " (" + instructions + ")", 1, Integer::sum);
         }
+        sparse = false;
         beside.forEach(Runnable::run);
         slot++;
+    }
+
+    private double threshold() {
+        return slot < SLOTS_OF_BLOCK * spec.layers()
+                ? spec.thresholds().of(slot / SLOTS_OF_BLOCK).get(slot % SLOTS_OF_BLOCK)
+                : 0;
     }
 
     private void addBeside(Linear left, long from, long onto) {
@@ -210,6 +227,10 @@ final class NativeForward {
     private void addDense(Value weight, @Nullable Value bias) {
         Value kept = scope.keep(weight);
         Value readable = kept.dtype() == DType.F64 ? scope.call("to_float", kept) : kept;
+        if (sparse) {
+            model.columns(place, readable, bias);
+            return;
+        }
         model.floats(place, readable, false, null, bias);
         if (read.add(readable.address())) {
             borrowed += readable.bytes(); // once, though several linears may read it
@@ -220,7 +241,11 @@ final class NativeForward {
     private void addExpanded(Value weight, @Nullable Value bias, TensorScope step) {
         boolean fits = step.call("count_overflow", weight, DType.F16.code()).integer() == 0;
         Value stored = fits ? step.call("cast", weight, DType.F16.code()) : weight;
-        model.floats(place, stored, true, null, bias);
+        if (sparse) {
+            model.columns(place, stored, bias);
+        } else {
+            model.floats(place, stored, true, null, bias);
+        }
     }
 
     private void addInt8(Linear.Int8 linear, @Nullable Value bias, TensorScope step) {

@@ -38,6 +38,7 @@ final class Kernels {
                     "gptq",
                     "prune",
                     "reshape",
+                    "sparsify",
                     "gqa",
                     "hqq",
                     "codebook",

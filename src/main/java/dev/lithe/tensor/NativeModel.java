@@ -49,6 +49,14 @@ public final class NativeModel implements AutoCloseable {
                         "lithe_model_floats",
                         FunctionDescriptor.of(
                                 INT, LONG, LONG, INT, LONG, LONG, LONG, INT, LONG, LONG));
+        static final MethodHandle COLUMNS =
+                NativeLibrary.function(
+                        "lithe_model_columns",
+                        FunctionDescriptor.of(INT, LONG, LONG, INT, LONG, LONG, LONG, LONG));
+        static final MethodHandle THRESHOLD =
+                NativeLibrary.function(
+                        "lithe_model_threshold",
+                        FunctionDescriptor.ofVoid(LONG, LONG, FLOAT, LONG));
         static final MethodHandle CODES =
                 NativeLibrary.function(
                         "lithe_model_codes",
@@ -181,6 +189,36 @@ public final class NativeModel implements AutoCloseable {
                                     at(scale),
                                     at(bias));
             require(done != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// The same, copied input by input, for a slot with a threshold: an input that counts as 0 costs
+    /// no reading of weights.
+    public void columns(int slot, Value weight, @Nullable Value bias) {
+        try {
+            int done =
+                    (int)
+                            Functions.COLUMNS.invokeExact(
+                                    model,
+                                    (long) slot,
+                                    kindOf(weight).ordinal(),
+                                    (long) weight.size(0),
+                                    (long) weight.size(1),
+                                    weight.address(),
+                                    at(bias));
+            require(done != 0);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Makes inputs of a slot that are smaller than `least` count as 0, in tokens at positions from
+    /// `from` on.
+    public void threshold(int slot, double least, int from) {
+        try {
+            Functions.THRESHOLD.invokeExact(model, (long) slot, (float) least, (long) from);
         } catch (Throwable e) {
             throw failed(e);
         }
