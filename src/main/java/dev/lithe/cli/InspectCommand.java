@@ -122,6 +122,11 @@ final class InspectCommand implements Callable<Integer> {
                     "cache        %s · %s per token%n",
                     shapes.kvCache().label(), Units.bytes(shapes.cacheBytesPerToken()));
         }
+        if (!shapes.thresholds().ofBlocks().isEmpty()) {
+            out.printf(
+                    "inputs       small ones count as 0, from position %d on%n",
+                    shapes.thresholds().densePositions());
+        }
         Map<String, Integer> forms = new TreeMap<>();
         out.printf("embedding    %s%n", inspection.embedding().form());
         inspection.linears().forEach(row -> forms.merge(row.form(), 1, Integer::sum));

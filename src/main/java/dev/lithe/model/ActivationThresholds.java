@@ -75,9 +75,9 @@ public record ActivationThresholds(List<List<Double>> ofBlocks, int densePositio
             section.put("format", FORMAT).put(POSITIONS, densePositions);
             ArrayNode lists = section.putArray("thresholds");
             ofBlocks.forEach(each -> {
-                        ArrayNode list = lists.addArray();
-                        each.forEach(list::add);
-                    });
+                ArrayNode list = lists.addArray();
+                each.forEach(list::add);
+            });
         }
     }
 

@@ -22,8 +22,7 @@ public record KernelSettings(Value heads, double[] numbers) {
         long[] windows = spec.windows().stream().mapToLong(Integer::longValue).toArray();
         List<Integer> blocks = IntStream.range(0, spec.layers()).boxed().toList();
         return new KernelSettings(
-                scope.list(heads(spec, windows)),
-                joined(numbers(spec), spec.thresholds(), blocks));
+                scope.list(heads(spec, windows)), joined(numbers(spec), spec.thresholds(), blocks));
     }
 
     /// Of one block, which is then the first.
@@ -42,8 +41,7 @@ public record KernelSettings(Value heads, double[] numbers) {
 
     private static double[] joined(
             double[] style, ActivationThresholds thresholds, List<Integer> blocks) {
-        return DoubleStream.concat(
-                        Arrays.stream(style), Arrays.stream(thresholds.numbers(blocks)))
+        return DoubleStream.concat(Arrays.stream(style), Arrays.stream(thresholds.numbers(blocks)))
                 .toArray();
     }
 

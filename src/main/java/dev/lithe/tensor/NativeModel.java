@@ -194,8 +194,8 @@ public final class NativeModel implements AutoCloseable {
         }
     }
 
-    /// The same, copied input by input, for a slot with a threshold: an input that counts as 0 costs
-    /// no reading of weights.
+    /// The same, copied input by input, for a slot with a threshold: an input that counts as 0
+    /// costs no reading of weights.
     public void columns(int slot, Value weight, @Nullable Value bias) {
         try {
             int done =

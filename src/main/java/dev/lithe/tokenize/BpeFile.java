@@ -15,18 +15,21 @@ import java.util.Map;
 import java.util.function.IntUnaryOperator;
 
 /// A `tokenizer.json` of byte-pair encoding as data: which tokens are made of which, and the same
-/// tokenizer with fewer of them.
+/// tokenizer with fewer of them. Tokens without a row in the model's embedding, such as an image's
+/// in a model of text alone, count as absent.
 public final class BpeFile {
     private static final int SPLIT = 2;
 
     private final ObjectNode root;
+    private final int rows;
     private final Map<String, Integer> ids = new LinkedHashMap<>();
     private final Map<Integer, BitSet> parts = new HashMap<>();
 
-    private BpeFile(ObjectNode root) {
+    private BpeFile(ObjectNode root, int rows) {
         this.root = root;
-        root.at("/model/vocab")
-                .properties()
+        this.rows = rows;
+        root.at("/model/vocab").properties().stream()
+                .filter(token -> token.getValue().asInt() < rows)
                 .forEach(token -> ids.put(token.getKey(), token.getValue().asInt()));
         for (JsonNode merge : root.at("/model/merges")) {
             String[] pair = pair(merge);
@@ -41,8 +44,9 @@ public final class BpeFile {
 
     /// Reads that of a model's folder.
     ///
+    /// @param rows of its embedding
     /// @throws LitheException where it is no byte-pair encoding
-    public static BpeFile read(Path folder) {
+    public static BpeFile read(Path folder, int rows) {
         Path file = folder.resolve("tokenizer.json");
         try {
             JsonNode root = new JsonMapper().readTree(file.toFile());
@@ -51,7 +55,7 @@ public final class BpeFile {
                 throw LitheException.badInput(
                         "%s: the tokenizer's type is %s; only BPE can be made smaller", file, type);
             }
-            return new BpeFile(object);
+            return new BpeFile(object, rows);
         } catch (IOException e) {
             throw LitheException.badInput("%s cannot be read: %s", file, e.getMessage())
                     .causedBy(e);
@@ -90,6 +94,7 @@ public final class BpeFile {
     private BitSet added() {
         BitSet added = new BitSet();
         root.path("added_tokens").forEach(token -> added.set(token.path("id").asInt()));
+        added.clear(rows, Math.max(rows, added.length()));
         return added;
     }
 
@@ -128,7 +133,16 @@ public final class BpeFile {
                 merges.add(merge);
             }
         }
-        trimmed.path("added_tokens").forEach(token -> renumber((ObjectNode) token, renumbered));
+        if (trimmed.path("added_tokens") instanceof ArrayNode added) {
+            for (var each = added.iterator(); each.hasNext(); ) {
+                ObjectNode token = (ObjectNode) each.next();
+                int id = renumbered.applyAsInt(token.path("id").asInt());
+                if (id < 0) {
+                    each.remove();
+                }
+                token.put("id", id);
+            }
+        }
         for (JsonNode special : trimmed.findValues("special_tokens")) {
             for (JsonNode token : special) {
                 if (token.path("ids") instanceof ArrayNode list) {
@@ -139,9 +153,5 @@ public final class BpeFile {
             }
         }
         return trimmed;
-    }
-
-    private static void renumber(ObjectNode token, IntUnaryOperator renumbered) {
-        token.put("id", renumbered.applyAsInt(token.path("id").asInt()));
     }
 }

@@ -117,14 +117,13 @@ class ActivationThresholdsTest {
         for (Optional<Instructions> engine : engines()) {
             float[] actual = together(sparse, engine);
             Map<String, RawTensor> tensors = model.tensors();
-            tensors.replaceAll(
-                    (name, tensor) ->
-                            name.contains("o_proj") || name.contains("down_proj")
-                                    ? RawTensor.of(
-                                            DType.F32,
-                                            new float[tensor.floats().length],
-                                            tensor.shape().stream().mapToLong(n -> n).toArray())
-                                    : tensor);
+            tensors.replaceAll((name, tensor) ->
+                    name.contains("o_proj") || name.contains("down_proj")
+                            ? RawTensor.of(
+                                    DType.F32,
+                                    new float[tensor.floats().length],
+                                    tensor.shape().stream().mapToLong(n -> n).toArray())
+                            : tensor);
             model.write(folder, model.config(), tensors);
             assertClose(actual, together(folder, engine), engine.toString());
             written(model, List.of(none, none), 0);

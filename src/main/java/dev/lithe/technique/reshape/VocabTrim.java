@@ -93,7 +93,7 @@ public final class VocabTrim implements ModelTechnique<VocabTrim.Config> {
 
     @Override
     public WholeModel apply(WholeModel model, Config config) {
-        var tokenizer = BpeFile.read(model.folder());
+        var tokenizer = BpeFile.read(model.folder(), model.spec().vocabSize());
         long[] uses = uses(model);
         var vocabulary = Vocabulary.choose(tokenizer, uses, config.tokens(), model.config());
         ObjectNode changed = model.config();
@@ -117,7 +117,10 @@ public final class VocabTrim implements ModelTechnique<VocabTrim.Config> {
 
     /// How many tokens have to stay for the text to be split as before.
     static int used(WholeModel model) {
-        return Vocabulary.needed(BpeFile.read(model.folder()), uses(model), model.config())
+        return Vocabulary.needed(
+                        BpeFile.read(model.folder(), model.spec().vocabSize()),
+                        uses(model),
+                        model.config())
                 .cardinality();
     }
 
@@ -129,9 +132,9 @@ public final class VocabTrim implements ModelTechnique<VocabTrim.Config> {
             Stream.of(set.windows()).flatMapToLong(Arrays::stream).forEach(id -> uses[(int) id]++);
         } else {
             try (Tokenizer tokenizer = Tokenizer.open(model.folder())) {
-                for (int id : set.text().tokenize(tokenizer)) {
-                    uses[id]++;
-                }
+                Arrays.stream(set.text().tokenize(tokenizer))
+                        .filter(id -> id < uses.length)
+                        .forEach(id -> uses[id]++);
             }
         }
         return uses;

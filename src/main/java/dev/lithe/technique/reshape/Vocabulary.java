@@ -162,6 +162,7 @@ final class Vocabulary {
         if (copy instanceof ObjectNode object) {
             renumber(object, now);
             if (name.equals("added_tokens.json")) {
+                object.properties().removeIf(token -> now(token.getValue().asInt()) < 0);
                 object.properties()
                         .forEach(token ->
                                 token.setValue(object.numberNode(now(token.getValue().asInt()))));

@@ -38,7 +38,8 @@ import java.util.List;
 /// `heal` before it, on the model that it then takes.
 @AutoService(Technique.class)
 public final class ActivationSparsity implements ModelTechnique<ActivationSparsity.Config> {
-    /// @param sparsity share of each block's weights that a token does not read, above 0, at most 0.9
+    /// @param sparsity share of each block's weights that a token does not read, above 0, at most
+    ///   0.9
     /// @param samples calibration windows that it looks at
     /// @param densePositions at the start of a text that keep all inputs
     public record Config(double sparsity, int samples, int densePositions) {

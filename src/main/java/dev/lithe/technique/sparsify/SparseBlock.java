@@ -40,9 +40,7 @@ final class SparseBlock {
     private float[] magnitudes(Slot slot, int width) {
         int step = Math.toIntExact(1 + part.tokens() * width / KEPT);
         List<float[]> pieces = new ArrayList<>();
-        part.show(
-                slot,
-                (x, scope) -> pieces.add(scope.call("some_magnitudes", x, step).floats()));
+        part.show(slot, (x, scope) -> pieces.add(scope.call("some_magnitudes", x, step).floats()));
         float[] all = new float[pieces.stream().mapToInt(piece -> piece.length).sum()];
         int at = 0;
         for (float[] piece : pieces) {
@@ -86,7 +84,6 @@ final class SparseBlock {
         }
         return thresholds(shares);
     }
-
 
     private List<Double> thresholds(double[] shares) {
         List<Double> thresholds = new ArrayList<>();

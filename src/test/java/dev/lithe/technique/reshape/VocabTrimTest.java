@@ -103,6 +103,30 @@ class VocabTrimTest extends ModelTechniqueContract<Config> {
         }
     }
 
+    /// As in Gemma 3's models of text alone, whose tokenizer knows an image's token.
+    @Test
+    void tokensWithoutARowGo(@TempDir Path folder, @TempDir Path made) throws IOException {
+        writeModel(folder);
+        Path file = folder.resolve("tokenizer.json");
+        ObjectNode root = (ObjectNode) JSON.readTree(file.toFile());
+        ObjectNode image = root.withArray("added_tokens").get(1).deepCopy();
+        root.withArray("added_tokens").add(image.put("id", 300).put("content", "<|image|>"));
+        Files.writeString(file, root.toString());
+        Files.writeString(folder.resolve("added_tokens.json"), "{\"<|eos|>\":1,\"<|image|>\":300}");
+        try (var source = Checkpoint.open(folder);
+                var before = WholeModel.open(source, text(folder));
+                var trimmed = vocabTrim.apply(before, new Config(BYTES_AND_SPECIALS + 4))) {
+            JsonNode tokenizer = trimmed.rewritten().get("tokenizer.json");
+            assertThat(tokenizer.path("added_tokens")).hasSize(2);
+            assertThat(trimmed.rewritten().get("added_tokens.json").toString())
+                    .isEqualTo("{\"<|eos|>\":1}");
+            Files.writeString(made.resolve("tokenizer.json"), tokenizer.toString());
+            try (var now = Tokenizer.open(made)) {
+                assertThat(now.decode(now.encode(TEXT, false))).isEqualTo(TEXT);
+            }
+        }
+    }
+
     @Test
     void sizesThatCannotBeAreRefused(@TempDir Path folder) throws IOException {
         assertThatThrownBy(() -> vocabTrim.configure(model().config(), new Config(300)))

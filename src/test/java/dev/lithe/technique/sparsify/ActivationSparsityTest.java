@@ -35,7 +35,8 @@ class ActivationSparsityTest extends ModelTechniqueContract<Config> {
         return List.of(new Config(0.4, SAMPLES, 0), new Config(0.9, 2, 3));
     }
 
-    /// Counted on the windows that it looked at, every block leaves as much unread as was asked for.
+    /// Counted on the windows that it looked at, every block leaves as much unread as was asked
+    /// for.
     @ParameterizedTest
     @ValueSource(doubles = {0.25, 0.5, 0.9})
     void leavesTheAskedShareUnread(double sparsity, @TempDir Path folder) throws IOException {
@@ -62,7 +63,9 @@ class ActivationSparsityTest extends ModelTechniqueContract<Config> {
                                     }
                                 });
                         double weights =
-                                part.part().linears(slot).stream().mapToLong(n -> n.weights()).sum();
+                                part.part().linears(slot).stream()
+                                        .mapToLong(n -> n.weights())
+                                        .sum();
                         unread += weights * counts[0] / counts[1];
                         all += weights;
                     }
