@@ -2,7 +2,7 @@
 # the disk, and prints tables of perplexity ratio and mean KL divergence, with the orders that ought to hold.
 # usage: . orders.sh MODEL CALIBRATION_TEXT TEXT [TOKENS [FOLDER]]
 #
-# What lies in FOLDER by then is not made again, and all is left there.
+# What lies in FOLDER by then is not made again, and all is left there. Calibration windows are 128 unless SAMPLES says other.
 lithe=${LITHE:-$(cd "$(dirname "$0")/.." && pwd)/target/lithe}
 model=$1
 calibration=$2
@@ -13,12 +13,13 @@ out=${5:-$(mktemp -d)}
 trap 'exit 1' INT TERM
 mkdir -p "$out"
 seeds='0 1 2'
+samples=${SAMPLES:-128}
 
 # made NAME SEEDS STAGES: a copy for each seed, in $out/NAME.SEED
 made() {
     for seed in $2; do
         [ ! -e "$out/$1.$seed" ] || continue
-        printf 'stages: [%s]\ncalibration: {samples: 128, context: 256, seed: %s}\n' "$3" "$seed" >"$out/recipe.yaml"
+        printf 'stages: [%s]\ncalibration: {samples: %s, context: 256, seed: %s}\n' "$3" "$samples" "$seed" >"$out/recipe.yaml"
         "$lithe" compress "$model" --recipe "$out/recipe.yaml" --calibration-text "$calibration" --output "$out/$1.$seed" \
             --no-evaluate 2>"$out/log" || { cat "$out/log" >&2; exit 1; }
         echo "$1, seed $seed" >&2

@@ -101,6 +101,11 @@ def pack_masked(self, W: Tensor, keep: Tensor, dtype: int) -> List[Tensor]:
   return [self.pack(keep, 1), torch.masked_select(W.to(dtype), keep)]
 
 
+def masked_values(self, W: Tensor, mask: Tensor) -> Tensor:
+  # what a mask (N, ceil(K / 32)) int32 keeps of W (N, K), row by row
+  return torch.masked_select(torch.detach(W), self.unpack(mask, 1, W.size(1)).to(11))
+
+
 def count_kept(self, mask: Tensor, k: int) -> int:
   return int(torch.sum(self.unpack(mask, 1, k)))
 

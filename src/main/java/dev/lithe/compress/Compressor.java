@@ -33,7 +33,7 @@ import org.jspecify.annotations.Nullable;
 public final class Compressor {
     /// Files of a model folder that the compressed copy takes over as they are.
     private static final String KEPT_FILES =
-            "tokenizer.*|specialize\\.json|special_tokens_map\\.json|added_tokens\\.json|generation_config\\.json|vocab\\.json|merges\\.txt"
+            "tokenizer.*|specialize\\.json|training\\.json|special_tokens_map\\.json|added_tokens\\.json|generation_config\\.json|vocab\\.json|merges\\.txt"
                     + "|chat_template.*|LICENSE.*|NOTICE.*|USE_POLICY.*";
 
     /// The key of `lithe.json` that holds the hash of all that decided what was written.

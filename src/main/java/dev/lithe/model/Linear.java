@@ -286,7 +286,8 @@ public sealed interface Linear {
         return floatType(form());
     }
 
-    private static DType floatType(LinearForm stored) {
+    /// The same of a form.
+    static DType floatType(LinearForm stored) {
         return switch (stored) {
             case LinearForm.LowRank form -> floatType(form.left());
             case LinearForm.Shared form -> floatType(form.of());

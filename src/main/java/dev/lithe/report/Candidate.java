@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 /// @param recipe that made it, where known
 /// @param layers what became of each linear layer, where known
 /// @param stages what each stage of its recipe left, where that was measured
+/// @param trainings how stages of its recipe trained, where known
 public record Candidate(
         String name,
         String source,
@@ -23,32 +24,41 @@ public record Candidate(
         @Nullable Double compressSeconds,
         @Nullable String recipe,
         List<Report.Layer> layers,
-        List<Report.Stage> stages) {
+        List<Report.Stage> stages,
+        List<Report.Training> trainings) {
     private static final String NOTES = "lithe.json";
+    private static final String CURVES = "training.json";
 
     public Candidate {
         layers = List.copyOf(layers);
         stages = List.copyOf(stages);
+        trainings = List.copyOf(trainings);
     }
 
     /// The same, of which it is known how long its making took.
     public Candidate madeIn(double seconds) {
-        return new Candidate(name, source, folder, seconds, recipe, layers, stages);
+        return new Candidate(name, source, folder, seconds, recipe, layers, stages, trainings);
     }
 
     /// The same, of which it is known what each stage left.
     public Candidate madeBy(List<Report.Stage> measured) {
-        return new Candidate(name, source, folder, compressSeconds, recipe, layers, measured);
+        return new Candidate(
+                name, source, folder, compressSeconds, recipe, layers, measured, trainings);
     }
 
     /// A model of which only the files are known; Lithe's own tell the recipe.
     public static Candidate of(String name, String source, Path folder) {
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
             JsonNode notes = checkpoint.json(NOTES);
-            return notes == null
-                    ? new Candidate(name, source, folder, null, null, List.of(), List.of())
-                    : new Candidate(
-                            name, source, folder, null, recipe(notes), layers(notes), List.of());
+            return new Candidate(
+                    name,
+                    source,
+                    folder,
+                    null,
+                    notes == null ? null : recipe(notes),
+                    notes == null ? List.of() : layers(notes),
+                    List.of(),
+                    trainings(checkpoint.json(CURVES)));
         }
     }
 
@@ -80,6 +90,27 @@ public record Candidate(
                             layer.has("trouble") ? layer.path("trouble").asText() : null));
         }
         return layers;
+    }
+
+    private static List<Report.Training> trainings(@Nullable JsonNode file) {
+        List<Report.Training> trainings = new ArrayList<>();
+        for (JsonNode curve : file == null ? List.<JsonNode>of() : file.path("curves")) {
+            trainings.add(
+                    new Report.Training(
+                            curve.path("stage").asText(),
+                            curve.path("steps").asInt(),
+                            curve.path("tokens_per_step").asInt(),
+                            points(curve.path("loss")),
+                            points(curve.path("held_out"))));
+        }
+        return trainings;
+    }
+
+    private static List<List<Double>> points(JsonNode list) {
+        List<List<Double>> points = new ArrayList<>();
+        list.forEach(
+                point -> points.add(List.of(point.path(0).asDouble(), point.path(1).asDouble())));
+        return points;
     }
 
     private static @Nullable Double number(JsonNode node, String key) {

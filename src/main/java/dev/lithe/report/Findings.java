@@ -67,7 +67,8 @@ record Findings(
                 candidate.layers(),
                 candidate.stages(),
                 i == 0 ? null : ratios(i),
-                bitsPerCharacter(i));
+                bitsPerCharacter(i),
+                candidate.trainings());
     }
 
     private Report.BitsPerCharacter bitsPerCharacter(int i) {

@@ -134,6 +134,7 @@ public record Report(
     /// @param ratios to the original, null for the original
     /// @param bitsPerCharacter what a character of the text costs, which models compare by whatever
     ///   tokens they split it into; null in reports of earlier versions
+    /// @param trainings of stages of its recipe that trained, in their order
     public record Variant(
             String name,
             String source,
@@ -154,8 +155,10 @@ public record Report(
             List<Layer> layers,
             List<Stage> stages,
             @Nullable Ratios ratios,
-            @Nullable BitsPerCharacter bitsPerCharacter) {
+            @Nullable BitsPerCharacter bitsPerCharacter,
+            List<Training> trainings) {
         public Variant {
+            trainings = trainings == null ? List.of() : List.copyOf(trainings);
             layers = List.copyOf(layers);
             stages = stages == null ? List.of() : List.copyOf(stages);
             linears = Map.copyOf(linears);
@@ -184,7 +187,27 @@ public record Report(
                     layers,
                     stages,
                     ratios,
-                    bitsPerCharacter);
+                    bitsPerCharacter,
+                    trainings);
+        }
+    }
+
+    /// How a stage of the recipe trained.
+    ///
+    /// @param stage its technique
+    /// @param steps that it was to take
+    /// @param tokensPerStep that a step looked at
+    /// @param loss pairs of a step and the mean loss of the steps that end there, in nats
+    /// @param heldOut pairs of a step and the loss before it on what no step saw
+    public record Training(
+            String stage,
+            int steps,
+            int tokensPerStep,
+            List<List<Double>> loss,
+            List<List<Double>> heldOut) {
+        public Training {
+            loss = List.copyOf(loss);
+            heldOut = List.copyOf(heldOut);
         }
     }
 

@@ -36,6 +36,7 @@ public final class ReportHtml {
                 .data("columns", columns(report))
                 .data("pareto", new RawString(ParetoPlot.of(report.variants())))
                 .data("waterfalls", waterfalls(report))
+                .data("trainings", trainings(report))
                 .data("latencies", latencies(report))
                 .data("percentiles", Comparison.percentiles(report))
                 .data("errors", errors(report))
@@ -103,6 +104,21 @@ public final class ReportHtml {
             }
         }
         return falls;
+    }
+
+    private static List<Map<String, Object>> trainings(Report report) {
+        List<Map<String, Object>> plots = new ArrayList<>();
+        for (Variant variant : report.compressed()) {
+            for (Report.Training training : variant.trainings()) {
+                plots.add(
+                        Map.of(
+                                "name", variant.name(),
+                                "stage", training.stage(),
+                                "tokens", training.tokensPerStep(),
+                                "plot", new RawString(LossPlot.of(training))));
+            }
+        }
+        return plots;
     }
 
     private static List<RawString> latencies(Report report) {

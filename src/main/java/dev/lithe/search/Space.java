@@ -207,9 +207,7 @@ final class Space {
 
     /// The first empty option of each slot, else its first.
     private int[] empty() {
-        return options.keySet().stream()
-                .mapToInt(slot -> first(slot, JsonNode::isEmpty))
-                .toArray();
+        return options.keySet().stream().mapToInt(slot -> first(slot, JsonNode::isEmpty)).toArray();
     }
 
     /// The first option that is `wanted`, else the first.

@@ -2,9 +2,11 @@ package dev.lithe.tensor;
 
 import com.sun.management.OperatingSystemMXBean;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.stream.Stream;
 
 /// What this machine has to give, for plans.
@@ -13,6 +15,11 @@ import java.util.stream.Stream;
 /// @param availableBytes that can be taken without pushing anything out to disk
 public record Machine(long memoryBytes, long availableBytes) {
     private static final Path MEMORY = Path.of("/proc/meminfo");
+    private static final Path PROCESSOR = Path.of("/proc/cpuinfo");
+
+    /// How Linux calls the instructions.
+    private static final List<String> BFLOAT16 = List.of("amx_bf16", "avx512_bf16", "bf16");
+
     private static final Path SELF = Path.of("/proc/self/status");
     private static final long KILOBYTE = 1024;
 
@@ -46,6 +53,23 @@ public record Machine(long memoryBytes, long availableBytes) {
                     .orElse(otherwise);
         } catch (IOException | NumberFormatException _) {
             return otherwise;
+        }
+    }
+
+    /// Whether the processor multiplies bfloat16 itself. Where it does not, libtorch's products are
+    /// many times slower than float32's.
+    public static boolean multipliesBfloat16() {
+        if (!Files.isReadable(PROCESSOR)) {
+            return false;
+        }
+        try (Stream<String> lines = Files.lines(PROCESSOR)) {
+            return lines.filter(line -> line.startsWith("flags") || line.startsWith("Features"))
+                    .findFirst()
+                    .map(line -> List.of(line.split("\\s+")))
+                    .filter(flags -> BFLOAT16.stream().anyMatch(flags::contains))
+                    .isPresent();
+        } catch (IOException | UncheckedIOException _) {
+            return false;
         }
     }
 

@@ -78,10 +78,12 @@ class ReportFormsTest {
                 .contains("compressed: median 4.400 ms", "compressed: median 2.200 ms")
                 .contains("title=\"int4 group 64\">0.061</td>");
         assertThat(page.split("<svg ", -1))
-                .as("size and quality, two falls, two latencies")
-                .hasSize(6);
-        assertThat(page.split("role='img' aria-label='", -1)).hasSize(6);
+                .as("size and quality, two falls, a training, two latencies")
+                .hasSize(7);
+        assertThat(page.split("role='img' aria-label='", -1)).hasSize(7);
         assertThat(page)
+                .contains("Loss of heal by step. Held out: from 0.5000 to 0.2000")
+                .contains("<title>step 20: 0.2000</title>", "2048 tokens a step")
                 .contains("original: 14.43; depth_prune: 12.00; gptq: 4.61")
                 .contains("original: 0.00; depth_prune: 3.10; gptq: 6.20");
     }

@@ -114,7 +114,8 @@ final class SampleReport {
                 List.of(),
                 List.of(),
                 null,
-                new BitsPerCharacter(0.75, 30_000, timed ? 0.74 : null, timed ? 0.76 : null));
+                new BitsPerCharacter(0.75, 30_000, timed ? 0.74 : null, timed ? 0.76 : null),
+                List.of());
     }
 
     private static Variant compressed() {
@@ -154,7 +155,14 @@ final class SampleReport {
                         new Ratio(0.537, 0.51, 0.58, "faster"),
                         new Ratio(0.579, 0.55, 0.61, "faster"),
                         new Ratio(1.008, 1.006, 1.01, null)),
-                new BitsPerCharacter(0.756, 30_000, 0.746, 0.766));
+                new BitsPerCharacter(0.756, 30_000, 0.746, 0.766),
+                List.of(
+                        new Report.Training(
+                                "heal",
+                                20,
+                                2048,
+                                List.of(List.of(10.0, 0.4), List.of(20.0, 0.25)),
+                                List.of(List.of(0.0, 0.5), List.of(20.0, 0.2)))));
     }
 
     private static Latency latency(double first, double next) {

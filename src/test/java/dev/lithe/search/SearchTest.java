@@ -212,7 +212,8 @@ class SearchTest {
         try (var source = Checkpoint.open(model)) {
             Proposal third =
                     new Space(file, source, request("whole", 0.2).goal().maxBytes()).seeds().get(2);
-            assertThat(third.summary()).isEqualTo("cast → width_prune → heal → bit_allocation → rtn");
+            assertThat(third.summary())
+                    .isEqualTo("cast → width_prune → heal → bit_allocation → rtn");
         }
     }
 

@@ -4,7 +4,11 @@ import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.stream.IntStream;
 
 /// Windows of a text in an order that a seed decides: some are held out to judge by, the others are
@@ -61,6 +65,19 @@ final class Batches {
     /// The windows that no step gets (where there is more than one).
     long[][] heldOut() {
         return heldOut.clone();
+    }
+
+    /// All windows, each once.
+    List<long[]> all() {
+        Set<long[]> all = Collections.newSetFromMap(new IdentityHashMap<>());
+        all.addAll(List.of(heldOut));
+        all.addAll(List.of(training));
+        return List.copyOf(all);
+    }
+
+    /// Tokens of a step.
+    int tokens() {
+        return size * context();
     }
 
     /// Tokens of a window.

@@ -1,178 +1,175 @@
 package dev.lithe.technique.distill;
 
-import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
-import dev.lithe.model.DenseWeights;
 import dev.lithe.model.KernelSettings;
-import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
-import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
-import dev.lithe.model.Norm;
-import dev.lithe.model.NormScales;
 import dev.lithe.model.RotaryTables;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
-import org.jspecify.annotations.Nullable;
 
-/// A model as `train.py` takes it: float32 weights in one list, adapters in another. It has copies
-/// of its own, so the model that it was made from stays as it is.
+/// A model as `train.py` takes it: its tensors in one list, each once however many places it has,
+/// and a table of those places. What is trained is float32. It has copies of its own, so the model
+/// that it was made from stays as it is.
 final class FlatModel {
-    private static final List<Slot> SLOTS = List.of(Slot.QKV, Slot.O, Slot.GATE_UP, Slot.DOWN);
-
-    /// Where blocks begin in the list of weights, and tensors of each.
-    private static final int FIRST = 3;
-
-    private static final int NORMS = 6;
-
-    private static final int OF_BLOCK = 14;
-    private static final int OF_SLOT = 3;
-
-    /// A linear with more zeros than this was pruned, and keeps them.
-    private static final double PRUNED = 0.05;
+    /// Numbers of a row of the table of places.
+    private static final int ROW = 7;
 
     private final ModelSpec spec;
     private final TensorScope scope;
     private final Value weights;
-    private final Value adapters;
-    private final List<Value> leaves;
-    private final Value leafList;
+    private final List<Value> members;
+    private final Map<LinearName, Place> places;
+    private final List<Integer> trained;
+    private final Value table;
+    private final Value leaves;
     private final Value rotary;
     private final Value numbers;
 
-    /// What of a model is trained.
+    /// Where in the list of tensors the parts of a linear are; -1 where it has none.
     ///
-    /// @param weights whether its weights are, instead of adapters
-    /// @param rank of the adapters; 0 without
-    private record Trained(boolean weights, int rank, Random random) {}
+    /// @param weight W (N, K)
+    /// @param kept 1 where a weight is there and 0 where it was pruned (N, K)
+    /// @param right (r, K) and left (N, r), two thin factors
+    /// @param bias (N)
+    /// @param adapter whether the factors are an adapter, and not the model's own
+    record Place(int weight, int kept, int right, int left, int bias, boolean adapter) {
+        private boolean has(int index) {
+            return List.of(weight, right, left, bias).contains(index);
+        }
+    }
 
     private FlatModel(
-            WholeModel model, Trained trained, int context, DType type, TensorScope scope) {
+            WholeModel model, Flattening made, int context, DType type, TensorScope scope) {
         this.spec = model.spec();
         this.scope = scope;
+        this.places = made.places();
+        this.trained = made.trained();
         try (var step = TensorScope.open()) {
-            List<Value> values = weights(model, step);
-            List<Value> copies = copies(values, trained.weights(), scope);
-            this.weights = scope.list(copies);
-            List<Value> pieces = adapters(model, copies, trained, step);
-            List<Value> own = copies(pieces, trained.rank() > 0, scope);
-            this.adapters = scope.list(own);
-            this.leaves = scope.call("train_leaves", weights, adapters).members();
-            this.leafList = scope.list(leaves);
+            this.members = copies(made.tensors(), trained, step, scope);
+            this.weights = scope.list(members);
+            this.table = table(made.projection(), scope);
+            this.leaves = scope.list(trained.stream().map(members::get).toList());
             List<Value> tables = RotaryTables.of(spec, context, step);
-            this.rotary = scope.list(copies(tables, false, scope));
+            this.rotary = scope.list(copies(tables, List.of(), step, scope));
             this.numbers = KernelSettings.tensor(spec, -1, type, scope);
         }
     }
 
-    /// A model to ask, which stays as it is.
+    private static List<Value> copies(
+            List<Value> values, List<Integer> trained, TensorScope step, TensorScope scope) {
+        long[] flags = new long[values.size()];
+        trained.forEach(index -> flags[index] = 1);
+        return scope.train("train_masters", step.list(values), step.tensor(flags, flags.length));
+    }
+
+    private Value table(int projection, TensorScope into) {
+        List<Long> rows = new ArrayList<>();
+        int head = members.get(2).elements() > 0 ? 2 : 0;
+        rows.addAll(List.of((long) trained.indexOf(head), (long) projection, (long) spec.layers()));
+        rows.addAll(List.of(0L, 0L, 0L, 0L));
+        places.forEach((name, place) -> {
+            boolean merged = place.adapter() && place.kept() >= 0;
+            rows.add(4L * name.block() + name.slot().ordinal());
+            for (int index :
+                    List.of(
+                            place.weight(),
+                            place.kept(),
+                            place.right(),
+                            place.left(),
+                            place.bias())) {
+                rows.add((long) index);
+            }
+            rows.add(merged ? 1L : 0L);
+        });
+        long[] all = rows.stream().mapToLong(Long::longValue).toArray();
+        return into.tensor(all, all.length / ROW, ROW);
+    }
+
+    /// A model to ask, which stays as it is. Its linears are kept in the type of the
+    /// multiplications.
     static FlatModel frozen(WholeModel model, int context, DType type, TensorScope scope) {
-        return new FlatModel(model, new Trained(false, 0, new Random(0)), context, type, scope);
+        try (var step = TensorScope.open()) {
+            var made = new Flattening(model, Flattening.Learns.NOTHING, 0, new Random(0), step);
+            return new FlatModel(model, made.rounded(type), context, type, scope);
+        }
     }
 
     /// A model to train: all of its weights, or with a `rank` above 0 adapters of that rank beside
-    /// the linears of its blocks.
+    /// the linears of its blocks, and the factors of those that are two thin ones already.
     ///
+    /// @param projected the width of a teacher whose streams this model's are to be projected to; 0
+    ///   for none
     /// @param type of the multiplications
     /// @param scope owns it
     static FlatModel trained(
-            WholeModel model, int rank, long seed, int context, DType type, TensorScope scope) {
-        return new FlatModel(
-                model, new Trained(rank == 0, rank, new Random(seed)), context, type, scope);
-    }
-
-    private static List<Value> weights(WholeModel model, TensorScope step) {
-        Value none = step.call("empty", new long[] {0});
-        List<Value> weights = new ArrayList<>();
-        LoadedPart embedding = model.embedding();
-        LoadedPart output = model.output();
-        weights.add(weight(embedding, embedding.part().linears().getFirst(), step));
-        weights.add(output.norm(Slot.LM_HEAD));
-        List<LinearName> heads = output.part().linears();
-        weights.add(heads.isEmpty() ? none : weight(output, heads.getFirst(), step));
-        for (LoadedPart block : model.blocks()) {
-            weights.addAll(NormScales.ofBlock(block.norms(), step));
-            for (Slot slot : SLOTS) {
-                List<LinearName> names = block.part().linears(slot);
-                weights.add(rows(names.stream().map(n -> weight(block, n, step)).toList(), step));
-                List<Value> biases = new ArrayList<>();
-                for (Linear linear : block.linears(slot)) {
-                    Value bias = linear.bias();
-                    if (bias != null) {
-                        biases.add(step.call("to_float", bias));
-                    }
-                }
-                weights.add(biases.isEmpty() ? none : rows(biases, step));
-            }
-        }
-        return weights;
-    }
-
-    private static Value weight(LoadedPart part, LinearName name, TensorScope step) {
-        return DenseWeights.of(part.linear(name), step);
-    }
-
-    private static Value rows(List<Value> parts, TensorScope step) {
-        return step.call("concat_rows", step.list(parts));
-    }
-
-    /// A starts uniform in ±1/√K and B at 0, so that a step begins where the model is.
-    private static List<Value> adapters(
-            WholeModel model, List<Value> weights, Trained trained, TensorScope step) {
-        Value none = step.call("empty", new long[] {0});
-        List<Value> adapters = new ArrayList<>();
-        int rank = trained.rank();
-        for (int block = 0; block < model.blocks().size(); block++) {
-            for (int slot = 0; slot < SLOTS.size(); slot++) {
-                Value weight = weights.get(weight(block, slot));
-                int n = weight.size(0);
-                int k = weight.size(1);
-                float[] a = new float[rank * k];
-                for (int i = 0; i < a.length; i++) {
-                    a[i] = (float) ((2 * trained.random().nextDouble() - 1) / Math.sqrt(k));
-                }
-                adapters.add(rank == 0 ? none : step.tensor(a, rank, k));
-                adapters.add(rank == 0 ? none : step.tensor(new float[n * rank], n, rank));
-                adapters.add(step.call("train_pruned", weight, PRUNED));
-            }
-        }
-        return adapters;
-    }
-
-    private static int weight(int block, int slot) {
-        return FIRST + OF_BLOCK * block + NORMS + 2 * slot;
-    }
-
-    private static List<Value> copies(List<Value> values, boolean trained, TensorScope scope) {
+            WholeModel model,
+            int rank,
+            long seed,
+            int projected,
+            int context,
+            DType type,
+            TensorScope scope) {
+        var learns = rank == 0 ? Flattening.Learns.ALL : Flattening.Learns.ADAPTERS;
         try (var step = TensorScope.open()) {
-            long[] flags =
-                    Collections.nCopies(values.size(), trained ? 1L : 0L).stream()
-                            .mapToLong(flag -> flag)
-                            .toArray();
-            return scope.train(
-                    "train_masters", step.list(values), step.tensor(flags, flags.length));
+            var made = new Flattening(model, learns, rank, new Random(seed), step);
+            return new FlatModel(model, made.projected(projected), context, type, scope);
         }
     }
 
-    /// Weights, adapters, rotary tables and numbers, as the kernels take them.
+    /// Weights, places, rotary tables and numbers, as the kernels take them.
     List<Value> arguments() {
-        return List.of(weights, adapters, rotary, numbers);
+        return List.of(weights, table, rotary, numbers);
     }
 
-    /// What is trained.
-    List<Value> leaves() {
-        return List.copyOf(leaves);
+    /// The tensor at `index`, or where it is trained what has become of it.
+    Value tensor(int index) {
+        return members.get(index);
     }
 
-    /// The same as one list.
-    Value leafList() {
-        return leafList;
+    /// Whether the tensor at `index` is trained.
+    boolean isTrained(int index) {
+        return trained.contains(index);
+    }
+
+    /// Where the parts of `linear`, of a block, are.
+    Place place(LinearName linear) {
+        Place place = places.get(linear);
+        if (place == null) {
+            throw LitheException.of(Fault.INTERNAL, "'%s' was not flattened", linear.module());
+        }
+        return place;
+    }
+
+    /// What is trained, as one list.
+    Value leaves() {
+        return leaves;
+    }
+
+    /// What of block `block` is trained, as one list.
+    Value leaves(int block, TensorScope into) {
+        List<Value> own = new ArrayList<>();
+        for (int index : trained) {
+            boolean norm =
+                    index >= Flattening.norm(block, 0) && index < Flattening.norm(block + 1, 0);
+            boolean linear =
+                    index >= Flattening.norm(spec.layers(), 0)
+                            && places.entrySet().stream()
+                                    .anyMatch(each ->
+                                            each.getKey().block() == block
+                                                    && each.getValue().has(index));
+            if (norm || linear) {
+                own.add(members.get(index));
+            }
+        }
+        return into.list(own);
     }
 
     /// Its shapes.
@@ -180,76 +177,9 @@ final class FlatModel {
         return spec;
     }
 
-    /// Gives `model`, of the same shapes, these weights in the types of `like`, with what the
-    /// adapters learned in them.
-    ///
-    /// @throws LitheException where a weight is too large for its type
-    void into(WholeModel model, WholeModel like) {
-        List<Value> all = weights.members();
-        set(model.embedding(), like.embedding(), Slot.EMBEDDING, all.getFirst());
-        model.output().setNorm(Slot.LM_HEAD, all.get(1));
-        if (!model.output().part().linears().isEmpty()) {
-            set(model.output(), like.output(), Slot.LM_HEAD, all.get(2));
-        }
-        for (int i = 0; i < model.blocks().size(); i++) {
-            LoadedPart to = model.blocks().get(i);
-            LoadedPart from = like.blocks().get(i);
-            for (Norm norm : to.part().norms().keySet()) {
-                to.setNorm(norm, all.get(FIRST + OF_BLOCK * i + norm.ordinal()));
-            }
-            for (int slot = 0; slot < SLOTS.size(); slot++) {
-                slot(to, from, slot, all.get(weight(i, slot) + 1));
-            }
-        }
-    }
-
-    private void slot(LoadedPart to, LoadedPart from, int slot, Value biases) {
-        int block = to.part().block();
-        int adapter = OF_SLOT * (SLOTS.size() * block + slot);
-        int first = 0;
-        try (var step = TensorScope.open()) {
-            for (LinearName name : to.part().linears(SLOTS.get(slot))) {
-                int rows = name.outFeatures();
-                Value merged =
-                        step.call(
-                                "train_merged",
-                                weights,
-                                adapters,
-                                weight(block, slot),
-                                adapter,
-                                first,
-                                rows);
-                Value bias = name.hasBias() ? step.call("rows", biases, first, first + rows) : null;
-                to.set(name, stored(name, merged, bias, from.linear(name), step));
-                first += rows;
-            }
-        }
-    }
-
-    private static void set(LoadedPart to, LoadedPart from, Slot slot, Value weight) {
-        LinearName name = to.part().linears(slot).getFirst();
-        try (var step = TensorScope.open()) {
-            to.set(name, stored(name, weight, null, from.linear(name), step));
-        }
-    }
-
-    private static Linear.Dense stored(
-            LinearName name, Value weight, @Nullable Value bias, Linear like, TensorScope step) {
-        Linear.Dense dense = (Linear.Dense) like; // the plan refuses others
-        DType type = dense.form().dtype();
-        if (step.call("count_overflow", weight, type.code()).integer() > 0) {
-            throw LitheException.badInput(
-                    "%s: training made weights too large for %s; lower learning_rate",
-                    name.module(), type.torchName());
-        }
-        Value typed = step.call("train_stored", weight, type.code());
-        Value typedBias = bias == null ? null : step.call("train_stored", bias, type.code());
-        return new Linear.Dense(typed, typedBias, dense.form());
-    }
-
     /// Logits (B T, V) of ids (B, T).
     Value logits(Value ids, TensorScope into) {
-        return into.call("train_scores", ids, weights, adapters, rotary, numbers);
+        return into.call("train_scores", ids, weights, table, rotary, numbers);
     }
 
     /// The scope that owns it.

@@ -17,6 +17,7 @@ final class Gradient {
     private final FlatModel student;
     private final List<Value> models;
     private final Value objective;
+    private final Value noTop;
     private final Value sum;
     private final int most;
 
@@ -31,8 +32,11 @@ final class Gradient {
         this.student = student;
         this.models = new ArrayList<>(student.arguments());
         models.addAll((teacher == null ? student : teacher).arguments());
+        this.noTop = scope.list(List.of(scope.call("empty", new long[] {0})));
         this.objective = objective.numbers(scope);
-        this.sum = scope.list(scope.train("train_zeros", student.leafList()));
+        Value leaves = student.leaves();
+        boolean learns = !leaves.members().isEmpty();
+        this.sum = learns ? scope.list(scope.train("train_zeros", leaves)) : leaves;
         this.most = Math.clamp(MOST_BYTES / bytes(student.spec(), context), 1, 1 << 16);
     }
 
@@ -58,18 +62,17 @@ final class Gradient {
 
     /// Adds the gradient of the mean loss on `windows`.
     ///
+    /// @param top what the teacher says there; null to ask it
     /// @return that loss
-    double add(long[][] windows) {
+    double add(long[][] windows, @Nullable TeacherTop top) {
         double loss = 0;
         for (int first = 0; first < windows.length; first += most) {
-            long[][] some =
-                    Arrays.copyOfRange(windows, first, Math.min(windows.length, first + most));
+            long[][] some = part(windows, first);
             double weight = (double) some.length / windows.length;
             try (var step = TensorScope.open()) {
-                List<Value> arguments = new ArrayList<>(List.of(Batches.ids(some, step)));
-                arguments.addAll(models);
-                arguments.add(objective);
+                List<Value> arguments = arguments(some, top, step);
                 arguments.add(step.tensor(new float[] {(float) weight}, 1));
+                arguments.add(student.leaves());
                 arguments.add(sum);
                 Value mean =
                         step.train("train_gradient", arguments.toArray(Value[]::new)).getFirst();
@@ -80,24 +83,34 @@ final class Gradient {
     }
 
     /// The mean loss on `windows`.
-    double loss(long[][] windows) {
+    ///
+    /// @param top what the teacher says there; null to ask it
+    double loss(long[][] windows, @Nullable TeacherTop top) {
         double loss = 0;
         for (int first = 0; first < windows.length; first += most) {
-            long[][] some =
-                    Arrays.copyOfRange(windows, first, Math.min(windows.length, first + most));
+            long[][] some = part(windows, first);
             try (var step = TensorScope.open()) {
-                List<Object> arguments = new ArrayList<>(List.of(Batches.ids(some, step)));
-                arguments.addAll(models);
-                arguments.add(objective);
-                double mean = step.call("train_loss", arguments.toArray()).number();
-                loss += mean * some.length / windows.length;
+                Object[] arguments = arguments(some, top, step).toArray();
+                loss += step.call("train_loss", arguments).number() * some.length / windows.length;
             }
         }
         return loss;
     }
 
+    private long[][] part(long[][] windows, int first) {
+        return Arrays.copyOfRange(windows, first, Math.min(windows.length, first + most));
+    }
+
+    private List<Value> arguments(long[][] windows, @Nullable TeacherTop top, TensorScope step) {
+        List<Value> arguments = new ArrayList<>(List.of(Batches.ids(windows, step)));
+        arguments.addAll(models);
+        arguments.add(top == null ? noTop : top.of(windows, step));
+        arguments.add(objective);
+        return arguments;
+    }
+
     /// What is trained.
     Value leaves() {
-        return student.leafList();
+        return student.leaves();
     }
 }

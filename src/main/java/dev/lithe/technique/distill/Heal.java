@@ -4,10 +4,14 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.LinearForm;
+import dev.lithe.model.LinearName;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.DType;
+import java.nio.file.Path;
 
 /// Trains a compressed model on what the original says, until it says much the same (Hinton,
 /// Vinyals, Dean, arXiv 1503.02531; as healing after pruning: Muralidharan et al., "Minitron",
@@ -16,14 +20,18 @@ import dev.lithe.tensor.DType;
 /// It makes `τ² KL(original || model)` small, or another [Loss], over windows of the whole
 /// calibration text, of which a sixteenth is held out to stop by. With a `rank` it trains low-rank
 /// adapters beside the linears of the blocks, `y = x (W + B A)ᵀ`, A (r, K) and B (N, r) (Hu et al.,
-/// "LoRA", arXiv 2106.09685), one for q, k and v together and one for gate and up, and adds them to
-/// the weights at the end; with rank 0 every weight.
+/// "LoRA", arXiv 2106.09685), and adds them to the weights at the end; with rank 0 every weight.
 ///
 ///     heal: {steps: 300, rank: 16, batch: 8, learning_rate: 1e-3, loss: kl, temperature: 1, seed: 0}
+///     heal: {adapter: path/to/adapter}   # writes the adapter by itself too, in PEFT's form
 ///
-/// Linears must be dense: it goes before quantization. Where more than 5 % of a linear's weights are
-/// zero they were pruned, and stay so. Both models have the same tokens. Memory: 20 bytes per
-/// weight that is trained, 4 for each of the two models, and about 1 GB for a step.
+/// Forms stay as they are. Where more than 5 % of a linear's weights are zero, or some are left out,
+/// they were pruned, and stay so. A linear that is two thin ones has no adapter: its factors learn
+/// themselves, with a `rank` as without, and with rank 0 what they are added to as well. A weight
+/// that several blocks share learns from all of them; such ones without factors take rank 0 only.
+/// Quantized linears keep their codes, and the adapter as a side branch: `y = x Wᵀ + x Aᵀ Bᵀ`, two
+/// thin linears in the type of their scales. Both models have the same tokens. Memory: 20 bytes
+/// per weight that is trained, 4 for each of the two models, and about 1 GB for a step.
 @AutoService(Technique.class)
 public final class Heal implements ModelTechnique<Heal.Config> {
     private static final int MAX_RANK = 1 << 16;
@@ -34,7 +42,9 @@ public final class Heal implements ModelTechnique<Heal.Config> {
     /// @param learningRate the highest
     /// @param temperature that logits are divided by before they are compared
     /// @param seed of the windows' order and of the adapters' start
-    /// @param precision of the multiplications, `bfloat16` or `float32`
+    /// @param precision of the multiplications, `bfloat16`, usual where the processor multiplies
+    ///   it, or `float32`
+    /// @param adapter a folder for the adapter in PEFT's form; empty for none
     public record Config(
             int steps,
             int rank,
@@ -43,12 +53,15 @@ public final class Heal implements ModelTechnique<Heal.Config> {
             Loss loss,
             double temperature,
             long seed,
-            DType precision) {
+            DType precision,
+            String adapter) {
         public Config {
-            if (rank < 0 || rank > MAX_RANK) {
+            requireRank(rank);
+            if (!adapter.isEmpty() && rank == 0) {
                 throw LitheException.badInput(
-                        "rank is %d; choose 1 to %d (16 is usual), or 0 to train all weights",
-                        rank, MAX_RANK);
+                        "adapter is '%s' and rank is 0, which trains no adapter; choose rank 16, or"
+                                + " leave adapter out",
+                        adapter);
             }
             var _ = new Schedule(steps, batch, learningRate, seed, precision);
             var _ = loss.at(temperature);
@@ -76,7 +89,7 @@ public final class Heal implements ModelTechnique<Heal.Config> {
 
     @Override
     public Config defaults() {
-        return new Config(300, 16, 8, 1e-3, Loss.KL, 1, 0, DType.BF16);
+        return new Config(300, 16, 8, 1e-3, Loss.KL, 1, 0, Schedule.usualPrecision(), "");
     }
 
     @Override
@@ -86,12 +99,57 @@ public final class Heal implements ModelTechnique<Heal.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
-        // shapes stay as they are
+        if (!config.adapter().isEmpty()) {
+            Adapter.checkTarget(Path.of(config.adapter())); // shapes stay as they are
+        }
+    }
+
+    @Override
+    public LinearForm outcome(ModelSpec spec, LinearName linear, LinearForm before, Config config) {
+        if (!config.adapter().isEmpty() && linear.block() >= 0 && !adapts(before)) {
+            throw LitheException.badInput(
+                    "linears are %s, whose factors learn themselves; leave the key adapter out",
+                    before.label());
+        }
+        return Rebuilding.outcome(linear, before, config.rank());
+    }
+
+    private static boolean adapts(LinearForm form) {
+        return !(form instanceof LinearForm.LowRank || form instanceof LinearForm.Shared);
+    }
+
+    static void requireRank(int rank) {
+        if (rank < 0 || rank > MAX_RANK) {
+            throw LitheException.badInput(
+                    "rank is %d; choose 1 to %d (16 is usual), or 0 to train all weights",
+                    rank, MAX_RANK);
+        }
     }
 
     @Override
     public WholeModel apply(WholeModel model, Config config) {
         var objective = config.loss().at(config.temperature());
-        return new Lesson(objective, config.schedule(), config.rank()).teach(model, model);
+        var lesson = new Lesson("heal", objective, config.schedule(), config.rank());
+        return config.adapter().isEmpty()
+                ? lesson.teach(model, model)
+                : lesson.teach(
+                        model,
+                        model,
+                        model.windows().whole(model.folder()),
+                        kept(model, config.rank(), Path.of(config.adapter())));
+    }
+
+    private static Lesson.Learned kept(WholeModel model, int rank, Path folder) {
+        return new Lesson.Learned() {
+            @Override
+            public void begins(FlatModel student) {
+                Adapter.requireWhole(student, model);
+            }
+
+            @Override
+            public void ends(FlatModel student) {
+                Adapter.write(student, model, rank, folder);
+            }
+        };
     }
 }

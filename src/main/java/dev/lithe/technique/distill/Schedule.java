@@ -2,6 +2,7 @@ package dev.lithe.technique.distill;
 
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Machine;
 
 /// How long to train and how fast: the rate rises linearly over the first twentieth of the steps,
 /// then falls to 0 on a cosine.
@@ -10,8 +11,8 @@ import dev.lithe.tensor.DType;
 /// @param batch windows that a step looks at
 /// @param learningRate the highest
 /// @param seed of the windows' order and of the adapters' start
-/// @param precision of the multiplications, `float32` or `bfloat16`; weights and their moments are
-///   float32
+/// @param precision of the multiplications, `float32` or `bfloat16`, which is usual where the
+///   processor multiplies it; weights and their moments are float32
 record Schedule(int steps, int batch, double learningRate, long seed, DType precision) {
     private static final int MAX_STEPS = 10_000_000;
     private static final int MAX_BATCH = 1 << 16;
@@ -34,6 +35,11 @@ record Schedule(int steps, int batch, double learningRate, long seed, DType prec
             throw LitheException.badInput(
                     "precision is %s; choose bfloat16 or float32", precision.torchName());
         }
+    }
+
+    /// The faster precision on this machine.
+    static DType usualPrecision() {
+        return Machine.multipliesBfloat16() ? DType.BF16 : DType.F32;
     }
 
     /// The rate of `step`, from 0.

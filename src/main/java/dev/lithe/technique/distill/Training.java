@@ -23,8 +23,7 @@ final class Training {
     private static final int REHEARSALS = 3;
     private static final double LONGEST_GRADIENT = 1;
 
-    private final Gradient gradient;
-    private final Batches batches;
+    private final Problem problem;
     private final Schedule schedule;
     private final Workbench bench;
     private final Value first;
@@ -32,6 +31,8 @@ final class Training {
     private final Value counters;
     private final Value kept;
     private final List<Value> state = new ArrayList<>();
+    private final int every;
+    private final Curve curve;
 
     private double best;
     private int bestStep;
@@ -39,17 +40,13 @@ final class Training {
     private long start;
 
     /// @param scope owns the moments
-    Training(
-            Gradient gradient,
-            Batches batches,
-            Schedule schedule,
-            Workbench bench,
-            TensorScope scope) {
-        this.gradient = gradient;
-        this.batches = batches;
+    Training(Problem problem, Schedule schedule, Workbench bench, TensorScope scope) {
+        this.problem = problem;
         this.schedule = schedule;
         this.bench = bench;
-        List<Value> leaves = gradient.leaves().members();
+        this.every = Math.max(1, schedule.steps() / TIMES);
+        this.curve = new Curve(schedule.steps(), every);
+        List<Value> leaves = problem.leaves().members();
         this.first = zeros(scope);
         this.second = zeros(scope);
         this.kept = zeros(scope);
@@ -63,23 +60,21 @@ final class Training {
     }
 
     private Value zeros(TensorScope scope) {
-        return scope.list(scope.train("train_zeros", gradient.leaves()));
+        return scope.list(scope.train("train_zeros", problem.leaves()));
     }
 
     /// Trains.
     ///
-    /// @return the loss of each step that it took
-    List<Double> run() {
-        List<Double> losses = new ArrayList<>();
+    /// @return how the losses fell
+    Curve run() {
         rehearse();
         int step = begin();
         begun = step;
         start = System.nanoTime();
-        int every = Math.max(1, schedule.steps() / TIMES);
         while (step < schedule.steps() && step - bestStep < PATIENCE * every) {
-            double loss = gradient.add(batches.batch(step));
+            double loss = problem.add(step);
             update(step, loss);
-            losses.add(loss);
+            curve.step(step, loss);
             step++;
             if (step % every == 0 || step == schedule.steps()) {
                 judge(step);
@@ -87,8 +82,8 @@ final class Training {
             }
             bench.listener().step(step, schedule.steps(), note(step, loss));
         }
-        copy(gradient.leaves(), kept);
-        return losses;
+        copy(problem.leaves(), kept);
+        return curve;
     }
 
     /// libtorch compiles what it runs after watching it, and what it compiled rounds otherwise: a
@@ -96,16 +91,16 @@ final class Training {
     /// has been at it for long.
     private void rehearse() {
         for (int i = 0; i < REHEARSALS; i++) {
-            double _ = gradient.add(batches.batch(0));
-            double _ = gradient.loss(batches.heldOut());
+            double _ = problem.add(0);
+            double _ = problem.heldOut();
         }
-        gradient.clear();
+        problem.clear();
     }
 
     /// Where an earlier run broke off, or at the start.
     private int begin() {
         Path file = bench.unfinished();
-        Snapshot earlier = file == null ? null : Snapshot.read(file, state);
+        Snapshot earlier = file == null ? null : read(file);
         if (earlier != null) {
             best = earlier.best();
             bestStep = earlier.bestStep();
@@ -116,19 +111,36 @@ final class Training {
         return 0;
     }
 
+    private @Nullable Snapshot read(Path file) {
+        try (var scope = TensorScope.open()) {
+            List<Value> all = new ArrayList<>(state);
+            all.add(curve.tensor(scope));
+            Snapshot earlier = Snapshot.read(file, all);
+            if (earlier != null) {
+                curve.restore(all.getLast());
+            }
+            return earlier;
+        }
+    }
+
     private void save(int step) {
         @Nullable Path file = bench.unfinished();
         if (file != null) {
-            new Snapshot(step, best, bestStep).write(file, state);
+            try (var scope = TensorScope.open()) {
+                List<Value> all = new ArrayList<>(state);
+                all.add(curve.tensor(scope));
+                new Snapshot(step, best, bestStep).write(file, all);
+            }
         }
     }
 
     private void judge(int step) {
-        double loss = gradient.loss(batches.heldOut());
+        double loss = problem.heldOut();
+        curve.heldOut(step, loss);
         if (loss < best) {
             best = loss;
             bestStep = step;
-            copy(kept, gradient.leaves());
+            copy(kept, problem.leaves());
         }
     }
 
@@ -143,8 +155,8 @@ final class Training {
             double length =
                     scope.call(
                                     "train_update",
-                                    gradient.leaves(),
-                                    gradient.sum(),
+                                    problem.leaves(),
+                                    problem.sum(),
                                     first,
                                     second,
                                     counters,
@@ -162,7 +174,7 @@ final class Training {
     private String note(int step, double loss) {
         double seconds = (System.nanoTime() - start) / 1e9;
         int done = step - begun;
-        double tokens = (double) done * schedule.batch() * batches.context();
+        double tokens = (double) done * problem.tokens();
         return String.format(
                 Locale.ROOT,
                 "loss %.4f, held out %.4f at best · %.0f tokens/s · about %.0f s left",

@@ -26,8 +26,8 @@ import dev.lithe.technique.Weighting;
 /// The difference is cut as `svd` cuts, `whitened` on inputs as the
 /// blocks before have become. With rank 0 nothing is added. Norms and biases stay those of each
 /// place. The shared weights are stored, and mapped, once; keys and values, and time, are those of L
-/// blocks. Linears must be dense.
-/// `heal` does not take the result.
+/// blocks. Linears must be dense. `heal` trains the corrections, or with rank 0 the shared weights
+/// too.
 @AutoService(Technique.class)
 public final class ShareLayers implements ModelTechnique<ShareLayers.Config> {
     /// Where shared weights come from.

@@ -16,6 +16,7 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
 import dev.lithe.model.KvCache;
+import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.technique.ModelTechnique;
@@ -33,10 +34,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -55,15 +58,15 @@ class HealTest extends ModelTechniqueContract<Config> {
         return List.of(
                 config(3, 2, Loss.KL),
                 config(3, 0, Loss.MIXED),
-                new Config(2, 3, 2, 1e-2, Loss.REVERSE_KL, 2, 1, DType.BF16));
+                new Config(2, 3, 2, 1e-2, Loss.REVERSE_KL, 2, 1, DType.BF16, ""));
     }
 
     private static Config config(int steps, int rank, Loss loss) {
         double rate = rank == 0 ? 1e-3 : 1e-2;
-        return new Config(steps, rank, 4, rate, loss, 1, 0, DType.F32);
+        return new Config(steps, rank, 4, rate, loss, 1, 0, DType.F32, "");
     }
 
-    private static CalibrationSet windows(int count, long seed) {
+    static CalibrationSet windows(int count, long seed) {
         var random = new Random(seed);
         long[][] windows = new long[count][];
         for (int i = 0; i < count; i++) {
@@ -106,7 +109,7 @@ class HealTest extends ModelTechniqueContract<Config> {
                 FlatModel pupil = FlatModel.frozen(model, CONTEXT, DType.F32, step);
                 FlatModel oracle = FlatModel.frozen(original, CONTEXT, DType.F32, step);
                 return new Gradient(pupil, oracle, Loss.KL.at(1), CONTEXT, step)
-                        .loss(windows(8, 99).windows());
+                        .loss(windows(8, 99).windows(), null);
             }
         }
 
@@ -160,14 +163,20 @@ class HealTest extends ModelTechniqueContract<Config> {
         model.write(folder);
         try (var scope = TensorScope.open();
                 Checkpoint source = Checkpoint.open(folder);
-                WholeModel before = WholeModel.open(source, windows(8, 3));
+                WholeModel before = WholeModel.open(source, windows(64, 3));
                 WholeModel made = before.reshaped(before.config())) {
-            FlatModel flat = FlatModel.trained(before, 4, 1, CONTEXT, DType.F32, scope);
-            var gradient = new Gradient(flat, null, Loss.CE.at(1), CONTEXT, scope);
-            var schedule = new Schedule(10, 4, 1e-2, 1, DType.F32);
-            var batches = new Batches(before.windows(), 4, 1);
-            var _ = new Training(gradient, batches, schedule, Workbench.EMPTY, scope).run();
-            flat.into(made, before);
+            FlatModel flat = FlatModel.trained(before, 4, 1, 0, CONTEXT, DType.F32, scope);
+            List<Value> learned = new ArrayList<>();
+            var random = new Random(6);
+            for (Value leaf : flat.leaves().members()) {
+                float[] numbers = new float[(int) leaf.elements()];
+                for (int k = 0; k < numbers.length; k++) {
+                    numbers[k] = (float) (0.1 * random.nextGaussian());
+                }
+                learned.add(scope.tensor(numbers, leaf.shape()));
+            }
+            Value _ = scope.call("train_copy", flat.leaves(), scope.list(learned));
+            new Rebuilding(flat, false).into(made, before);
             Value ids = scope.tensor(windows(1, 8).windows()[0], 1, CONTEXT);
             FlatModel merged = FlatModel.frozen(made, CONTEXT, DType.F32, scope);
             FlatModel untouched = FlatModel.frozen(before, CONTEXT, DType.F32, scope);
@@ -196,6 +205,83 @@ class HealTest extends ModelTechniqueContract<Config> {
             for (int i = 0; i < after.length; i += 2) {
                 assertThat(after[i]).isZero();
             }
+        }
+    }
+
+    static Stream<Arguments> forms() {
+        return Stream.of("shared", "thin", "pruned", "masked", "int8", "int4", "codebook")
+                .map(Arguments::of);
+    }
+
+    /// A form as it is written keeps its kind, and runs as it was trained.
+    @ParameterizedTest
+    @MethodSource("forms")
+    void formsLearn(String form, @TempDir Path folder) throws IOException {
+        try (Pair pair = Pair.of(folder);
+                WholeModel dense = pair.open();
+                WholeModel before = Forms.of(form, dense);
+                WholeModel made = heal.apply(before, config(40, 4, Loss.KL))) {
+            assertThat(pair.loss(made)).isLessThan(0.95 * pair.loss(before));
+            for (int i = 0; i < before.blocks().size(); i++) {
+                for (LinearName name : before.blocks().get(i).part().linears()) {
+                    LinearForm was = before.blocks().get(i).linear(name).form();
+                    assertThat(made.blocks().get(i).linear(name).form())
+                            .isEqualTo(Rebuilding.outcome(name, was, 4));
+                }
+            }
+            requireRuns(made);
+        }
+    }
+
+    /// Its blocks as the forward pass runs them agree with the loop's.
+    private static void requireRuns(WholeModel made) {
+        try (var scope = TensorScope.open()) {
+            FlatModel flat = FlatModel.frozen(made, CONTEXT, DType.F32, scope);
+            Value ids = scope.tensor(windows(1, 8).windows()[0], 1, CONTEXT);
+            List<Object> rest = new ArrayList<>(flat.arguments());
+            Value x = scope.call("train_embed", ids, rest.get(0), rest.get(3));
+            for (int i = 0; i < made.blocks().size(); i++) {
+                List<Object> arguments = new ArrayList<>(List.of(x, i));
+                arguments.addAll(rest);
+                x = scope.call("train_through", arguments.toArray());
+                var block = made.blocks().get(i).runnable(scope);
+                Value y =
+                        block.output(
+                                block.afterAttention((Value) arguments.getFirst(), scope), scope);
+                assertThat(distance(x, y)).isLessThan(0.02);
+            }
+        }
+    }
+
+    private static double distance(Value one, Value other) {
+        float[] a = one.floats();
+        float[] b = other.floats();
+        double square = 0;
+        double size = 0;
+        for (int i = 0; i < a.length; i++) {
+            square += (a[i] - b[i]) * (double) (a[i] - b[i]);
+            size += b[i] * (double) b[i];
+        }
+        return Math.sqrt(square / size);
+    }
+
+    /// With rank 0 a weight that several blocks share stays one.
+    @Test
+    void sharedWeightsStayOne(@TempDir Path folder) throws IOException {
+        try (Pair pair = Pair.of(folder);
+                WholeModel dense = pair.open();
+                WholeModel before = Forms.shared(dense, 2, 0);
+                WholeModel made = heal.apply(before, config(30, 0, Loss.KL))) {
+            assertThat(pair.loss(made)).isLessThan(pair.loss(before));
+            LinearName first = made.blocks().getFirst().part().linears().getFirst();
+            LinearName second = made.blocks().get(1).part().linears().getFirst();
+            var shared = (Linear.Shared) made.blocks().get(1).linear(second);
+            assertThat(shared.form().owner()).isEqualTo(first.module());
+            assertThat(((Linear.Dense) shared.of()).weight().floats())
+                    .isEqualTo(
+                            ((Linear.Dense) made.blocks().getFirst().linear(first))
+                                    .weight()
+                                    .floats());
         }
     }
 
@@ -242,7 +328,7 @@ class HealTest extends ModelTechniqueContract<Config> {
     @Test
     void memoryDoesNotGrow(@TempDir Path folder) throws IOException {
         long[] bytes = new long[301];
-        Config config = new Config(300, 4, 16, 1e-3, Loss.KL, 1, 0, DType.F32);
+        Config config = new Config(300, 4, 16, 1e-3, Loss.KL, 1, 0, DType.F32, "");
         try (Pair pair = Pair.of(folder);
                 WholeModel before = pair.open(null, (done, _, _) -> note(bytes, done));
                 WholeModel _ = heal.apply(before, config)) {
@@ -281,14 +367,22 @@ class HealTest extends ModelTechniqueContract<Config> {
 
     @Test
     void refusesWhatCannotBe() {
-        LinearForm int8 = new LinearForm.Int8(DType.F32, false);
-        assertThatThrownBy(() -> heal.outcome(int8, heal.defaults()))
-                .hasMessageContaining("takes dense ones, so it goes before");
+        var q = new LinearName("q", 0, LinearName.Slot.QKV, 32, 8, false);
+        var int8 = new LinearForm.Int8(DType.F32, false);
+        var dense = new LinearForm.Dense(DType.F32);
+        assertThatThrownBy(() -> Rebuilding.outcome(q, int8, 0))
+                .hasMessageContaining("int8 per channel, weights only, whose weights cannot be");
+        assertThatThrownBy(() -> Rebuilding.outcome(q, int8, 9))
+                .hasMessageContaining("rank is 9, and a 32 x 8 matrix has at most 8");
+        assertThatThrownBy(() -> Rebuilding.outcome(q, new LinearForm.Shared(dense, "p"), 4))
+                .hasMessageContaining("choose rank 0");
+        assertThatThrownBy(() -> Rebuilding.outcome(q, new LinearForm.LowRank(int8, 4), 4))
+                .hasMessageContaining("factors of linears are already int8");
         assertThatThrownBy(() -> config(0, 4, Loss.KL)).hasMessageContaining("steps is 0");
         assertThatThrownBy(() -> config(1, -1, Loss.KL)).hasMessageContaining("rank is -1");
-        assertThatThrownBy(() -> new Config(1, 1, 1, 0, Loss.KL, 1, 0, DType.F32))
+        assertThatThrownBy(() -> new Config(1, 1, 1, 0, Loss.KL, 1, 0, DType.F32, ""))
                 .hasMessageContaining("learning_rate is 0.0");
-        assertThatThrownBy(() -> new Config(1, 1, 1, 1, Loss.KL, 0, 0, DType.F32))
+        assertThatThrownBy(() -> new Config(1, 1, 1, 1, Loss.KL, 0, 0, DType.F32, ""))
                 .hasMessageContaining("temperature is 0.0");
     }
 }
