@@ -10,7 +10,7 @@
 #   kind 2  int8, dynamic      W packed with a scale per row; x is quantized per token
 #   kind 3  the same where the processor has no 8-bit dot product: Wᵀ (K, N) int8, scale (N,)
 #   kind 4  int4 grouped       W in _weight_int4pack_mm's layout, [scale, zero] (K/g, N, 2), and for many rows W as bytes
-#                              (K/2, N), scale and shift (K/g, 1, N)
+#                              (K/2, N), scale and shift (K/g, 1, N), in bfloat16 or else in float32
 #   kind 5  scaled rows        W packed in float16, which holds int8 and float8 exactly; scale (N,)
 #   kind 6  the same, float8 x is rounded to float8 per token
 #   kind 7  the same where libtorch has no packed float16: W (N, K) float32
@@ -43,7 +43,7 @@ def linear(self, x: Tensor, part: int, w: List[Tensor],
     elif kind == 3:
       y = self.int8_dynamic_matmul(rows, w[i], w[i + 1])
     else:
-      y = self.int4_grouped(rows.to(15), w[i:i + 5], group)
+      y = self.int4_grouped(rows, w[i:i + 5], group)
     shape = x.size()
     shape[len(shape) - 1] = y.size(-1)
     y = torch.reshape(y, shape)
@@ -77,10 +77,11 @@ def round_float8(self, x: Tensor) -> Tuple[Tensor, Tensor]:
 
 def int4_grouped(self, x: Tensor, w: List[Tensor], group: int) -> Tensor:
   # In bfloat16, the type for which libtorch's kernel is vectorized (it is 50 times slower in float32); its rounding is far
-  # below the weights'. Many rows pay for unpacking once. A byte holds an even input below and an odd one above:
-  # x Wᵀ = x_even W_evenᵀ + x_odd W_oddᵀ, without interleaving.
+  # below the weights'. Many rows pay for unpacking once, into what the processor multiplies. A byte holds an even input below
+  # and an odd one above: x Wᵀ = x_even W_evenᵀ + x_odd W_oddᵀ, without interleaving.
   if x.size(0) < 16:
-    return torch._weight_int4pack_mm_for_cpu(x, w[0], group, w[1]).to(6)
+    return torch._weight_int4pack_mm_for_cpu(x.to(15), w[0], group, w[1]).to(6)
+  x = x.to(w[3].dtype)
   even = self.scale_codes(torch.bitwise_and(w[2], 15), w[3], w[4])  # (K / 2, N)
   odd = self.scale_codes(torch.bitwise_right_shift(w[2], 4), w[3], w[4])
   return torch.matmul(x[:, ::2], even).to(6) + torch.matmul(x[:, 1::2], odd).to(6)
@@ -88,7 +89,7 @@ def int4_grouped(self, x: Tensor, w: List[Tensor], group: int) -> Tensor:
 
 def scale_codes(self, u: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
   # codes (n, N) -> u scale + shift, with scale and shift (G, 1, N): the long dimension is the innermost of both
-  grouped = torch.reshape(u, [scale.size(0), -1, u.size(1)]).to(15)
+  grouped = torch.reshape(u, [scale.size(0), -1, u.size(1)]).to(scale.dtype)
   return torch.reshape(torch.addcmul(shift, grouped, scale), [-1, u.size(1)])
 
 
@@ -216,8 +217,8 @@ def expand_int8(self, weight: Tensor, scale: Tensor) -> Tensor:
   return weight.to(6) * scale.to(6)
 
 
-def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k: int, group: int) -> List[Tensor]:
-  # the kernel computes (u - 8) scale + zero, so its zero is -z s
+def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k: int, dtype: int) -> List[Tensor]:
+  # the kernel computes (u - 8) scale + zero, so its zero is -z s; `dtype` is what many rows are multiplied in
   codes = self.unpack(packed, 4, k)
   s = torch.contiguous(torch.transpose(scale.to(6), 0, 1))  # (K / g, N)
   z = torch.zeros_like(s)
@@ -226,7 +227,7 @@ def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k:
   pair = torch.stack([s, z], 2).to(15)
   bytes = torch.reshape(self.as_bytes(packed), [packed.size(0), -1])[:, :k // 2]  # (N, K / 2)
   return [torch._convert_weight_to_int4pack_for_cpu(codes, 2), pair, torch.contiguous(torch.transpose(bytes, 0, 1)),
-          torch.unsqueeze(s, 1).to(15), torch.unsqueeze(z - 8. * s, 1).to(15)]
+          torch.unsqueeze(s, 1).to(dtype), torch.unsqueeze(z - 8. * s, 1).to(dtype)]
 
 
 def scale_of_rows(self, scale: Tensor, n: int) -> Tensor:

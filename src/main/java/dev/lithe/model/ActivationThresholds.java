@@ -55,7 +55,7 @@ public record ActivationThresholds(List<List<Double>> ofBlocks, int densePositio
         List<List<Double>> all = new ArrayList<>();
         for (JsonNode list : lists) {
             List<Double> each = new ArrayList<>();
-            list.forEach(number -> each.add(number.isNumber() ? number.asDouble() : Double.NaN));
+            list.forEach(number -> each.add(threshold(number)));
             if (each.size() != SLOTS.size()
                     || !each.stream().allMatch(least -> least >= 0 && least <= Float.MAX_VALUE)) {
                 throw LitheException.badInput(
@@ -65,6 +65,12 @@ public record ActivationThresholds(List<List<Double>> ofBlocks, int densePositio
             all.add(each);
         }
         return new ActivationThresholds(all, section.countFromZero(POSITIONS, 0));
+    }
+
+    /// What the kernels, which compute in floats, would see as 0 is 0.
+    private static double threshold(JsonNode number) {
+        double least = number.isNumber() ? number.asDouble() : Double.NaN;
+        return (float) least == 0 ? 0 : least;
     }
 
     /// Says it in `config`, in place of what that said.

@@ -252,7 +252,8 @@ final class RunnableLinears {
             if (form.bits() == 4
                     && INT4_GROUPS.contains(groupSize)
                     && codes.size(0) % INT4_ROWS == 0) {
-                Value prepared = step.call("prepare_int4", codes, scale, zero, k, groupSize);
+                DType many = FastKernels.BFLOAT16 ? DType.BF16 : DType.F32;
+                Value prepared = step.call("prepare_int4", codes, scale, zero, k, many.code());
                 addPart(INT4_GROUPED, tensors.size(), groupSize, prepared.members(), bias);
                 count("int4 grouped");
             } else {

@@ -23,6 +23,11 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
     private final Map<One, Ticket> tickets = new HashMap<>();
     private int open = 1;
 
+    /// Answers in a row that the client had no room for.
+    private int unheard;
+
+    private boolean over;
+
     InferStream(
             Call<ModelStreamInferResponse> call, Preparation preparation, Generations generations) {
         this.call = call;
@@ -37,6 +42,9 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
 
     @Override
     public void onNext(ModelInferRequest request) {
+        if (isOver()) {
+            return;
+        }
         var one = new One(request);
         if (!begin()) {
             one.refuse(
@@ -60,13 +68,32 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
 
     private synchronized void end() {
         open--;
-        if (open == 0) {
+        if (open == 0 && !over) {
             call.complete();
         }
     }
 
+    private synchronized boolean isOver() {
+        return over;
+    }
+
+    /// Ends the stream where its client reads so little that answers would pile up.
     private synchronized void send(ModelStreamInferResponse response) {
-        call.send(response);
+        if (over) {
+            return;
+        }
+        unheard = call.ready() ? 0 : unheard + 1;
+        if (unheard <= MAX_OPEN) {
+            call.send(response);
+            return;
+        }
+        over = true;
+        cancel();
+        call.fail(
+                LitheException.of(
+                        Fault.EXHAUSTED,
+                        "the reader took none of %d answers; read faster or ask for less",
+                        MAX_OPEN));
     }
 
     @Override

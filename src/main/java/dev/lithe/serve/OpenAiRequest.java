@@ -48,7 +48,7 @@ final class OpenAiRequest {
             throw LitheException.badInput("the body is no JSON object");
         }
         for (String name : NOT_KNOWN) {
-            if (asksFor(body.path(name))) {
+            if (asksFor(name, body.path(name))) {
                 throw LitheException.badField(name, "is not supported; leave it out");
             }
         }
@@ -60,14 +60,15 @@ final class OpenAiRequest {
     }
 
     /// Whether a field says more than its default does.
-    private static boolean asksFor(JsonNode value) {
+    private static boolean asksFor(String name, JsonNode value) {
         boolean nothing =
                 value.isMissingNode()
                         || value.isNull()
                         || value.isContainerNode() && value.isEmpty()
                         || value.isNumber() && value.asDouble() == 0
                         || value.isBoolean() && !value.asBoolean();
-        return !nothing && !(value.isInt() && value.asInt() == 1);
+        boolean onlyOne = name.equals("best_of") && value.isNumber() && value.asDouble() == 1;
+        return !nothing && !onlyOne;
     }
 
     boolean chat() {
@@ -190,7 +191,11 @@ final class OpenAiRequest {
             input.getSamplingBuilder().setMinP((float) number("min_p", 0));
         }
         if (given("seed")) {
-            input.getSamplingBuilder().setSeed(body.path("seed").asLong() + choice);
+            JsonNode seed = body.path("seed");
+            if (!seed.isIntegralNumber() || !seed.canConvertToLong()) {
+                throw LitheException.badField("seed", "is %s; use a whole number", seed);
+            }
+            input.getSamplingBuilder().setSeed(seed.asLong() + choice);
         }
         if (given("repetition_penalty")) {
             float penalty = (float) number("repetition_penalty", 1);
@@ -215,6 +220,9 @@ final class OpenAiRequest {
 
     private List<String> stop() {
         JsonNode stop = body.path("stop");
+        if (given("stop") && !stop.isTextual() && !stop.isArray()) {
+            throw LitheException.badField("stop", "is %s; use a text or a list of texts", stop);
+        }
         List<String> texts = new ArrayList<>();
         for (JsonNode each : stop.isTextual() ? List.of(stop) : stop) {
             if (!each.isTextual()) {

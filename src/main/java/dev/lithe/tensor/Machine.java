@@ -73,6 +73,11 @@ public record Machine(long memoryBytes, long availableBytes) {
         }
     }
 
+    /// The faster precision to train in.
+    public static DType trainingPrecision() {
+        return multipliesBfloat16() ? DType.BF16 : DType.F32;
+    }
+
     /// Floating-point operations per second of a product of float32 matrices: the best of a few
     /// that take some milliseconds each, measured when it is first asked for.
     public static double productRate() {

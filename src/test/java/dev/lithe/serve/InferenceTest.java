@@ -21,6 +21,8 @@ import dev.lithe.proto.v1.GenerationInput;
 import dev.lithe.proto.v1.Stopping;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.grpc.stub.ClientCallStreamObserver;
+import io.grpc.stub.ClientResponseObserver;
 import io.grpc.stub.StreamObserver;
 import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.test.junit.QuarkusTest;
@@ -32,6 +34,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -149,6 +152,48 @@ class InferenceTest {
         ByteString answer = stub().modelInfer(raw.build()).getRawOutputContents(0);
         assertThat(answer.substring(4).toStringUtf8()).isEqualTo(expected);
         assertThat(answer.substring(0, 4)).isEqualTo(le(4, answer.size() - 4));
+    }
+
+    @Test
+    void aStreamWhoseReaderTakesNothingEnds() throws Exception {
+        var received = new AtomicInteger();
+        var end = new CompletableFuture<Status.Code>();
+        var observer =
+                new ClientResponseObserver<ModelInferRequest, ModelStreamInferResponse>() {
+                    @Override
+                    public void beforeStart(ClientCallStreamObserver<ModelInferRequest> call) {
+                        call.disableAutoRequestWithInitial(0);
+                    }
+
+                    @Override
+                    public void onNext(ModelStreamInferResponse response) {
+                        received.incrementAndGet();
+                    }
+
+                    @Override
+                    public void onError(Throwable error) {
+                        end.complete(Status.fromThrowable(error).getCode());
+                    }
+
+                    @Override
+                    public void onCompleted() {
+                        end.complete(Status.Code.OK);
+                    }
+                };
+        var requests =
+                (ClientCallStreamObserver<ModelInferRequest>)
+                        GRPCInferenceServiceGrpc.newStub(server.channel())
+                                .modelStreamInfer(observer);
+        int sent = 20_000;
+        ModelInferRequest bad = typed("x".repeat(64), "x", 1).setModelName("nobody").build();
+        for (int i = 0; i < sent; i++) {
+            requests.onNext(bad);
+            Thread.sleep(0, 20_000);
+        }
+        requests.request(Integer.MAX_VALUE);
+        requests.onCompleted();
+        assertThat(end.get(60, TimeUnit.SECONDS)).isEqualTo(Status.Code.RESOURCE_EXHAUSTED);
+        assertThat(received).hasValueLessThan(sent / 2);
     }
 
     @Test

@@ -13,6 +13,7 @@ import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Machine;
 import dev.lithe.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
@@ -68,7 +69,7 @@ public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
 
     @Override
     public Config defaults() {
-        return new Config(100, 16, 8, 1e-3, 0, Schedule.usualPrecision());
+        return new Config(100, 16, 8, 1e-3, 0, Machine.trainingPrecision());
     }
 
     @Override

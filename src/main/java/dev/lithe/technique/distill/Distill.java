@@ -12,6 +12,7 @@ import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.distill.StudentShape.Start;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Machine;
 
 /// Trains a student on what its teacher, the model that the recipe started from, predicts (Hinton,
 /// Vinyals, Dean, arXiv 1503.02531; the divergences between KL and its reverse, and the student's
@@ -128,7 +129,7 @@ public final class Distill implements ModelTechnique<Distill.Config> {
                 0,
                 0,
                 0,
-                Schedule.usualPrecision());
+                Machine.trainingPrecision());
     }
 
     @Override

@@ -11,6 +11,7 @@ import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Machine;
 import java.nio.file.Path;
 
 /// Trains a compressed model on what the original says, until it says much the same (Hinton,
@@ -89,7 +90,7 @@ public final class Heal implements ModelTechnique<Heal.Config> {
 
     @Override
     public Config defaults() {
-        return new Config(300, 16, 8, 1e-3, Loss.KL, 1, 0, Schedule.usualPrecision(), "");
+        return new Config(300, 16, 8, 1e-3, Loss.KL, 1, 0, Machine.trainingPrecision(), "");
     }
 
     @Override

@@ -2,7 +2,6 @@ package dev.lithe.technique.distill;
 
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
-import dev.lithe.tensor.Machine;
 
 /// How long to train and how fast: the rate rises linearly over the first twentieth of the steps,
 /// then falls to 0 on a cosine.
@@ -35,11 +34,6 @@ record Schedule(int steps, int batch, double learningRate, long seed, DType prec
             throw LitheException.badInput(
                     "precision is %s; choose bfloat16 or float32", precision.torchName());
         }
-    }
-
-    /// The faster precision on this machine.
-    static DType usualPrecision() {
-        return Machine.multipliesBfloat16() ? DType.BF16 : DType.F32;
     }
 
     /// The rate of `step`, from 0.

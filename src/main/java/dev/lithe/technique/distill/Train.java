@@ -11,6 +11,7 @@ import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.distill.StudentShape.Start;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Machine;
 import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -92,7 +93,7 @@ public final class Train implements ModelTechnique<Train.Config> {
 
     @Override
     public Config defaults() {
-        return new Config("", 0, 0, 0, 0, 0, 1000, 16, 3e-3, 0, Schedule.usualPrecision());
+        return new Config("", 0, 0, 0, 0, 0, 1000, 16, 3e-3, 0, Machine.trainingPrecision());
     }
 
     @Override

@@ -18,6 +18,7 @@ import dev.lithe.technique.Technique;
 import dev.lithe.technique.quantize.Rtn.Indivisible;
 import dev.lithe.technique.quantize.Rtn.Observer;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Machine;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.HashMap;
@@ -136,7 +137,7 @@ public final class AutoRound implements BlockTechnique<AutoRound.Config> {
                 200,
                 2,
                 1,
-                DType.BF16,
+                Machine.trainingPrecision(),
                 0,
                 Indivisible.INT8,
                 List.of(),
