@@ -1,5 +1,5 @@
-"""Writes a Llama-shaped Hugging Face folder of float16 weights as a GGUF file without a vocabulary, for llama.cpp's
-benchmarks. Needs numpy, safetensors and gguf (pip install gguf). Used here only, never by Lithe.
+"""Writes a Llama-shaped Hugging Face folder of float16 weights as a GGUF file with a vocabulary of made-up words, for
+llama.cpp's benchmarks and its server. Needs numpy, safetensors and gguf (pip install gguf). Used here only, never by Lithe.
 
 usage: llama_gguf.py FOLDER FILE.gguf
 """
@@ -57,7 +57,13 @@ def main(folder: Path, file: str) -> None:
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_vocab_size(config["vocab_size"])
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-    writer.add_tokenizer_model("none")
+    words = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    kinds = [gguf.TokenType.UNKNOWN, *[gguf.TokenType.CONTROL] * 2, *[gguf.TokenType.BYTE] * 256]
+    rest = config["vocab_size"] - len(words)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([*words, *(f"w{word}" for word in range(rest))])
+    writer.add_token_scores([0.0] * config["vocab_size"])
+    writer.add_token_types([*kinds, *[gguf.TokenType.NORMAL] * rest])
     for shard in sorted(folder.glob("*.safetensors")):
         for tensor, w in load_file(shard).items():
             if ".q_proj." in tensor or ".k_proj." in tensor:
