@@ -42,9 +42,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 abstract class ArchitectureContract {
     private static final int CONTEXT = 24;
 
-    /// Techniques left out here: made of others, or about the vocabulary or a task.
+    /// Techniques left out here: made of others, about the vocabulary or a task, or of another
+    /// model than the one before.
     private static final List<String> OTHERS =
-            List.of("bit_allocation", "vocab_trim", "specialize");
+            List.of("bit_allocation", "vocab_trim", "specialize", "train", "merge_adapter");
 
     /// Stages that a model of three blocks of width 32 takes; at least one for each technique.
     private static final List<String> STAGES =
@@ -74,7 +75,9 @@ abstract class ArchitectureContract {
                     "gqa:kv_heads=1,pool=mean",
                     "depth_prune:remove=1,samples=2",
                     "heal:steps=2,rank=2,batch=2",
+                    "block_heal:steps=2,rank=2,batch=2",
                     "distill:layers=2,steps=2,batch=2",
+                    "activation_sparsity:sparsity=0.3,samples=2",
                     "kv_cache:keys=8,values=8");
 
     /// How far logits may be off, relative to the largest, after a stage that loses little.
