@@ -1,4 +1,11 @@
+import com.google.protobuf.ByteString;
+import dev.lithe.proto.inference.GRPCInferenceServiceGrpc;
+import dev.lithe.proto.inference.InferParameter;
+import dev.lithe.proto.inference.ModelInferRequest;
+import dev.lithe.proto.inference.ModelStreamInferResponse;
 import dev.lithe.proto.v1.BatchGenerateRequest;
+import dev.lithe.proto.v1.CompareRequest;
+import dev.lithe.proto.v1.ExperimentServiceGrpc;
 import dev.lithe.proto.v1.GenerateRequest;
 import dev.lithe.proto.v1.GenerateStreamRequest;
 import dev.lithe.proto.v1.GenerateStreamResponse;
@@ -8,13 +15,19 @@ import dev.lithe.proto.v1.RandomSampling;
 import dev.lithe.proto.v1.ScoreRequest;
 import dev.lithe.proto.v1.Stopping;
 import dev.lithe.proto.v1.TokenIds;
+import io.grpc.Channel;
+import io.grpc.ClientInterceptor;
+import io.grpc.ClientInterceptors;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ClientCallStreamObserver;
 import io.grpc.stub.ClientResponseObserver;
+import io.grpc.stub.MetadataUtils;
+import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.Socket;
@@ -28,6 +41,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /// One client that does everything that clients do, well and badly. Each kind of behaviour returns
 /// how its call ended; what is not among the ends that the protocol documents for it is a fault of
@@ -45,6 +59,11 @@ final class SoakClient implements AutoCloseable {
         UNARY(6, "OK"),
         BATCH(3, "OK"),
         SCORE(4, "OK"),
+        COMPARE(3, "OK"),
+        INFER(3, "OK"),
+        INFER_STREAM(4, "OK"),
+        INFER_LEAVE(3, "CANCELLED"),
+        WRONG_TOKEN(3, "UNAUTHENTICATED"),
         CANCEL(10, "CANCELLED", "OK"),
         DEADLINE(10, "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "OK"),
         SLOW_READER(4, "OK"),
@@ -91,16 +110,20 @@ final class SoakClient implements AutoCloseable {
     private final Random random;
     private ManagedChannel channel;
 
+    /// The same with the token that the server knows.
+    private Channel authorized;
+
     SoakClient(SoakServer server, long seed) {
         this.server = server;
         this.random = new Random(seed);
-        this.channel = connect();
+        connect();
     }
 
-    private ManagedChannel connect() {
-        return Grpc.newChannelBuilder("127.0.0.1:" + server.grpcPort(), InsecureChannelCredentials.create())
+    private void connect() {
+        channel = Grpc.newChannelBuilder("127.0.0.1:" + server.grpcPort(), InsecureChannelCredentials.create())
                 .maxInboundMessageSize(16 << 20)
                 .build();
+        authorized = ClientInterceptors.intercept(channel, token("soak"));
     }
 
     Kind draw() {
@@ -111,7 +134,7 @@ final class SoakClient implements AutoCloseable {
     String act(Kind kind) throws IOException, InterruptedException {
         if (random.nextInt(50) == 0) {
             close();
-            channel = connect();
+            connect();
         }
         try {
             return switch (kind) {
@@ -131,6 +154,20 @@ final class SoakClient implements AutoCloseable {
                 case SCORE -> {
                     blocking().score(ScoreRequest.newBuilder().setPromptText("Once").setText(" upon a time").build());
                     yield "OK";
+                }
+                case COMPARE -> compare();
+                case INFER -> {
+                    yield inference().modelInfer(tensors(1 + random.nextInt(16))).getOutputsCount() == 2 ? "OK" : "no answer";
+                }
+                case INFER_STREAM -> inferStream(1 + random.nextInt(8), false);
+                case INFER_LEAVE -> inferStream(8, true);
+                case WRONG_TOKEN -> {
+                    GenerateRequest request = GenerateRequest.newBuilder().setInput(input(1)).build();
+                    yield GenerationServiceGrpc.newBlockingStub(channel)
+                            .withInterceptors(token("guess" + random.nextInt()))
+                            .withDeadlineAfter(STUCK_SECONDS, TimeUnit.SECONDS)
+                            .generate(request)
+                            .hasFinish() ? "OK" : "no finish";
                 }
                 case CANCEL -> stream(input(400), 0, random.nextInt(20), 0);
                 case DEADLINE -> stream(input(400), 0, -1, 1 + random.nextInt(100));
@@ -156,7 +193,82 @@ final class SoakClient implements AutoCloseable {
     }
 
     private GenerationServiceGrpc.GenerationServiceBlockingStub blocking() {
-        return GenerationServiceGrpc.newBlockingStub(channel).withDeadlineAfter(STUCK_SECONDS, TimeUnit.SECONDS);
+        return GenerationServiceGrpc.newBlockingStub(authorized).withDeadlineAfter(STUCK_SECONDS, TimeUnit.SECONDS);
+    }
+
+    private GRPCInferenceServiceGrpc.GRPCInferenceServiceBlockingStub inference() {
+        return GRPCInferenceServiceGrpc.newBlockingStub(authorized).withDeadlineAfter(STUCK_SECONDS, TimeUnit.SECONDS);
+    }
+
+    private static ClientInterceptor token(String token) {
+        var metadata = new Metadata();
+        metadata.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + token);
+        return MetadataUtils.newAttachHeadersInterceptor(metadata);
+    }
+
+    /// Both variants side by side, to the summary.
+    private String compare() {
+        GenerationInput input = input(1 + random.nextInt(32)).toBuilder().clearVariant().build();
+        boolean summed = false;
+        var events =
+                ExperimentServiceGrpc.newBlockingStub(authorized)
+                        .withDeadlineAfter(STUCK_SECONDS, TimeUnit.SECONDS)
+                        .compare(CompareRequest.newBuilder().setInput(input).build());
+        while (events.hasNext()) {
+            summed |= events.next().hasSummary();
+        }
+        return summed ? "OK" : "no summary";
+    }
+
+    private ModelInferRequest tensors(int tokens) {
+        var request = ModelInferRequest.newBuilder().setModelName(random.nextBoolean() ? "original" : "compressed");
+        request.addInputsBuilder()
+                .setName("text_input")
+                .setDatatype("BYTES")
+                .addShape(1)
+                .getContentsBuilder()
+                .addBytesContents(ByteString.copyFromUtf8("The dog " + random.nextInt()));
+        return request.putParameters("max_tokens", InferParameter.newBuilder().setInt64Param(tokens).build())
+                .putParameters("ignore_eos", InferParameter.newBuilder().setBoolParam(true).build())
+                .build();
+    }
+
+    /// Several requests in one stream.
+    ///
+    /// @param leave whether to leave amid them
+    private String inferStream(int requests, boolean leave) throws InterruptedException {
+        var end = new CompletableFuture<String>();
+        var answers = new AtomicInteger();
+        var observer =
+                new StreamObserver<ModelStreamInferResponse>() {
+                    @Override
+                    public void onNext(ModelStreamInferResponse response) {
+                        answers.incrementAndGet();
+                    }
+
+                    @Override
+                    public void onError(Throwable error) {
+                        end.complete(Status.fromThrowable(error).getCode().name());
+                    }
+
+                    @Override
+                    public void onCompleted() {
+                        end.complete(answers.get() == requests ? "OK" : answers + " of " + requests);
+                    }
+                };
+        var stream =
+                (ClientCallStreamObserver<ModelInferRequest>)
+                        GRPCInferenceServiceGrpc.newStub(authorized).modelStreamInfer(observer);
+        for (int i = 0; i < requests; i++) {
+            stream.onNext(tensors(leave ? 400 : 1 + random.nextInt(16)));
+        }
+        if (leave) {
+            TimeUnit.MILLISECONDS.sleep(random.nextInt(500));
+            stream.cancel("leaves", null);
+        } else {
+            stream.onCompleted();
+        }
+        return await(end);
     }
 
     private GenerationInput input(int tokens) {
@@ -199,7 +311,7 @@ final class SoakClient implements AutoCloseable {
     /// @param deadline in milliseconds; 0 for none
     private String stream(GenerationInput input, int pause, int leave, int deadline) throws InterruptedException {
         var end = new CompletableFuture<String>();
-        var stub = GenerationServiceGrpc.newStub(channel);
+        var stub = GenerationServiceGrpc.newStub(authorized);
         if (deadline > 0) {
             stub = stub.withDeadlineAfter(deadline, TimeUnit.MILLISECONDS);
         }
@@ -283,7 +395,7 @@ final class SoakClient implements AutoCloseable {
     private static byte[] post(String body) {
         byte[] bytes = body.getBytes(StandardCharsets.UTF_8);
         String head =
-                "POST /v1/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: "
+                "POST /v1/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer soak\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: "
                         + bytes.length
                         + "\r\n\r\n";
         return (head + body).getBytes(StandardCharsets.UTF_8);

@@ -320,6 +320,10 @@ static void quantize(const Linear *l, const float *x, Quantized *in, int64_t row
             }
         }
         in->scale[row * l->groups + g] = scale;
+        int64_t written = (width + 15) & ~15; // a last group may be shorter than the others
+        for (int p = 0; p < planes && written < l->padded; p++) {
+            memset(in->q + (row * planes + p) * in->stride + g * l->padded + written, 0, l->padded - written);
+        }
         for (int p = 0; p < planes; p++) in->sum[(row * planes + p) * l->groups + g] = sums[p];
     }
 }

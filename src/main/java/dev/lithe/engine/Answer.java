@@ -41,6 +41,10 @@ final class Answer {
         return tokens;
     }
 
+    long arrived() {
+        return arrived;
+    }
+
     long admitted() {
         return admitted;
     }

@@ -4,7 +4,9 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
@@ -28,6 +30,10 @@ public final class Engine implements AutoCloseable {
 
     private final EngineLimits limits;
     private final BlockingQueue<Sequence> waiting;
+
+    /// The one that waits to be computed in the background.
+    private final BlockingQueue<Sequence> background = new ArrayBlockingQueue<>(1);
+
     private final ScoreQueue scores;
     private final Scheduler<Scheduler.Work> scheduler = new Scheduler<>(System::nanoTime);
     private final Map<Decoder, Lane> lanes = new LinkedHashMap<>();
@@ -41,6 +47,7 @@ public final class Engine implements AutoCloseable {
     private final Backlog backlog;
     private volatile boolean draining;
     private volatile boolean closed;
+    private volatile boolean broken;
     private volatile int runningCount;
 
     public Engine(EngineLimits limits) {
@@ -58,18 +65,7 @@ public final class Engine implements AutoCloseable {
     /// @throws LitheException `EXHAUSTED` where the queue is full or too long for the deadline,
     ///   `UNAVAILABLE` once closed or draining
     public Ticket submit(GenerationRequest request, GenerationListener listener) {
-        long seed = request.sampling().seed().orElseGet(this::newSeed);
-        if (request.cacheBytes() > limits.cacheBytes()) {
-            throw LitheException.badField(
-                    "max_new_tokens",
-                    "the request needs %d MB for keys and values, the limit is %d MB; ask for less",
-                    request.cacheBytes() >> 20,
-                    limits.cacheBytes() >> 20);
-        }
-        var sequence = new Sequence(request, listener, seed, limits.stall().toNanos());
-        if (draining || closed) {
-            throw shuttingDown();
-        }
+        Sequence sequence = sequence(request, listener, false);
         backlog.check(request, waiting.size());
         if (!waiting.offer(sequence)) {
             throw LitheException.of(
@@ -78,15 +74,54 @@ public final class Engine implements AutoCloseable {
                             limits.queue())
                     .retryAfter(backlog.served(limits.queue()));
         }
+        return submitted(sequence, waiting);
+    }
+
+    /// Queues a request that nobody waits for; returns at once. It is begun when none waits that
+    /// somebody does wait for, and ends with `EXHAUSTED` as soon as such a one needs its place or
+    /// its memory.
+    ///
+    /// @throws LitheException `EXHAUSTED` where another waits already, `UNAVAILABLE` once closed or
+    ///   draining
+    public Ticket submitInBackground(GenerationRequest request, GenerationListener listener) {
+        Sequence sequence = sequence(request, listener, true);
+        if (!background.offer(sequence)) {
+            throw LitheException.of(
+                    Fault.EXHAUSTED, "one request waits for the background already; try later");
+        }
+        return submitted(sequence, background);
+    }
+
+    private Sequence sequence(
+            GenerationRequest request, GenerationListener listener, boolean inBackground) {
+        long seed = request.sampling().seed().orElseGet(this::newSeed);
+        if (request.cacheBytes() > limits.cacheBytes()) {
+            throw LitheException.badField(
+                    "max_new_tokens",
+                    "the request needs %d MB for keys and values, the limit is %d MB; ask for less",
+                    request.cacheBytes() >> 20,
+                    limits.cacheBytes() >> 20);
+        }
+        requireOpen();
+        return new Sequence(request, listener, seed, limits.stall().toNanos(), inBackground);
+    }
+
+    private Ticket submitted(Sequence sequence, BlockingQueue<Sequence> queue) {
         wake();
         // A close between the check and the offer may have missed it.
-        if (closed && waiting.remove(sequence)) {
-            throw shuttingDown();
+        if (closed && queue.remove(sequence)) {
+            throw ended();
         }
         return () -> {
             sequence.cancel();
             wake();
         };
+    }
+
+    private void requireOpen() {
+        if (draining || closed) {
+            throw ended();
+        }
     }
 
     /// Queues a text to score; returns at once.
@@ -100,10 +135,8 @@ public final class Engine implements AutoCloseable {
                     request.cacheBytes() >> 20,
                     limits.cacheBytes() >> 20);
         }
+        requireOpen();
         var job = new ScoreJob(request, listener);
-        if (draining || closed) {
-            throw shuttingDown();
-        }
         try {
             scores.offer(job);
         } catch (LitheException e) {
@@ -112,7 +145,7 @@ public final class Engine implements AutoCloseable {
         wake();
         // As above.
         if (closed && scores.remove(job)) {
-            throw shuttingDown();
+            throw ended();
         }
         return () -> {
             job.cancel();
@@ -160,11 +193,12 @@ public final class Engine implements AutoCloseable {
     }
 
     private void run() {
-        LitheException end = shuttingDown();
+        LitheException end = ended();
         try {
             while (!closed && !(draining && idle())) {
                 dropWithdrawn();
                 admit();
+                admitInBackground();
                 weights.forEach(scheduler::weigh);
                 if (!scheduler.step()) {
                     doze();
@@ -172,6 +206,7 @@ public final class Engine implements AutoCloseable {
                 count();
             }
         } catch (RuntimeException | Error e) {
+            broken = true;
             end = LitheException.internal("the engine stopped: " + e + "; restart the server", e);
         } finally {
             closed = true;
@@ -181,33 +216,44 @@ public final class Engine implements AutoCloseable {
     }
 
     private void dropWithdrawn() {
-        for (Sequence sequence : waiting) {
-            Optional<LitheException> reason = sequence.withdrawn();
-            if (reason.isPresent() && waiting.remove(sequence)) {
-                sequence.fail(reason.get());
-            }
-        }
+        dropWithdrawn(waiting);
+        dropWithdrawn(background);
         lanes.values().forEach(Lane::dropWithdrawn);
     }
 
+    private static void dropWithdrawn(BlockingQueue<Sequence> queue) {
+        for (Sequence sequence : queue) {
+            Optional<LitheException> reason = sequence.withdrawn();
+            if (reason.isPresent() && queue.remove(sequence)) {
+                sequence.fail(reason.get());
+            }
+        }
+    }
+
     /// Starts those whose model has a place, as long as memory lasts: one that finds none holds up
-    /// those behind it, or it would wait for ever.
+    /// those behind it, or it would wait for ever; so does a text to score that came before it.
+    /// What runs in the background gives way.
     private void admit() {
+        if (scores.hungry()) {
+            makeWay();
+        }
         for (Sequence next : waiting) {
-            GenerationRequest request = next.request();
-            Lane lane;
-            try {
-                lane = lane(request.model());
-            } catch (LitheException e) {
-                if (waiting.remove(next)) {
-                    next.fail(e); // not even measuring it works
-                }
+            Optional<Lane> known = laneOf(next, waiting);
+            if (known.isEmpty()) {
                 continue;
+            }
+            Lane lane = known.get();
+            while (lane.running().size() >= limits.running() && lane.makeWay()) {
+                // each gives its place back
             }
             if (lane.running().size() >= limits.running()) {
                 continue;
             }
-            if (!memory.fits(request.cacheBytes())) {
+            boolean room = !scores.hungrySince(next.arrived());
+            while (room && !memory.fits(next.request().cacheBytes())) {
+                room = makeWay();
+            }
+            if (!room) {
                 break;
             }
             if (waiting.remove(next)) {
@@ -215,6 +261,45 @@ public final class Engine implements AutoCloseable {
             }
         }
         count();
+    }
+
+    /// Starts the one that nobody waits for, unless somebody waits for anything; when the engine
+    /// drains, ends it.
+    private void admitInBackground() {
+        if (draining) {
+            while (makeWay()) {
+                // each ends
+            }
+        }
+        Sequence next = background.peek();
+        if (next == null || !waiting.isEmpty() || scores.hungry()) {
+            return;
+        }
+        laneOf(next, background)
+                .filter(lane ->
+                        lane.running().size() < limits.running()
+                                && memory.fits(next.request().cacheBytes())
+                                && background.remove(next))
+                .ifPresent(lane -> lane.admit(next));
+    }
+
+    /// Ends one that runs in the background.
+    ///
+    /// @return whether there was one
+    private boolean makeWay() {
+        return lanes.values().stream().anyMatch(Lane::makeWay);
+    }
+
+    /// The lane of a queued sequence; one whose model cannot even be measured ends.
+    private Optional<Lane> laneOf(Sequence next, BlockingQueue<Sequence> queue) {
+        try {
+            return Optional.of(lane(next.request().model()));
+        } catch (LitheException e) {
+            if (queue.remove(next)) {
+                next.fail(e);
+            }
+            return Optional.empty();
+        }
     }
 
     private Lane lane(ServedModel model) {
@@ -233,7 +318,10 @@ public final class Engine implements AutoCloseable {
     }
 
     private boolean idle() {
-        return runningCount == 0 && waiting.isEmpty() && scores.isEmpty();
+        return runningCount == 0
+                && waiting.isEmpty()
+                && (background.isEmpty() || draining)
+                && scores.isEmpty();
     }
 
     private void doze() {
@@ -250,14 +338,20 @@ public final class Engine implements AutoCloseable {
         lanes.values().forEach(lane -> lane.endAll(reason));
         memory.close();
         runningCount = 0;
-        for (Sequence next = waiting.poll(); next != null; next = waiting.poll()) {
-            next.fail(reason);
-        }
+        List<Sequence> left = new ArrayList<>();
+        waiting.drainTo(left);
+        background.drainTo(left);
+        left.forEach(each -> each.fail(reason));
     }
 
-    private static LitheException shuttingDown() {
-        return LitheException.of(
-                Fault.UNAVAILABLE, "the server is shutting down; ask another or try again later");
+    /// Why it takes no more.
+    private LitheException ended() {
+        return broken
+                ? LitheException.of(
+                        Fault.UNAVAILABLE, "the engine stopped after an error; restart the server")
+                : LitheException.of(
+                        Fault.UNAVAILABLE,
+                        "the server is shutting down; ask another or try again later");
     }
 
     /// Gives a model another share of the time that models with work compete for; all start with 1.

@@ -1,9 +1,11 @@
 package dev.lithe.engine;
 
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.Value;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -80,6 +82,24 @@ final class Lane implements Scheduler.Work, AutoCloseable {
                     sequence.requireTime(prefill.pace(), pace, tokensPerStep);
                     return false;
                 });
+    }
+
+    /// Ends one that nobody waits for, so that one that somebody waits for has its place and
+    /// memory.
+    ///
+    /// @return whether there was one
+    boolean makeWay() {
+        Optional<Sequence> last =
+                running.stream().filter(Sequence::inBackground).reduce((_, next) -> next);
+        last.ifPresent(sequence ->
+                end(
+                        sequence,
+                        LitheException.of(
+                                Fault.EXHAUSTED,
+                                "ended after %d tokens for a request that somebody waits for",
+                                sequence.request().tokens() - sequence.left()),
+                        false));
+        return last.isPresent();
     }
 
     /// Ends those that must not go on.

@@ -70,7 +70,12 @@ final class PrefixCache implements AutoCloseable {
         if (entries.size() == MOST) {
             evict();
         }
-        Session kept = trim(session, ids.length);
+        Session kept;
+        try {
+            kept = trim(session, ids.length);
+        } catch (RuntimeException | OutOfMemoryError _) {
+            return; // no room for a copy, and it is closed
+        }
         long size = model.decoder().spec().cacheBytes(kept.cache().capacity());
         entries.addLast(new Entry(model, ids, kept, size));
         bytes += size;

@@ -23,6 +23,7 @@ final class ScoreJob {
     private final ScoreRequest request;
     private final ScoreListener listener;
     private final List<TokenLogprobs> scored = new ArrayList<>();
+    private final long arrived = System.nanoTime();
     private volatile boolean cancelled;
     private @Nullable TensorScope scope;
     private @Nullable KvCache cache;
@@ -36,6 +37,11 @@ final class ScoreJob {
     /// Bytes of memory that its cache takes.
     long cacheBytes() {
         return request.cacheBytes();
+    }
+
+    /// When it came, on the clock of [System#nanoTime].
+    long arrived() {
+        return arrived;
     }
 
     void cancel() {

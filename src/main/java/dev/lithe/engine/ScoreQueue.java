@@ -11,9 +11,11 @@ import org.jspecify.annotations.Nullable;
 /// tokens. All but [#offer] belongs to the engine's thread.
 final class ScoreQueue implements Scheduler.Work {
     private final BlockingQueue<ScoreJob> waiting;
+    private final CacheMemory memory;
     private @Nullable ScoreJob current;
 
-    private final CacheMemory memory;
+    /// Whether the next was refused memory.
+    private boolean hungry;
 
     ScoreQueue(int limit, CacheMemory memory) {
         this.memory = memory;
@@ -48,10 +50,23 @@ final class ScoreQueue implements Scheduler.Work {
             }
         }
         ScoreJob next = waiting.peek();
-        if (current == null && next != null && memory.reserve(next.cacheBytes())) {
-            current = waiting.poll();
+        hungry = false;
+        if (current == null && next != null) {
+            hungry = !memory.reserve(next.cacheBytes());
+            current = hungry ? null : waiting.poll();
         }
         return current != null;
+    }
+
+    /// Whether a text waits for memory alone.
+    boolean hungry() {
+        return hungry;
+    }
+
+    /// Whether a text waits for memory that came before `nanos` on the clock of [System#nanoTime].
+    boolean hungrySince(long nanos) {
+        ScoreJob next = waiting.peek();
+        return hungry && next != null && next.arrived() - nanos < 0;
     }
 
     /// Reads a few tokens of the current text.

@@ -14,6 +14,7 @@ final class Sequence {
     private final GenerationRequest request;
     private final Answer answer;
     private final long stallNanos;
+    private final boolean inBackground;
     private volatile boolean cancelled;
     private @Nullable Session session;
     private boolean over;
@@ -25,16 +26,33 @@ final class Sequence {
 
     private int count;
 
-    Sequence(GenerationRequest request, GenerationListener listener, long seed, long stallNanos) {
+    /// @param inBackground whether nobody waits for it
+    Sequence(
+            GenerationRequest request,
+            GenerationListener listener,
+            long seed,
+            long stallNanos,
+            boolean inBackground) {
         this.request = request;
         this.answer = new Answer(request, listener, seed);
         this.stallNanos = stallNanos;
+        this.inBackground = inBackground;
         this.ids = request.promptIds();
         this.count = ids.length;
     }
 
     GenerationRequest request() {
         return request;
+    }
+
+    /// Whether nobody waits for it.
+    boolean inBackground() {
+        return inBackground;
+    }
+
+    /// When it came, on the clock of [System#nanoTime].
+    long arrived() {
+        return answer.arrived();
     }
 
     void cancel() {

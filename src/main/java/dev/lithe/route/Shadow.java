@@ -26,7 +26,7 @@ import java.util.random.RandomGenerator;
 /// It never delays a request that somebody waits for: a copy is made when the answer is out, one at
 /// a time is computed, and only while no request is under way and none was for [#LINGER_NANOS]. At
 /// most [#WAITING] wait for that; more are dropped. A request that comes meanwhile waits for the
-/// step under way and no more.
+/// step under way and no more; where it needs the place or the memory of the copy, that is dropped.
 public final class Shadow implements AutoCloseable {
     static final int WAITING = 64;
     private static final long LINGER_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
@@ -116,7 +116,7 @@ public final class Shadow implements AutoCloseable {
             return;
         }
         try {
-            engine.submit(copy.request(), new Unheard(copy));
+            engine.submitInBackground(copy.request(), new Unheard(copy));
         } catch (LitheException _) {
             dropped.increment();
             busy.set(false);

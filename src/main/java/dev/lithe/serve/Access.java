@@ -118,6 +118,11 @@ class Access {
         }
     }
 
+    /// Whether callers need one.
+    synchronized boolean asksForTokens() {
+        return file.isPresent();
+    }
+
     /// The caller behind a request's `authorization`, if it is let in. All tokens are compared,
     /// each in constant time.
     ///
@@ -139,12 +144,18 @@ class Access {
         return caller;
     }
 
-    /// Takes one request from a caller's bucket.
+    /// Takes requests from a caller's bucket.
     ///
-    /// @return whether there was one
-    synchronized boolean admit(Caller caller) {
+    /// @throws LitheException `EXHAUSTED` where it holds fewer, `BAD_INPUT` where it never holds so
+    ///   many
+    synchronized void admit(Caller caller, int requests) {
         if (perSecond == 0) {
-            return true;
+            return;
+        }
+        if (requests > capacity()) {
+            throw LitheException.badInput(
+                    "%d more requests in one call, and a client may make %d at once; send fewer",
+                    requests, capacity());
         }
         Bucket bucket = buckets.computeIfAbsent(caller.client(), _ -> newBucket());
         if (buckets.size() > MAX_CLIENTS) {
@@ -152,11 +163,21 @@ class Access {
             oldest.next();
             oldest.remove();
         }
-        return bucket.tryConsume(1);
+        if (!bucket.tryConsume(requests)) {
+            throw LitheException.of(
+                            Fault.EXHAUSTED,
+                            "more than %s requests per second; send fewer",
+                            perSecond)
+                    .retryAfter(Duration.ofNanos((long) (requests * 1e9 / perSecond)));
+        }
+    }
+
+    private long capacity() {
+        return Math.max(1, Math.round(2 * perSecond));
     }
 
     private Bucket newBucket() {
-        long capacity = Math.max(1, Math.round(2 * perSecond));
+        long capacity = capacity();
         return Bucket.builder()
                 .addLimit(limit ->
                         limit.capacity(capacity)
@@ -164,12 +185,5 @@ class Access {
                                         capacity,
                                         Duration.ofNanos((long) (capacity / perSecond * 1e9))))
                 .build();
-    }
-
-    /// What a caller hears whose bucket is empty.
-    LitheException tooMany() {
-        return LitheException.of(
-                        Fault.EXHAUSTED, "more than %s requests per second; send fewer", perSecond)
-                .retryAfter(Duration.ofNanos((long) (1e9 / perSecond)));
     }
 }

@@ -13,7 +13,7 @@ import io.quarkus.grpc.GlobalInterceptor;
 import jakarta.inject.Singleton;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
-import java.util.Optional;
+import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
 /// Lets in the gRPC calls that [Access] lets in. Health is everybody's, so that probes need no
@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 class AccessInterceptor implements ServerInterceptor {
     private static final Metadata.Key<String> AUTHORIZATION =
             Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
-    private static final Context.Key<Boolean> ADMIN = Context.key("lithe-admin");
+    private static final Context.Key<Visitor> VISITOR = Context.key("lithe-visitor");
     private static final String HEALTH = "grpc.health.v1.Health";
 
     private final Access access;
@@ -32,9 +32,35 @@ class AccessInterceptor implements ServerInterceptor {
         this.access = access;
     }
 
+    /// Who made a call.
+    private record Visitor(Access access, String authorization, String address) {
+        /// @throws StatusRuntimeException where the token is not, or no more, among those let in
+        Access.Caller caller() {
+            return access.caller(authorization, address)
+                    .orElseThrow(() ->
+                            Status.UNAUTHENTICATED
+                                    .withDescription(
+                                            "the call carries no valid token; send"
+                                                    + " 'authorization: Bearer TOKEN'")
+                                    .asRuntimeException());
+        }
+
+        void admit(int requests) {
+            access.admit(caller(), requests);
+        }
+    }
+
+    /// What the call that this thread handles takes, from any thread, for the requests that it
+    /// holds beyond its first; fails where its token or its rate does not let it.
+    static IntConsumer further() {
+        Visitor visitor = VISITOR.get();
+        return visitor == null ? _ -> {} : visitor::admit;
+    }
+
     /// Fails where the call that this thread handles may not change anything.
     static void requireAdmin() {
-        if (!Boolean.TRUE.equals(ADMIN.get())) {
+        Visitor visitor = VISITOR.get();
+        if (visitor == null || !visitor.caller().admin()) {
             throw Status.PERMISSION_DENIED
                     .withDescription("this token may not change weights; use an admin's")
                     .asRuntimeException();
@@ -48,22 +74,17 @@ class AccessInterceptor implements ServerInterceptor {
             return next.startCall(call, headers);
         }
         String authorization = headers.get(AUTHORIZATION);
-        Optional<Access.Caller> caller =
-                access.caller(authorization == null ? "" : authorization, address(call));
-        if (caller.isEmpty()) {
-            call.close(
-                    Status.UNAUTHENTICATED.withDescription(
-                            "the call carries no valid token; send 'authorization: Bearer TOKEN'"),
-                    new Metadata());
-            return new ServerCall.Listener<>() {};
-        }
-        if (!access.admit(caller.get())) {
-            StatusRuntimeException refusal = Statuses.of(access.tooMany());
+        var visitor =
+                new Visitor(access, authorization == null ? "" : authorization, address(call));
+        try {
+            visitor.admit(1);
+        } catch (RuntimeException e) {
+            StatusRuntimeException refusal = Statuses.of(e);
             Metadata trailers = refusal.getTrailers();
             call.close(refusal.getStatus(), trailers == null ? new Metadata() : trailers);
             return new ServerCall.Listener<>() {};
         }
-        Context context = Context.current().withValue(ADMIN, caller.get().admin());
+        Context context = Context.current().withValue(VISITOR, visitor);
         return Contexts.interceptCall(context, call, headers, next);
     }
 

@@ -30,6 +30,7 @@ final class Batch {
             throw LitheException.badField(
                     "inputs", "%d of them; use 1 to %d", inputs.size(), MAX_INPUTS);
         }
+        call.admitFurther(inputs.size() - 1);
         this.results = new AtomicReferenceArray<>(inputs.size());
         this.open = new AtomicInteger(inputs.size());
     }

@@ -9,6 +9,7 @@ import io.grpc.stub.StreamObserver;
 import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
 /// One gRPC call: when the client goes away, or its time runs out, the computation behind it ends.
@@ -19,6 +20,7 @@ final class Call<T> implements Preparation.Caller {
     private final ServerCallStreamObserver<T> observer;
     private final AtomicReference<@Nullable Ticket> ticket = new AtomicReference<>();
     private final CallVariant.Choice choice = CallVariant.current();
+    private final IntConsumer further = AccessInterceptor.further();
     private final OptionalLong deadline;
 
     private Call(ServerCallStreamObserver<T> observer) {
@@ -52,6 +54,15 @@ final class Call<T> implements Preparation.Caller {
 
     CallVariant.Choice choice() {
         return choice;
+    }
+
+    /// Counts requests that the call holds beyond its first as requests of the client.
+    ///
+    /// @throws RuntimeException where its token or its rate does not let it
+    void admitFurther(int requests) {
+        if (requests > 0) {
+            further.accept(requests);
+        }
     }
 
     /// When the client's time runs out, on the clock of [System#nanoTime].

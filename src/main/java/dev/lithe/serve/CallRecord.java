@@ -18,6 +18,9 @@ final class CallRecord {
     static final String REQUEST_ID = "x-request-id";
     private static final int MAX_REQUEST_ID = 256;
 
+    /// A stream of requests may go on for ever.
+    private static final int MAX_REASONS = Batch.MAX_INPUTS;
+
     private final String id;
     private final String method;
     private final Map<String, String> trace;
@@ -106,6 +109,7 @@ final class CallRecord {
         return String.join(",", variants);
     }
 
+    /// Why its generations ended, the first of them.
     synchronized List<String> reasons() {
         return List.copyOf(reasons);
     }
@@ -151,7 +155,9 @@ final class CallRecord {
     }
 
     private synchronized void finished(Finish finish) {
-        reasons.add(OpenAiAnswer.reason(finish.reason()));
+        if (reasons.size() < MAX_REASONS) {
+            reasons.add(OpenAiAnswer.reason(finish.reason()));
+        }
         queueMillis = Math.max(queueMillis, finish.queueMillis());
     }
 

@@ -3,11 +3,13 @@ package dev.lithe.serve;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.engine.Ticket;
+import dev.lithe.fault.LitheException;
 import io.vertx.core.buffer.Buffer;
 import io.vertx.core.http.HttpServerResponse;
 import io.vertx.ext.web.RoutingContext;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
 /// One HTTP request: when its connection goes away, the computation behind it ends. Made on the
@@ -20,6 +22,7 @@ final class HttpCall implements Preparation.Caller {
     private final AtomicReference<@Nullable Ticket> ticket = new AtomicReference<>();
     private final AtomicBoolean begun = new AtomicBoolean();
     private final CallVariant.Choice choice;
+    private final IntConsumer further;
 
     /// @param wake what to do when the connection takes more again
     HttpCall(RoutingContext context, Runnable wake) {
@@ -30,6 +33,7 @@ final class HttpCall implements Preparation.Caller {
                         context.request().getHeader("x-variant"),
                         context.request().getHeader("x-ab-key"),
                         CallRecords.of(context));
+        this.further = AccessHttp.further(context);
         response.closeHandler(_ -> cancel());
         response.exceptionHandler(_ -> cancel());
         response.drainHandler(_ -> wake.run());
@@ -46,6 +50,15 @@ final class HttpCall implements Preparation.Caller {
     void runs(Ticket computation) {
         if (!ticket.compareAndSet(null, computation)) {
             computation.cancel();
+        }
+    }
+
+    /// Counts requests that the call holds beyond its first as requests of the client.
+    ///
+    /// @throws LitheException where its rate does not let it
+    void admitFurther(int requests) {
+        if (requests > 0) {
+            further.accept(requests);
         }
     }
 

@@ -4,17 +4,12 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
-import java.util.Map;
 import java.util.Optional;
 
 /// Faults as HTTP statuses with OpenAI's error object.
 final class HttpErrors {
     static final int TOO_MANY = 429;
     private static final JsonMapper JSON = new JsonMapper();
-
-    /// OpenAI's names of the fields that the rooms below know by others.
-    private static final Map<String, String> PARAMETERS =
-            Map.of("max_new_tokens", "max_tokens", "stop_strings", "stop");
 
     /// What a client gets to see of an exception.
     ///
@@ -35,10 +30,15 @@ final class HttpErrors {
             return root;
         }
 
+        /// OpenAI's names of the fields that the rooms below know by others.
         private static String parameter(String field, boolean chat) {
-            return chat && field.equals("prompt")
-                    ? "messages"
-                    : PARAMETERS.getOrDefault(field, field);
+            return switch (field) {
+                case "max_new_tokens" -> "max_tokens";
+                case "stop_strings" -> "stop";
+                case "prompt" -> chat ? "messages" : "prompt";
+                case "top_logprobs" -> chat ? "top_logprobs" : "logprobs";
+                default -> field;
+            };
         }
     }
 

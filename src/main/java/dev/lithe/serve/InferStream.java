@@ -22,6 +22,7 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
     private final Generations generations;
     private final Map<One, Ticket> tickets = new HashMap<>();
     private int open = 1;
+    private boolean first = true;
 
     /// Answers in a row that the client had no room for.
     private int unheard;
@@ -46,24 +47,26 @@ final class InferStream implements StreamObserver<ModelInferRequest> {
             return;
         }
         var one = new One(request);
-        if (!begin()) {
-            one.refuse(
-                    LitheException.of(
-                            Fault.EXHAUSTED,
-                            "%d requests of this stream are open, which is the limit; wait for"
-                                    + " their answers",
-                            MAX_OPEN));
+        try {
+            begin();
+        } catch (RuntimeException e) {
+            one.refuse(e);
             return;
         }
         preparation.run(one, request, one::submit);
     }
 
-    private synchronized boolean begin() {
+    private synchronized void begin() {
         if (open > MAX_OPEN) {
-            return false;
+            throw LitheException.of(
+                    Fault.EXHAUSTED,
+                    "%d requests of this stream are open, which is the limit; wait for their"
+                            + " answers",
+                    MAX_OPEN);
         }
+        call.admitFurther(first ? 0 : 1);
+        first = false;
         open++;
-        return true;
     }
 
     private synchronized void end() {

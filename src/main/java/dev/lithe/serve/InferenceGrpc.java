@@ -49,17 +49,23 @@ class InferenceGrpc extends GRPCInferenceServiceImplBase {
     @Override
     public void serverReady(
             ServerReadyRequest request, StreamObserver<ServerReadyResponse> observer) {
-        boolean ready = serving.engine().isPresent();
-        Call.of(observer).answer(ServerReadyResponse.newBuilder().setReady(ready).build());
+        Call.of(observer)
+                .answer(ServerReadyResponse.newBuilder().setReady(serving.ready()).build());
     }
 
     @Override
     public void modelReady(ModelReadyRequest request, StreamObserver<ModelReadyResponse> observer) {
         Call<ModelReadyResponse> call = Call.of(observer);
-        boolean ready =
-                serving.engine().isPresent()
-                        && ModelNames.of(serving.models().router()).contains(request.getName());
-        call.answer(ModelReadyResponse.newBuilder().setReady(ready).build());
+        preparation.run(
+                call,
+                request,
+                () -> {
+                    boolean ready =
+                            serving.ready()
+                                    && ModelNames.of(serving.models().router())
+                                            .contains(request.getName());
+                    call.answer(ModelReadyResponse.newBuilder().setReady(ready).build());
+                });
     }
 
     @Override

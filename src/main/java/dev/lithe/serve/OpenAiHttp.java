@@ -119,6 +119,7 @@ class OpenAiHttp {
                     var request = OpenAiRequest.of(bytes, chat);
                     Route route = generations.routeModel(request.model(), call.choice());
                     List<GenerationInput> inputs = inputs(request, route.variant());
+                    call.admitFurther(inputs.size() - 1);
                     new OpenAiChoices(call, request, route).submit(generations, inputs);
                 });
     }

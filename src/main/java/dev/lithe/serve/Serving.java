@@ -65,6 +65,7 @@ public class Serving {
             new AtomicReference<>(Optional.empty());
     private final GrpcHealthStorage health;
     private final Preparation preparation;
+    private volatile boolean ready;
     private volatile Duration drain = ServerOptions.DEFAULT_DRAIN;
 
     Serving(GrpcHealthStorage health, Preparation preparation) {
@@ -136,7 +137,13 @@ public class Serving {
         }
     }
 
+    /// Whether requests are answered: the models are loaded, the engine runs, nothing shuts down.
+    boolean ready() {
+        return ready;
+    }
+
     private void setHealth(ServingStatus status) {
+        ready = status == ServingStatus.SERVING;
         SERVICES.forEach(service -> health.setStatus(service, status));
     }
 

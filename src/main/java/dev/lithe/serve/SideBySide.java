@@ -52,6 +52,7 @@ final class SideBySide {
                     "variant", "is set; leave it empty and name variants beside the input");
         }
         variants.forEach(router::variant);
+        call.admitFurther(variants.size() - 1);
         this.open = variants.size();
     }
 

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.concurrent.CountDownLatch;
@@ -273,7 +274,8 @@ class EngineTest {
             engine.stopped().toCompletableFuture().orTimeout(60, TimeUnit.SECONDS).join();
             assertThatThrownBy(
                             () -> engine.submit(request("x", StopRules.exactly(1)), new Recorder()))
-                    .isInstanceOf(LitheException.class);
+                    .isInstanceOf(LitheException.class)
+                    .hasMessageContaining("restart");
         }
     }
 
@@ -297,6 +299,110 @@ class EngineTest {
         }
         try (var session = Session.open(model.decoder(), small.capacity())) {
             assertThat(session.cacheBytes()).isEqualTo(small.cacheBytes());
+        }
+    }
+
+    @Test
+    void whatNobodyWaitsForGivesUpItsPlace() {
+        try (var engine = new Engine(limits(2, 1))) {
+            var copy = new Gated();
+            engine.submitInBackground(request("Once", StopRules.exactly(400)), copy);
+            await(copy.reached);
+            var live = new Recorder();
+            engine.submit(request("Once", StopRules.exactly(3)), live);
+            copy.gate.countDown();
+            assertThat(live.finish().outputTokens()).isEqualTo(3);
+            assertThat(copy.error().fault()).isEqualTo(Fault.EXHAUSTED);
+            assertThat(copy.ids).hasSize(1);
+        }
+    }
+
+    @Test
+    void whatNobodyWaitsForGivesUpItsMemory() {
+        GenerationRequest large = request("Once", StopRules.exactly(100));
+        long bytes = large.cacheBytes() * 3 / 2;
+        try (var engine = new Engine(new EngineLimits(9, 9, bytes, Duration.ofSeconds(60)))) {
+            var copy = new Gated();
+            engine.submitInBackground(large, copy);
+            await(copy.reached);
+            var live = new Recorder();
+            engine.submit(large, live);
+            copy.gate.countDown();
+            assertThat(live.finish().outputTokens()).isEqualTo(100);
+            assertThat(copy.error().fault()).isEqualTo(Fault.EXHAUSTED);
+            var next = new Recorder();
+            engine.submitInBackground(large, next);
+            assertThat(next.finish().outputTokens()).isEqualTo(100);
+        }
+    }
+
+    @Test
+    void theBackgroundBeginsWhenNobodyWaits() {
+        try (var engine = new Engine(limits(2, 1))) {
+            var live = new Gated();
+            engine.submit(request("Once", StopRules.exactly(2)), live);
+            await(live.reached);
+            var copy = new Recorder();
+            engine.submitInBackground(request("Once", StopRules.exactly(2)), copy);
+            assertThatThrownBy(() ->
+                            engine.submitInBackground(
+                                    request("Once", StopRules.exactly(2)), new Recorder()))
+                    .isInstanceOfSatisfying(
+                            LitheException.class,
+                            e -> assertThat(e.fault()).isEqualTo(Fault.EXHAUSTED));
+            var later = new Recorder();
+            engine.submit(request("Once", StopRules.exactly(2)), later);
+            assertThat(copy.started).isNotDone();
+            live.gate.countDown();
+            later.finish();
+            copy.finish();
+        }
+    }
+
+    @Test
+    void aTextToScoreIsNotStarvedOfMemory() {
+        GenerationRequest small = request("Once", StopRules.exactly(100));
+        long bytes = small.cacheBytes() * 3 / 2;
+        var limits = new EngineLimits(9, 9, bytes, Duration.ofSeconds(60)).withReusePrefixes(false);
+        try (var engine = new Engine(limits)) {
+            var running = new Gated();
+            engine.submit(small, running);
+            await(running.reached);
+            List<Integer> ids = Collections.nCopies(small.capacity(), 5);
+            var order = Collections.synchronizedList(new ArrayList<String>());
+            var scored = new CountDownLatch(1);
+            engine.score(
+                    new ScoreRequest(model, ids, 1, 0, OptionalLong.empty()),
+                    new ScoreListener() {
+                        @Override
+                        public void onScored(List<TokenLogprobs> tokens) {
+                            order.add("score");
+                            scored.countDown();
+                        }
+
+                        @Override
+                        public void onError(LitheException error) {
+                            order.add(error.getMessage());
+                            scored.countDown();
+                        }
+                    });
+            List<Recorder> later = new ArrayList<>();
+            for (int i = 0; i < 4; i++) {
+                var recorder =
+                        new Recorder() {
+                            @Override
+                            public void onFinish(Finish finish) {
+                                order.add("later");
+                                super.onFinish(finish);
+                            }
+                        };
+                engine.submit(small, recorder);
+                later.add(recorder);
+            }
+            running.gate.countDown();
+            await(scored);
+            later.forEach(Recorder::finish);
+            assertThat(order).startsWith("score");
         }
     }
 

@@ -4,6 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.lithe.engine.EngineLimits;
+import dev.lithe.proto.inference.GRPCInferenceServiceGrpc;
+import dev.lithe.proto.inference.ModelReadyRequest;
+import dev.lithe.proto.inference.ServerReadyRequest;
 import dev.lithe.proto.v1.GenerateRequest;
 import dev.lithe.proto.v1.GenerationServiceGrpc;
 import dev.lithe.proto.v1.TokenizeRequest;
@@ -52,6 +55,15 @@ class HealthTest {
                 .getStatus();
     }
 
+    /// What the Open Inference Protocol says of the server and its model, which must agree.
+    private boolean ready() {
+        var stub = GRPCInferenceServiceGrpc.newBlockingStub(channel);
+        boolean server = stub.serverReady(ServerReadyRequest.getDefaultInstance()).getReady();
+        var model = ModelReadyRequest.newBuilder().setName("original").build();
+        assertThat(stub.modelReady(model).getReady()).isEqualTo(server);
+        return server;
+    }
+
     private StatusRuntimeException refused() {
         return catchThrowableOfType(
                 StatusRuntimeException.class,
@@ -94,8 +106,10 @@ class HealthTest {
     void saysWhenTheEngineIsGone() {
         try (var server = new TestServer(serving, grpc.getPort(), EngineLimits.DEFAULT, Map.of())) {
             assertThat(health("")).isEqualTo(ServingStatus.SERVING);
+            assertThat(ready()).isTrue();
             server.engine().close();
             assertThat(health("")).isEqualTo(ServingStatus.NOT_SERVING);
+            assertThat(ready()).isFalse();
         }
     }
 

@@ -268,7 +268,9 @@ class OpenAiTest {
                 post("/v1/completions", with(prompt("x"), name, value))
                         .statusCode(400)
                         .body("error.param", equalTo(name)));
-        post("/v1/completions", with(prompt("x"), "logprobs", 21)).statusCode(400);
+        post("/v1/completions", with(prompt("x"), "logprobs", 21))
+                .statusCode(400)
+                .body("error.param", equalTo("logprobs"));
         post("/v1/completions", with(prompt("x"), "stop", List.of(1))).statusCode(400);
         post("/v1/completions", with(prompt("x"), "best_of", 1)).statusCode(200);
         given().contentType(ContentType.JSON)
@@ -296,7 +298,7 @@ class OpenAiTest {
                 "{\"model\":\"original\",\"prompt\":\"Tom\",\"max_tokens\":500,\"stream\":true,"
                         + "\"ignore_eos\":true}";
         String request =
-                "POST /v1/completions HTTP/1.1\r\nHost: x\r\ncontent-type: application/json\r\n"
+                "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\ncontent-type: application/json\r\n"
                         + "content-length: %d\r\n\r\n%s".formatted(body.length(), body);
         try (var gate = Gate.shut(server)) {
             try (var socket = new Socket(http.getHost(), http.getPort())) {
