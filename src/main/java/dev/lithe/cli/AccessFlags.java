@@ -35,7 +35,9 @@ final class AccessFlags {
             names = "--rate",
             paramLabel = "NUMBER",
             defaultValue = "0",
-            description = "Most requests per second of one token or address; 0 for any number.")
+            description =
+                    "Most requests per second of one token or address, those within a batch or a"
+                            + " stream counted each; 0 for any number.")
     private double requestsPerSecond;
 
     AccessOptions options() {

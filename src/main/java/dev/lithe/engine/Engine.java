@@ -4,14 +4,10 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
-import java.util.concurrent.ArrayBlockingQueue;
-import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
@@ -29,11 +25,7 @@ public final class Engine implements AutoCloseable {
     private static final long DOZE_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
     private final EngineLimits limits;
-    private final BlockingQueue<Sequence> waiting;
-
-    /// The one that waits to be computed in the background.
-    private final BlockingQueue<Sequence> background = new ArrayBlockingQueue<>(1);
-
+    private final Admission admission;
     private final ScoreQueue scores;
     private final Scheduler<Scheduler.Work> scheduler = new Scheduler<>(System::nanoTime);
     private final Map<Decoder, Lane> lanes = new LinkedHashMap<>();
@@ -52,10 +44,10 @@ public final class Engine implements AutoCloseable {
 
     public Engine(EngineLimits limits) {
         this.limits = limits;
-        this.waiting = new ArrayBlockingQueue<>(limits.queue());
         this.backlog = new Backlog(limits.running());
         this.memory = new CacheMemory(limits);
         this.scores = new ScoreQueue(limits.queue(), memory);
+        this.admission = new Admission(limits, memory, scores, this::lane, lanes.values());
         scheduler.add(scores, scores);
         this.thread = Thread.ofPlatform().name("lithe-engine").daemon().start(this::run);
     }
@@ -66,15 +58,15 @@ public final class Engine implements AutoCloseable {
     ///   `UNAVAILABLE` once closed or draining
     public Ticket submit(GenerationRequest request, GenerationListener listener) {
         Sequence sequence = sequence(request, listener, false);
-        backlog.check(request, waiting.size());
-        if (!waiting.offer(sequence)) {
+        backlog.check(request, admission.size());
+        if (!admission.offer(sequence)) {
             throw LitheException.of(
                             Fault.EXHAUSTED,
                             "%d requests wait already, which is the limit; try again later",
                             limits.queue())
                     .retryAfter(backlog.served(limits.queue()));
         }
-        return submitted(sequence, waiting);
+        return submitted(sequence);
     }
 
     /// Queues a request that nobody waits for; returns at once. It is begun when none waits that
@@ -85,11 +77,11 @@ public final class Engine implements AutoCloseable {
     ///   draining
     public Ticket submitInBackground(GenerationRequest request, GenerationListener listener) {
         Sequence sequence = sequence(request, listener, true);
-        if (!background.offer(sequence)) {
+        if (!admission.offer(sequence)) {
             throw LitheException.of(
                     Fault.EXHAUSTED, "one request waits for the background already; try later");
         }
-        return submitted(sequence, background);
+        return submitted(sequence);
     }
 
     private Sequence sequence(
@@ -106,10 +98,10 @@ public final class Engine implements AutoCloseable {
         return new Sequence(request, listener, seed, limits.stall().toNanos(), inBackground);
     }
 
-    private Ticket submitted(Sequence sequence, BlockingQueue<Sequence> queue) {
+    private Ticket submitted(Sequence sequence) {
         wake();
         // A close between the check and the offer may have missed it.
-        if (closed && queue.remove(sequence)) {
+        if (closed && admission.remove(sequence)) {
             throw ended();
         }
         return () -> {
@@ -179,7 +171,7 @@ public final class Engine implements AutoCloseable {
 
     /// Requests that wait.
     public int waiting() {
-        return waiting.size();
+        return admission.size();
     }
 
     /// Bytes that key-value caches hold, those kept of ended sequences included.
@@ -196,9 +188,13 @@ public final class Engine implements AutoCloseable {
         LitheException end = ended();
         try {
             while (!closed && !(draining && idle())) {
-                dropWithdrawn();
-                admit();
-                admitInBackground();
+                admission.dropWithdrawn();
+                lanes.values().forEach(Lane::dropWithdrawn);
+                if (draining) {
+                    admission.endBackground(ended());
+                }
+                admission.admit();
+                count();
                 weights.forEach(scheduler::weigh);
                 if (!scheduler.step()) {
                     doze();
@@ -212,93 +208,6 @@ public final class Engine implements AutoCloseable {
             closed = true;
             endAll(end);
             stopped.complete(null);
-        }
-    }
-
-    private void dropWithdrawn() {
-        dropWithdrawn(waiting);
-        dropWithdrawn(background);
-        lanes.values().forEach(Lane::dropWithdrawn);
-    }
-
-    private static void dropWithdrawn(BlockingQueue<Sequence> queue) {
-        for (Sequence sequence : queue) {
-            Optional<LitheException> reason = sequence.withdrawn();
-            if (reason.isPresent() && queue.remove(sequence)) {
-                sequence.fail(reason.get());
-            }
-        }
-    }
-
-    /// Starts those whose model has a place, as long as memory lasts: one that finds none holds up
-    /// those behind it, or it would wait for ever; so does a text to score that came before it.
-    /// What runs in the background gives way.
-    private void admit() {
-        if (scores.hungry()) {
-            makeWay();
-        }
-        for (Sequence next : waiting) {
-            Optional<Lane> known = laneOf(next, waiting);
-            if (known.isEmpty()) {
-                continue;
-            }
-            Lane lane = known.get();
-            while (lane.running().size() >= limits.running() && lane.makeWay()) {
-                // each gives its place back
-            }
-            if (lane.running().size() >= limits.running()) {
-                continue;
-            }
-            boolean room = !scores.hungrySince(next.arrived());
-            while (room && !memory.fits(next.request().cacheBytes())) {
-                room = makeWay();
-            }
-            if (!room) {
-                break;
-            }
-            if (waiting.remove(next)) {
-                lane.admit(next);
-            }
-        }
-        count();
-    }
-
-    /// Starts the one that nobody waits for, unless somebody waits for anything; when the engine
-    /// drains, ends it.
-    private void admitInBackground() {
-        if (draining) {
-            while (makeWay()) {
-                // each ends
-            }
-        }
-        Sequence next = background.peek();
-        if (next == null || !waiting.isEmpty() || scores.hungry()) {
-            return;
-        }
-        laneOf(next, background)
-                .filter(lane ->
-                        lane.running().size() < limits.running()
-                                && memory.fits(next.request().cacheBytes())
-                                && background.remove(next))
-                .ifPresent(lane -> lane.admit(next));
-    }
-
-    /// Ends one that runs in the background.
-    ///
-    /// @return whether there was one
-    private boolean makeWay() {
-        return lanes.values().stream().anyMatch(Lane::makeWay);
-    }
-
-    /// The lane of a queued sequence; one whose model cannot even be measured ends.
-    private Optional<Lane> laneOf(Sequence next, BlockingQueue<Sequence> queue) {
-        try {
-            return Optional.of(lane(next.request().model()));
-        } catch (LitheException e) {
-            if (queue.remove(next)) {
-                next.fail(e);
-            }
-            return Optional.empty();
         }
     }
 
@@ -318,10 +227,7 @@ public final class Engine implements AutoCloseable {
     }
 
     private boolean idle() {
-        return runningCount == 0
-                && waiting.isEmpty()
-                && (background.isEmpty() || draining)
-                && scores.isEmpty();
+        return runningCount == 0 && admission.isEmpty() && scores.isEmpty();
     }
 
     private void doze() {
@@ -338,10 +244,7 @@ public final class Engine implements AutoCloseable {
         lanes.values().forEach(lane -> lane.endAll(reason));
         memory.close();
         runningCount = 0;
-        List<Sequence> left = new ArrayList<>();
-        waiting.drainTo(left);
-        background.drainTo(left);
-        left.forEach(each -> each.fail(reason));
+        admission.endAll(reason);
     }
 
     /// Why it takes no more.
