@@ -47,6 +47,14 @@ begin() {
             >"$work/client$i" 2>"$work/error$i" &
         clients="$clients $!"
     done
+    curl=
+    if [ -z "$slow" ] && command -v curl >/dev/null; then
+        http=$(sed -n 's/.*HTTP 127.0.0.1:\([0-9]*\).*/\1/p' "$work/serve")
+        curl -sN "http://127.0.0.1:$http/v1/completions" >"$work/http" 2>"$work/error4" \
+            -d '{"prompt": "Once upon a time", "max_tokens": 500, "ignore_eos": true, "stream": true}' &
+        curl=$!
+        until_holds test -s "$work/http" || { cat "$work"/error*; exit 1; }
+    fi
     until_holds streaming || { cat "$work"/error*; exit 1; }
 }
 
@@ -58,6 +66,10 @@ begin
 kill -TERM "$server"
 problem=
 for client in $clients; do wait "$client" || problem="a stream ended with status $?"; done
+if [ -n "$curl" ]; then
+    wait "$curl" || problem="$problem the HTTP stream ended with status $?;"
+    grep -q 'DONE' "$work/http" || problem="$problem the HTTP stream was cut;"
+fi
 wait "$server"
 status=$?
 server=

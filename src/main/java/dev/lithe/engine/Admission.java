@@ -9,8 +9,8 @@ import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.function.Function;
 
-/// The sequences that wait, and which of them is begun next. Belongs to the engine's thread, but for
-/// [#offer], [#remove] and [#size].
+/// The sequences that wait, and which of them is begun next. Belongs to the engine's thread, but
+/// for [#offer], [#remove] and [#size].
 final class Admission {
     private final EngineLimits limits;
     private final CacheMemory memory;

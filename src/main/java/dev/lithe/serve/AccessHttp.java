@@ -1,7 +1,5 @@
 package dev.lithe.serve;
 
-import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.fault.LitheException;
 import io.vertx.core.net.HostAndPort;
 import io.vertx.ext.web.Router;
@@ -19,7 +17,6 @@ import org.eclipse.microprofile.config.inject.ConfigProperty;
 /// text.
 @Singleton
 class AccessHttp {
-    private static final JsonMapper JSON = new JsonMapper();
     private static final String CALLER = "lithe-caller";
     private static final String FURTHER = "lithe-further";
 
@@ -43,7 +40,7 @@ class AccessHttp {
         if (!local || access.asksForTokens() || asked == null || isLoopback(asked.host())) {
             context.next();
         } else {
-            refuse(
+            HttpErrors.refuse(
                     context,
                     421,
                     "this server answers this machine alone, not '"
@@ -70,7 +67,7 @@ class AccessHttp {
                 access.caller(authorization, context.request().remoteAddress().hostAddress());
         if (caller.isEmpty()) {
             context.response().putHeader("www-authenticate", "Bearer");
-            refuse(
+            HttpErrors.refuse(
                     context,
                     401,
                     "no valid token; send 'authorization: Bearer TOKEN'",
@@ -101,24 +98,11 @@ class AccessHttp {
         if (caller != null && caller.admin()) {
             context.next();
         } else {
-            refuse(
+            HttpErrors.refuse(
                     context,
                     403,
                     "this token may not change weights; use an admin's",
                     "insufficient_permissions");
         }
-    }
-
-    private static void refuse(RoutingContext context, int status, String message, String code) {
-        ObjectNode root = JSON.createObjectNode();
-        root.putObject("error")
-                .put("message", message)
-                .put("type", "invalid_request_error")
-                .putNull("param")
-                .put("code", code);
-        context.response()
-                .setStatusCode(status)
-                .putHeader("content-type", "application/json")
-                .end(root.toString());
     }
 }

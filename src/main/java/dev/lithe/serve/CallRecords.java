@@ -15,9 +15,12 @@ import io.vertx.ext.web.RoutingContext;
 import jakarta.enterprise.event.Observes;
 import jakarta.enterprise.inject.spi.Prioritized;
 import jakarta.inject.Singleton;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
@@ -30,10 +33,14 @@ class CallRecords implements ServerInterceptor, Prioritized {
             Metadata.Key.of(CallRecord.REQUEST_ID, Metadata.ASCII_STRING_MARSHALLER);
     private static final List<String> TRACE = List.of("traceparent", "tracestate");
     private static final Context.Key<CallRecord> CURRENT = Context.key("lithe-record");
+    private static final long LOOK_NANOS = 1_000_000;
     private static final String HTTP_KEY = "lithe-record";
 
     private final RequestLog log;
     private final Traces traces;
+
+    /// HTTP requests that are not answered to the end.
+    private final AtomicInteger openHttp = new AtomicInteger();
 
     CallRecords(RequestLog log, Traces traces) {
         this.log = log;
@@ -127,11 +134,22 @@ class CallRecords implements ServerInterceptor, Prioritized {
                 begin(context.normalizedPath(), name -> context.request().getHeader(name));
         context.put(HTTP_KEY, record);
         context.response().putHeader(CallRecord.REQUEST_ID, record.id());
-        context.addEndHandler(end ->
-                record.ended(
-                        end.succeeded()
-                                ? Integer.toString(context.response().getStatusCode())
-                                : Status.Code.CANCELLED.name()));
+        openHttp.incrementAndGet();
+        context.addEndHandler(end -> {
+            openHttp.decrementAndGet();
+            record.ended(
+                    end.succeeded()
+                            ? Integer.toString(context.response().getStatusCode())
+                            : Status.Code.CANCELLED.name());
+        });
         context.next();
+    }
+
+    /// Waits until the answers to all HTTP requests have gone out.
+    void awaitHttp(Duration limit) {
+        long end = System.nanoTime() + limit.toNanos();
+        while (openHttp.get() > 0 && System.nanoTime() - end < 0) {
+            LockSupport.parkNanos(LOOK_NANOS);
+        }
     }
 }

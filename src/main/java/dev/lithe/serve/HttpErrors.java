@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import io.vertx.ext.web.RoutingContext;
 import java.util.Optional;
 
 /// Faults as HTTP statuses with OpenAI's error object.
@@ -24,10 +25,18 @@ final class HttpErrors {
         /// @param chat whether the request held messages instead of a prompt
         ObjectNode json(boolean chat) {
             ObjectNode root = JSON.createObjectNode();
-            ObjectNode error = root.putObject("error").put("message", message).put("type", type);
-            error.put("param", field.map(name -> parameter(name, chat)).orElse(null));
+            ObjectNode error = root.putObject("error");
+            String parameter = field.map(name -> parameter(name, chat)).orElse(null);
+            error.put("message", parameter == null ? message : parameter + cause())
+                    .put("type", type);
+            error.put("param", parameter);
             error.put("code", code.isEmpty() ? null : code);
             return root;
+        }
+
+        /// The message without the name of the field that it begins with.
+        private String cause() {
+            return message.substring(message.indexOf(':'));
         }
 
         /// OpenAI's names of the fields that the rooms below know by others.
@@ -65,5 +74,19 @@ final class HttpErrors {
         String message = e.fault() == Fault.INTERNAL ? Statuses.log(e) : e.getMessage();
         long wait = Statuses.retry(e).plusMillis(999).toSeconds();
         return new Failure(status, type, code, message, e.field(), wait);
+    }
+
+    /// Answers a request that gets no further.
+    static void refuse(RoutingContext context, int status, String message, String code) {
+        ObjectNode root = JSON.createObjectNode();
+        root.putObject("error")
+                .put("message", message)
+                .put("type", "invalid_request_error")
+                .putNull("param")
+                .put("code", code);
+        context.response()
+                .setStatusCode(status)
+                .putHeader("content-type", "application/json")
+                .end(root.toString());
     }
 }

@@ -52,6 +52,7 @@ class OpenAiHttp {
                 .handler(body)
                 .handler(context -> complete(context, true));
         router.route("/v1/*").failureHandler(this::failed);
+        router.route("/v1/*").last().handler(this::unknown);
     }
 
     private HttpCall call(RoutingContext context) {
@@ -71,6 +72,16 @@ class OpenAiHttp {
                                     Fault.INTERNAL, "the request failed: %s", context.failure());
                 };
         call(context).fail(error);
+    }
+
+    private void unknown(RoutingContext context) {
+        HttpErrors.refuse(
+                context,
+                404,
+                "nothing answers "
+                        + context.request().method()
+                        + " here; see /v1/models, /v1/completions and /v1/chat/completions",
+                "not_found");
     }
 
     private void models(RoutingContext context) {

@@ -41,8 +41,8 @@ final class OpenAiRequest {
         try {
             body = JSON.readTree(new String(bytes, StandardCharsets.UTF_8));
         } catch (JsonProcessingException e) {
-            throw LitheException.badInput("the body is no JSON: %s", e.getOriginalMessage())
-                    .causedBy(e);
+            String why = e.getOriginalMessage().replaceFirst("(?s) \\(start marker at.*", "");
+            throw LitheException.badInput("the body is no JSON: %s", why).causedBy(e);
         }
         if (!body.isObject()) {
             throw LitheException.badInput("the body is no JSON object");
@@ -153,7 +153,7 @@ final class OpenAiRequest {
             return List.of(GenerationInput.newBuilder().setText(prompt.textValue()));
         }
         if (!prompt.isArray() || prompt.isEmpty()) {
-            throw LitheException.badField("prompt", "is missing; give a text");
+            throw LitheException.badField("prompt", "is no text; give one, or token ids");
         }
         if (prompt.get(0).isNumber()) {
             return List.of(GenerationInput.newBuilder().setTokenIds(ids(prompt)));

@@ -8,9 +8,8 @@ import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
 import grpc.health.v1.HealthOuterClass.HealthCheckResponse.ServingStatus;
 import io.quarkus.grpc.runtime.health.GrpcHealthStorage;
-import io.quarkus.runtime.ShutdownEvent;
+import io.quarkus.runtime.ShutdownDelayInitiatedEvent;
 import io.quarkus.runtime.StartupEvent;
-import jakarta.annotation.Priority;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
 import java.lang.System.Logger.Level;
@@ -24,8 +23,8 @@ import java.util.concurrent.atomic.AtomicReference;
 /// shuts down. The health service follows it.
 @Singleton
 public class Serving {
-    /// Comes before Quarkus's own observers: its health service hears of no change after them.
-    private static final int BEFORE_OTHERS = 1;
+    /// What a client gets to take the end of its answer once it is computed.
+    private static final Duration LAST_BYTES = Duration.ofSeconds(2);
 
     private static final System.Logger LOG = System.getLogger(Serving.class.getName());
 
@@ -65,12 +64,14 @@ public class Serving {
             new AtomicReference<>(Optional.empty());
     private final GrpcHealthStorage health;
     private final Preparation preparation;
+    private final CallRecords calls;
     private volatile boolean ready;
     private volatile Duration drain = ServerOptions.DEFAULT_DRAIN;
 
-    Serving(GrpcHealthStorage health, Preparation preparation) {
+    Serving(GrpcHealthStorage health, Preparation preparation, CallRecords calls) {
         this.health = health;
         this.preparation = preparation;
+        this.calls = calls;
     }
 
     /// Starts to answer requests with these models, which are loaded and warm. They are closed with
@@ -150,8 +151,9 @@ public class Serving {
     /// Finishes what was begun, for as long as [#drainWithin] says, while health is `NOT_SERVING`
     /// and newcomers get `UNAVAILABLE`; a second signal ends the process at once. Then closes the
     /// models, unless somebody uses them still: a tokenizer that is closed under a thread would
-    /// take the process down, and the end of the process frees it anyway.
-    void stop(@Observes @Priority(BEFORE_OTHERS) ShutdownEvent event) {
+    /// take the process down, and the end of the process frees it anyway. Comes before the ports
+    /// close, as HTTP's would at [io.quarkus.runtime.ShutdownEvent].
+    void stop(@Observes ShutdownDelayInitiatedEvent event) {
         setHealth(ServingStatus.NOT_SERVING);
         if (current.get().isEmpty()) {
             preparation.stop(drain);
@@ -170,6 +172,7 @@ public class Serving {
                                 "requests were cut off after {0} s",
                                 drain.toSeconds());
                     }
+                    calls.awaitHttp(LAST_BYTES);
                     if (unused) {
                         models.router().variants().forEach(Variant::close);
                     }

@@ -3,9 +3,11 @@ package dev.lithe.serve;
 import static io.restassured.RestAssured.given;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.hamcrest.Matchers.containsString;
+import static org.hamcrest.Matchers.endsWith;
 import static org.hamcrest.Matchers.equalTo;
 import static org.hamcrest.Matchers.hasItems;
 import static org.hamcrest.Matchers.hasSize;
+import static org.hamcrest.Matchers.startsWith;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -270,7 +272,12 @@ class OpenAiTest {
                         .body("error.param", equalTo(name)));
         post("/v1/completions", with(prompt("x"), "logprobs", 21))
                 .statusCode(400)
-                .body("error.param", equalTo("logprobs"));
+                .body("error.param", equalTo("logprobs"))
+                .body("error.message", startsWith("logprobs: 21"));
+        given().delete("/v1/models")
+                .then()
+                .statusCode(404)
+                .body("error.code", equalTo("not_found"));
         post("/v1/completions", with(prompt("x"), "stop", List.of(1))).statusCode(400);
         post("/v1/completions", with(prompt("x"), "best_of", 1)).statusCode(200);
         given().contentType(ContentType.JSON)
@@ -278,7 +285,8 @@ class OpenAiTest {
                 .post("/v1/completions")
                 .then()
                 .statusCode(400)
-                .body("error.type", equalTo("invalid_request_error"));
+                .body("error.type", equalTo("invalid_request_error"))
+                .body("error.message", endsWith("close marker for Object"));
         given().contentType(ContentType.JSON)
                 .body("[".repeat(100_000))
                 .post("/v1/completions")
