@@ -2,6 +2,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -104,7 +105,7 @@ public final class HttpBench {
         long start = System.nanoTime();
         for (int stream = 0; stream < streams; stream++) {
             List<String> mine = bodies.subList(stream * EACH, (stream + 1) * EACH);
-            threads.add(Thread.startVirtualThread(() -> mine.forEach(each -> first.add(ask(server, each)))));
+            threads.add(Thread.startVirtualThread(() -> mine.forEach(each -> first.add(answered(server, each)))));
         }
         for (Thread thread : threads) {
             thread.join();
@@ -120,6 +121,15 @@ public final class HttpBench {
         String ids = random.ints(promptTokens, 10, VOCABULARY).mapToObj(Integer::toString).collect(Collectors.joining(","));
         return "{\"prompt\":[" + ids + "],\"max_tokens\":" + tokens
                 + ",\"ignore_eos\":true,\"temperature\":0,\"stream\":true,\"stream_options\":{\"include_usage\":true},\"cache_prompt\":false}";
+    }
+
+    /// Asks once more where a connection was closed that had served before: llama-server closes each after a number of requests.
+    private double answered(Server server, String body) {
+        try {
+            return ask(server, body);
+        } catch (UncheckedIOException e) {
+            return ask(server, body);
+        }
     }
 
     private double ask(Server server, String body) {
@@ -142,7 +152,7 @@ public final class HttpBench {
                 }
             }
         } catch (IOException e) {
-            throw new IllegalStateException(e);
+            throw new UncheckedIOException(e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
