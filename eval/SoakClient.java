@@ -80,7 +80,8 @@ final class SoakClient implements AutoCloseable {
         HTTP_BAD_JSON(4, "400"),
         HTTP_HUGE(2, "400", "413", "closed"),
         HTTP_GARBAGE(4, "400", "closed"),
-        HTTP_HALF(3, "left");
+        HTTP_HALF(3, "left"),
+        HTTP_HALF_BODY(3, "left");
 
         final int weight;
         final Set<String> ends;
@@ -185,6 +186,7 @@ final class SoakClient implements AutoCloseable {
                 case HTTP_BAD_JSON -> http(post("{\"prompt\": \"x\", \"max_tokens\": }"), true, false);
                 case HTTP_HUGE -> http(post("{\"prompt\": \"" + "y".repeat(5 << 20) + "\"}"), true, false);
                 case HTTP_GARBAGE -> http(noise(1 + random.nextInt(2048)), true, true);
+                case HTTP_HALF_BODY -> http(Arrays.copyOf(post("{\"prompt\": \"" + "z".repeat(4_000_000) + "\"}"), 2_000_000), false, false);
                 case HTTP_HALF -> http("POST /v1/completions HTTP/1.1\r\nhost: x\r\nconte".getBytes(StandardCharsets.UTF_8), false, false);
             };
         } catch (StatusRuntimeException e) {

@@ -51,9 +51,17 @@ final class ServerLoad {
             throw LitheException.badInput(
                     "--cache-memory %d; use 1 or more megabytes", cacheMegabytes);
         }
+        requirePositive("--max-running", running);
+        requirePositive("--max-waiting", waiting);
         return new EngineLimits(
                         waiting, running, cacheMegabytes << 20, EngineLimits.DEFAULT.stall())
                 .withPrefillChunk(prefillChunk);
+    }
+
+    private static void requirePositive(String option, int value) {
+        if (value < 1) {
+            throw LitheException.badInput("%s %d; use 1 or more", option, value);
+        }
     }
 
     Duration drain() {

@@ -1,9 +1,9 @@
 package dev.lithe.route;
 
-import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 
 /// One split and what came of it since it was set. Safe for use by several threads.
@@ -14,12 +14,31 @@ final class Experiment {
     static final int KEYS = 100_000;
 
     private final Split split;
-    private final LinkedHashMap<String, Long> drawn = new LinkedHashMap<>();
-    private final Set<Long> seen = new HashSet<>();
+    private final Tally drawn = new Tally();
+    private final Tally answered = new Tally();
+
+    /// Counts by variant.
+    private static final class Tally {
+        private final Map<String, Long> counts = new LinkedHashMap<>();
+        private final Set<Long> keys = new HashSet<>();
+
+        void add(String name) {
+            counts.merge(name, 1L, Long::sum);
+        }
+
+        void addOnce(long key, String name) {
+            if (keys.size() < KEYS && keys.add(key)) {
+                add(name);
+            }
+        }
+
+        long of(String name) {
+            return counts.getOrDefault(name, 0L);
+        }
+    }
 
     Experiment(Split split) {
         this.split = split;
-        split.shares().keySet().forEach(name -> drawn.put(name, 0L));
     }
 
     Split split() {
@@ -29,29 +48,34 @@ final class Experiment {
     /// A name for a number from 0, below 1; counted.
     synchronized String at(double number) {
         String name = split.at(number);
-        drawn.merge(name, 1L, Long::sum);
+        drawn.add(name);
         return name;
     }
 
     /// The name for a key; counted once.
-    String of(String key) {
+    synchronized String of(String key) {
         String name = split.of(key);
-        count(Split.hash(key), name);
+        drawn.addOnce(Split.hash(key), name);
         return name;
     }
 
-    private synchronized void count(long key, String name) {
-        if (seen.size() < KEYS && seen.add(key)) {
-            drawn.merge(name, 1L, Long::sum);
-        }
+    /// Notes that a variant that was drawn has answered.
+    synchronized void answered(String name) {
+        answered.add(name);
+    }
+
+    /// The same of a key's; counted once.
+    synchronized void answered(String key, String name) {
+        answered.addOnce(Split.hash(key), name);
     }
 
     synchronized long drawn(String name) {
-        return drawn.getOrDefault(name, 0L);
+        return drawn.of(name);
     }
 
+    /// Whether the answers are shared out as the split says.
     synchronized SampleRatio ratio() {
-        List<Long> counts = new ArrayList<>(drawn.values());
+        List<Long> counts = split.shares().keySet().stream().map(answered::of).toList();
         return SampleRatio.of(counts, List.copyOf(split.shares().values()));
     }
 }

@@ -1,6 +1,7 @@
 package dev.lithe.route;
 
 import dev.lithe.fault.LitheException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -19,5 +20,12 @@ public record ExperimentOptions(
             throw LitheException.badInput(
                     "a shadow of %s of the requests; use above 0, up to 1", shadowFraction);
         }
+        exposureLog.ifPresent(file -> {
+            Path folder = file.toAbsolutePath().getParent();
+            if (Files.isDirectory(file) || folder == null || !Files.isWritable(folder)) {
+                throw LitheException.badInput(
+                        "the exposure log %s cannot be written there; choose another", file);
+            }
+        });
     }
 }

@@ -1,7 +1,14 @@
 package dev.lithe.route;
 
 /// Which variant answers a request, and why.
-public record Route(Variant variant, Reason reason) {
+///
+/// @param answered to be told when it has answered, so that the split can be checked
+public record Route(Variant variant, Reason reason, Runnable answered) {
+    /// One that no split made.
+    Route(Variant variant, Reason reason) {
+        this(variant, reason, () -> {});
+    }
+
     /// Why a variant answers.
     public enum Reason {
         /// The request's field named it.

@@ -64,9 +64,13 @@ public final class Router {
             return new Route(first(), Route.Reason.ONLY);
         }
         if (!key.isEmpty()) {
-            return new Route(variant(experiment.of(key)), Route.Reason.STICKY);
+            Experiment asked = experiment;
+            String name = asked.of(key);
+            return new Route(variant(name), Route.Reason.STICKY, () -> asked.answered(key, name));
         }
-        return new Route(variant(experiment.at(nextDouble())), Route.Reason.WEIGHT);
+        Experiment asked = experiment;
+        String name = asked.at(nextDouble());
+        return new Route(variant(name), Route.Reason.WEIGHT, () -> asked.answered(name));
     }
 
     private synchronized double nextDouble() {
@@ -79,7 +83,8 @@ public final class Router {
         return experiment.drawn(name);
     }
 
-    /// Whether what the variants got is what their weights say.
+    /// Whether the requests that the variants answered are shared out as their weights say. One
+    /// that refuses or breaks more of its requests than another stands out here.
     public SampleRatio sampleRatio() {
         return experiment.ratio();
     }

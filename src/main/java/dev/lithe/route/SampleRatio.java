@@ -11,16 +11,16 @@ import org.apache.commons.statistics.distribution.ChiSquaredDistribution;
 public record SampleRatio(double chiSquared, double pValue) {
     private static final double SUSPICIOUS = 0.001;
 
-    /// @param drawn counts of the variants
+    /// @param answered counts of the variants
     /// @param shares theirs, together 1
-    static SampleRatio of(List<Long> drawn, List<Double> shares) {
-        long total = drawn.stream().mapToLong(Long::longValue).sum();
+    static SampleRatio of(List<Long> answered, List<Double> shares) {
+        long total = answered.stream().mapToLong(Long::longValue).sum();
         double chiSquared = 0;
         int freedom = -1;
-        for (int i = 0; i < drawn.size(); i++) {
+        for (int i = 0; i < answered.size(); i++) {
             double expected = total * shares.get(i);
             if (expected > 0) {
-                double off = drawn.get(i) - expected;
+                double off = answered.get(i) - expected;
                 chiSquared += off * off / expected;
                 freedom++;
             }

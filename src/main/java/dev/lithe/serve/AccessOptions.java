@@ -1,9 +1,11 @@
 package dev.lithe.serve;
 
 import dev.lithe.fault.LitheException;
+import io.netty.handler.ssl.SslContextBuilder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import javax.net.ssl.SSLException;
 
 /// Who may ask, and how the connection is protected.
 ///
@@ -41,6 +43,23 @@ public record AccessOptions(
         require("--tls-key", key);
         require("--client-ca", clientCa);
         require("--token-file", tokens);
+        certificate.ifPresent(chain -> requirePem(chain, key.orElseThrow(), clientCa));
+    }
+
+    private static void requirePem(Path chain, Path key, Optional<Path> clientCa) {
+        try {
+            var context = SslContextBuilder.forServer(chain.toFile(), key.toFile());
+            clientCa.ifPresent(file -> context.trustManager(file.toFile()));
+            var _ = context.build();
+        } catch (IllegalArgumentException | SSLException e) {
+            throw LitheException.badInput(
+                            "--tls-cert %s and --tls-key %s%s are not a PEM chain and its key: %s",
+                            chain,
+                            key,
+                            clientCa.map(file -> ", or --client-ca " + file + ",").orElse(""),
+                            e.getMessage())
+                    .causedBy(e);
+        }
     }
 
     private static void require(String option, Optional<Path> file) {

@@ -1,5 +1,7 @@
 package dev.lithe.serve;
 
+import dev.lithe.engine.Finish;
+import dev.lithe.engine.ForwardingListener;
 import dev.lithe.engine.GenerationListener;
 import dev.lithe.engine.GenerationRequest;
 import dev.lithe.engine.Ticket;
@@ -53,25 +55,36 @@ public class Experiments {
         return current.get().log().map(ExposureLog::dropped).orElse(0L);
     }
 
-    /// Queues a request and watches it.
+    /// A listener that notes in the exposure log, where there is one, how a request ended, and that
+    /// its variant answered.
     ///
     /// @param key of the request, or empty
+    GenerationListener log(Route route, String requestId, String key, GenerationListener listener) {
+        var counted =
+                new ForwardingListener(listener) {
+                    @Override
+                    public void onFinish(Finish finish) {
+                        route.answered().run();
+                        super.onFinish(finish);
+                    }
+                };
+        return current.get()
+                .log()
+                .<GenerationListener>map(log -> log.watch(route, requestId, key, counted))
+                .orElse(counted);
+    }
+
+    /// Queues a request, and has a shadow answer a copy where there is one.
     Ticket submit(
             Serving.Models models,
             Route route,
-            String requestId,
-            String key,
             GenerationRequest request,
             GenerationListener listener) {
         Watchers watchers = current.get();
-        GenerationListener logged =
-                watchers.log()
-                        .map(log -> log.watch(route, requestId, key, listener))
-                        .orElse(listener);
         if (watchers.shadow().isEmpty()) {
-            return models.engine().submit(request, logged);
+            return models.engine().submit(request, listener);
         }
-        Shadow.Live live = watchers.shadow().get().watch(route, request, logged);
+        Shadow.Live live = watchers.shadow().get().watch(route, request, listener);
         try {
             return models.engine().submit(request, live);
         } catch (RuntimeException e) {

@@ -2,6 +2,7 @@ package dev.lithe.serve;
 
 import dev.lithe.engine.GenerationListener;
 import dev.lithe.engine.Ticket;
+import dev.lithe.fault.LitheException;
 import dev.lithe.proto.v1.GenerationInput;
 import dev.lithe.route.Route;
 import jakarta.inject.Singleton;
@@ -48,7 +49,8 @@ class Generations {
         return submit(input, route, choice, deadline, sink.apply(route));
     }
 
-    /// Queues a request that has its route.
+    /// Queues a request that has its route. A refusal is heard like any other end, so that it is
+    /// counted and logged with the variant that it was meant for.
     Ticket submit(
             GenerationInput input,
             Route route,
@@ -56,10 +58,20 @@ class Generations {
             OptionalLong deadline,
             GenerationListener sink) {
         Requests.checkId(input.getRequestId());
-        var request = Requests.of(input, route.variant().model(), deadline);
+        String id = input.getRequestId().isEmpty() ? choice.record().id() : input.getRequestId();
         String variant = route.variant().name();
-        var listener = metrics.observe(variant, choice.record().observe(input, variant, sink));
-        return experiments.submit(
-                serving.models(), route, input.getRequestId(), choice.key(), request, listener);
+        GenerationListener listener =
+                experiments.log(
+                        route,
+                        id,
+                        choice.key(),
+                        metrics.observe(variant, choice.record().observe(input, variant, sink)));
+        try {
+            var request = Requests.of(input, route.variant().model(), deadline);
+            return experiments.submit(serving.models(), route, request, listener);
+        } catch (LitheException e) {
+            listener.onError(e);
+            return () -> {};
+        }
     }
 }

@@ -34,8 +34,11 @@ final class HttpCall implements Preparation.Caller {
                         context.request().getHeader("x-ab-key"),
                         CallRecords.of(context));
         this.further = AccessHttp.further(context);
-        response.closeHandler(_ -> cancel());
-        response.exceptionHandler(_ -> cancel());
+        context.addEndHandler(end -> {
+            if (end.failed()) {
+                cancel();
+            }
+        });
         response.drainHandler(_ -> wake.run());
     }
 

@@ -148,7 +148,7 @@ final class InferTensors {
             input.getSamplingBuilder().setMinP(number("min_p", 0).floatValue());
         }
         if (has("seed")) {
-            input.getSamplingBuilder().setSeed(number("seed", 0).longValue());
+            input.getSamplingBuilder().setSeed(whole("seed", Long.MAX_VALUE));
         }
         if (has("repetition_penalty")) {
             float penalty = number("repetition_penalty", 1).floatValue();
@@ -170,8 +170,19 @@ final class InferTensors {
     }
 
     private int whole(String name) {
-        long value = number(name, 0).longValue();
-        return Math.clamp(value, -1, Integer.MAX_VALUE);
+        long value = whole(name, Integer.MAX_VALUE);
+        if (value < 0) {
+            throw LitheException.badField(name, "%d; use 0 or more", value);
+        }
+        return (int) value;
+    }
+
+    private long whole(String name, long most) {
+        Number value = number(name, 0);
+        if (value.doubleValue() != Math.rint(value.doubleValue())) {
+            throw LitheException.badField(name, "%s is no whole number", value);
+        }
+        return Math.min(value.longValue(), most);
     }
 
     /// A number, also as a text: Triton's clients have no other way for parameters with a fraction.

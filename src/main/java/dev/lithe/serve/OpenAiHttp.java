@@ -9,6 +9,7 @@ import dev.lithe.proto.v1.GenerationInput;
 import dev.lithe.proto.v1.TokenIds;
 import dev.lithe.route.Route;
 import dev.lithe.route.Variant;
+import io.vertx.core.http.HttpClosedException;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
 import io.vertx.ext.web.handler.BodyHandler;
@@ -61,6 +62,9 @@ class OpenAiHttp {
 
     /// What fails before it gets here, such as a body that is too long.
     private void failed(RoutingContext context) {
+        if (context.failure() instanceof HttpClosedException) {
+            return; // nobody is there to be told
+        }
         RuntimeException error =
                 switch (context.statusCode()) {
                     case 413 ->

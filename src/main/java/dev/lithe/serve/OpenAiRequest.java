@@ -1,6 +1,7 @@
 package dev.lithe.serve;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.fault.LitheException;
@@ -14,19 +15,31 @@ import java.util.List;
 /// The body of a completion request in OpenAI's words, which are vLLM's where OpenAI has none. What
 /// would change the text and is not known here is refused; the rest is ignored.
 final class OpenAiRequest {
-    private static final JsonMapper JSON = new JsonMapper();
+    private static final JsonMapper JSON =
+            JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
     private static final int DEFAULT_TOKENS = 16;
     private static final int DEFAULT_CHAT_TOKENS = 4096;
     private static final List<String> NOT_KNOWN =
             List.of(
+                    "allowed_token_ids",
+                    "bad_words",
                     "best_of",
                     "echo",
                     "frequency_penalty",
                     "functions",
+                    "guided_choice",
+                    "guided_grammar",
+                    "guided_json",
+                    "guided_regex",
+                    "length_penalty",
                     "logit_bias",
+                    "min_tokens",
                     "presence_penalty",
+                    "stop_token_ids",
+                    "structured_outputs",
                     "suffix",
-                    "tools");
+                    "tools",
+                    "use_beam_search");
 
     private final JsonNode body;
     private final boolean chat;
@@ -52,8 +65,9 @@ final class OpenAiRequest {
                 throw LitheException.badField(name, "is not supported; leave it out");
             }
         }
-        String format = body.path("response_format").path("type").asText("text");
-        if (!format.equals("text")) {
+        JsonNode asked = body.path("response_format");
+        String format = asked.path("type").asText(asked.isObject() ? "text" : asked.asText("text"));
+        if (!format.equals("text") && !asked.isNull()) {
             throw LitheException.badField("response_format", "'%s'; only text is known", format);
         }
         return new OpenAiRequest(body, chat);
@@ -215,7 +229,14 @@ final class OpenAiRequest {
     private int tokens() {
         String name =
                 chat && given("max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
-        return given(name) ? whole(name) : chat ? DEFAULT_CHAT_TOKENS : DEFAULT_TOKENS;
+        if (!given(name)) {
+            return chat ? DEFAULT_CHAT_TOKENS : DEFAULT_TOKENS;
+        }
+        int tokens = whole(name);
+        if (tokens < 1) {
+            throw LitheException.badField(name, "%d; use 1 or more", tokens);
+        }
+        return tokens;
     }
 
     private List<String> stop() {

@@ -129,8 +129,11 @@ public record ServerOptions(
                 .filter(name -> !names.contains(name))
                 .ifPresent(name -> {
                     throw LitheException.badInput(
-                            "the draft '%s' is no variant after the first; known: %s",
-                            name, String.join(", ", names));
+                            "the draft '%s' is no variant after the first; %s",
+                            name,
+                            names.isEmpty()
+                                    ? "give one with --compressed"
+                                    : "known: " + String.join(", ", names));
                 });
         return new ServerOptions(
                 variants,

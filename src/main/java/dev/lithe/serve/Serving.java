@@ -23,7 +23,7 @@ import java.util.concurrent.atomic.AtomicReference;
 /// shuts down. The health service follows it.
 @Singleton
 public class Serving {
-    /// What a client gets to take the end of its answer once it is computed.
+    /// Least that a client gets to take the end of its answer once it is computed.
     private static final Duration LAST_BYTES = Duration.ofSeconds(2);
 
     private static final System.Logger LOG = System.getLogger(Serving.class.getName());
@@ -172,7 +172,8 @@ public class Serving {
                                 "requests were cut off after {0} s",
                                 drain.toSeconds());
                     }
-                    calls.awaitHttp(LAST_BYTES);
+                    Duration left = drain.minusNanos(System.nanoTime() - start);
+                    calls.awaitHttp(left.compareTo(LAST_BYTES) > 0 ? left : LAST_BYTES);
                     if (unused) {
                         models.router().variants().forEach(Variant::close);
                     }

@@ -63,6 +63,25 @@ class RouterTest {
     }
 
     @Test
+    void whoAnswersLessThanItsShareStandsOut() {
+        Router router = router(Map.of(), "a", "b");
+        for (int i = 0; i < 2000; i++) {
+            Route route = router.route("", "", i % 2 == 0 ? "" : "key " + i);
+            boolean refused = route.variant().name().equals("b") && i % 4 < 2;
+            if (!refused) {
+                route.answered().run();
+            }
+        }
+        assertThat(router.sampleRatio().mismatch()).isTrue();
+        router.reweigh(Map.of("a", 1.0, "b", 1.0));
+        for (int i = 0; i < 2000; i++) {
+            router.route("", "", i % 2 == 0 ? "" : "key " + i).answered().run();
+        }
+        assertThat(router.drawn("a") + router.drawn("b")).isEqualTo(2000);
+        assertThat(router.sampleRatio().mismatch()).as("seed %d", SEED).isFalse();
+    }
+
+    @Test
     void anUnknownNameListsTheKnown() {
         assertThatThrownBy(() -> router(Map.of(), "a", "b").route("x", "", ""))
                 .isInstanceOfSatisfying(

@@ -262,6 +262,8 @@ class OpenAiTest {
                         Map.entry("n", 65),
                         Map.entry("seed", "abc"),
                         Map.entry("echo", 1),
+                        Map.entry("stop_token_ids", List.of(5)),
+                        Map.entry("response_format", "json_object"),
                         Map.entry("frequency_penalty", 1),
                         Map.entry("presence_penalty", 1),
                         Map.entry("logit_bias", Map.of("5", 1)),
@@ -270,6 +272,9 @@ class OpenAiTest {
                 post("/v1/completions", with(prompt("x"), name, value))
                         .statusCode(400)
                         .body("error.param", equalTo(name)));
+        post("/v1/completions", with(prompt("x"), "max_tokens", -1))
+                .statusCode(400)
+                .body("error.message", startsWith("max_tokens: -1; use 1"));
         post("/v1/completions", with(prompt("x"), "logprobs", 21))
                 .statusCode(400)
                 .body("error.param", equalTo("logprobs"))
@@ -298,6 +303,41 @@ class OpenAiTest {
                 .then()
                 .statusCode(400)
                 .body("error.message", containsString("longer"));
+    }
+
+    @Test
+    void bodiesThatDoNotComeFillNoMemory() throws IOException {
+        String head =
+                "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\ncontent-length: %d\r\n\r\n{"
+                        .formatted(OpenAiHttp.MAX_BODY);
+        List<Socket> held = new ArrayList<>();
+        try {
+            for (int i = 0; i < Arrivals.LIMIT / OpenAiHttp.MAX_BODY; i++) {
+                var socket = new Socket(http.getHost(), http.getPort());
+                held.add(socket);
+                socket.getOutputStream().write(head.getBytes(StandardCharsets.UTF_8));
+            }
+            Eventually.holds(
+                    "the next is refused",
+                    () ->
+                            given().body(with(prompt("Tom"), "max_tokens", 1))
+                                            .contentType(ContentType.JSON)
+                                            .post("/v1/completions")
+                                            .statusCode()
+                                    == 429);
+        } finally {
+            for (Socket socket : held) {
+                socket.close();
+            }
+        }
+        Eventually.holds(
+                "there is room again",
+                () ->
+                        given().body(with(prompt("Tom"), "max_tokens", 1))
+                                        .contentType(ContentType.JSON)
+                                        .post("/v1/completions")
+                                        .statusCode()
+                                == 200);
     }
 
     @Test

@@ -1,5 +1,6 @@
 package dev.lithe.serve;
 
+import static io.restassured.RestAssured.given;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -128,16 +129,27 @@ class ShadowTest {
         configure(new ExperimentOptions(Optional.empty(), 1, Optional.of(file)));
         generate("original", 2);
         generate("", 3);
+        given().header("x-request-id", "mine")
+                .body("{\"prompt\": \"Once\", \"temperature\": -1, \"model\": \"other\"}")
+                .post("/v1/completions")
+                .then()
+                .statusCode(400);
         configure(ExperimentOptions.NONE);
         List<String> lines = Files.readAllLines(file);
-        assertThat(lines).hasSize(2).noneMatch(line -> line.contains("Once"));
+        assertThat(lines).hasSize(3).noneMatch(line -> line.contains("Once"));
         JsonNode line = JSON.readTree(lines.getFirst());
         assertThat(line.path("request_id").asText()).isEqualTo("r-2");
         assertThat(line.path("variant").asText()).isEqualTo("original");
         assertThat(line.path("reason").asText()).isEqualTo("override_field");
         assertThat(line.path("output_tokens").asInt()).isEqualTo(2);
         assertThat(line.path("end").asText()).isEqualTo("length");
-        assertThat(JSON.readTree(lines.getLast()).path("reason").asText()).isEqualTo("weight");
+        assertThat(JSON.readTree(lines.get(1)).path("reason").asText()).isEqualTo("weight");
+        JsonNode refused = JSON.readTree(lines.getLast());
+        assertThat(refused.path("request_id").asText()).isEqualTo("mine");
+        assertThat(refused.path("end").asText()).isEqualTo("bad_input");
+        assertThat(given().get("/q/metrics").asString())
+                .containsPattern(
+                        "lithe_request_failure_total\\{[^}]*fault=\"bad_input\"[^}]*\\} [1-9]");
     }
 
     @Test
