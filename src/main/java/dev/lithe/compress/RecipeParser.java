@@ -89,6 +89,13 @@ public final class RecipeParser {
         }
     }
 
+    /// The keys of a technique's stage.
+    public static List<String> keys(Technique technique) {
+        List<String> keys = new ArrayList<>();
+        RecordBinder.toJson(technique.defaults()).fieldNames().forEachRemaining(keys::add);
+        return keys;
+    }
+
     /// A recipe of stages such as `gptq:bits=4,group_size=64`; a list in a value is written
     /// `[a;b]`.
     public static Recipe inline(List<String> stages) {

@@ -11,17 +11,20 @@ import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import dev.lithe.fault.LitheException;
+import java.lang.reflect.RecordComponent;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
 import org.apache.commons.text.similarity.LevenshteinDistance;
 
 /// Fills a configuration record from what a user wrote. The record's components, in snake_case, are
-/// the keys. A key that is not known is refused with the nearest one that is, and so is a value of
-/// another type than its key's: `bits: 4.5` does not become 4, nor `bits: "4"`.
+/// the keys; several techniques may share some of them as a record of their own. A key that is not
+/// known is refused with the nearest one that is, and so is a value of another type than its key's:
+/// `bits: 4.5` does not become 4, nor `bits: "4"`.
 final class RecordBinder {
     static final ObjectMapper YAML =
             YAMLMapper.builder()
@@ -79,7 +82,7 @@ final class RecordBinder {
                 return LitheException.badInput("%s: %s", where, known.getMessage()).causedBy(e);
             }
         }
-        for (var component : config.getRecordComponents()) {
+        for (RecordComponent component : components(config).toList()) {
             String key = snake(component.getName());
             if (!e.getPath().isEmpty() && key.equals(e.getPath().getFirst().getFieldName())) {
                 return LitheException.badInput(
@@ -127,14 +130,23 @@ final class RecordBinder {
     /// The record as a user would write it, every key spelled out.
     static ObjectNode toJson(Record config) {
         ObjectNode node = YAML.valueToTree(config);
-        for (var component : config.getClass().getRecordComponents()) {
-            if (component.getType().isEnum() && node.path(snake(component.getName())).isTextual()) {
-                node.put(
-                        snake(component.getName()),
-                        node.path(snake(component.getName())).asText().toLowerCase(Locale.ROOT));
+        for (RecordComponent component : components(config.getClass()).toList()) {
+            String key = snake(component.getName());
+            if (component.getType().isEnum() && node.path(key).isTextual()) {
+                node.put(key, node.path(key).asText().toLowerCase(Locale.ROOT));
             }
         }
         return node;
+    }
+
+    /// The components that are keys: those of a record within it are keys beside its own, for which
+    /// it is annotated as unwrapped.
+    private static Stream<RecordComponent> components(Class<?> config) {
+        return Arrays.stream(config.getRecordComponents())
+                .flatMap(component ->
+                        component.getType().isRecord()
+                                ? components(component.getType())
+                                : Stream.of(component));
     }
 
     private static String snake(String name) {

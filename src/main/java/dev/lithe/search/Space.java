@@ -329,9 +329,7 @@ final class Space {
     private static List<String> keys(String technique) {
         return Technique.all().stream()
                 .filter(each -> each.name().equals(technique))
-                .flatMap(each -> Arrays.stream(each.defaults().getClass().getRecordComponents()))
-                .map(component ->
-                        component.getName().replaceAll("([A-Z])", "_$1").toLowerCase(Locale.ROOT))
+                .flatMap(each -> RecipeParser.keys(each).stream())
                 .toList();
     }
 

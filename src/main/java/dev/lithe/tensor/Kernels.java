@@ -50,6 +50,8 @@ final class Kernels {
                     "evaluate",
                     "calibrate",
                     "errors",
+                    "student",
+                    "losses",
                     "train");
 
     /// `class M` with an empty constructor and the attribute `training = False`, in pickle protocol

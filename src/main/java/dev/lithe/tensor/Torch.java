@@ -54,7 +54,9 @@ public final class Torch {
         System.setProperty("ai.djl.offline", System.getProperty("ai.djl.offline", "true"));
         System.setProperty("OPT_OUT_TRACKING", "true");
         try {
-            return Engine.getEngine(NAME);
+            Engine engine = Engine.getEngine(NAME);
+            ProcessEnd.leaveLibrariesAlone();
+            return engine;
         } catch (RuntimeException | LinkageError e) {
             throw LitheException.internal(
                     "libtorch did not start: "

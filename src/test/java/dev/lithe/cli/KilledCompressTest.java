@@ -8,8 +8,7 @@ import dev.lithe.tensor.TensorScope;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
@@ -59,14 +58,14 @@ class KilledCompressTest {
             }
             resumed += checkResumed(parts, when) ? 1 : 0;
             if (Files.exists(target)) {
-                same(undisturbed, target, when);
+                OwnProcess.requireSame(undisturbed, target, when);
                 delete(target);
                 delete(folder.resolve("made.partial"));
                 whole++;
             }
         }
         finish(target);
-        same(undisturbed, target, "the run after");
+        OwnProcess.requireSame(undisturbed, target, "the run after");
         System.out.printf(
                 "KilledCompressTest: %d kills, %d in the middle, %d runs resumed, %d found it whole%n",
                 KILLS, midway, resumed, whole);
@@ -123,50 +122,22 @@ class KilledCompressTest {
     }
 
     private Process start(Path target) throws IOException {
-        Path log = folder.resolve("log.txt");
-        List<String> command =
-                new ArrayList<>(
-                        List.of(
-                                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                                "-XX:TieredStopAtLevel=1",
-                                "-XX:+UseSerialGC",
-                                "-Xshare:auto",
-                                "--enable-native-access=ALL-UNNAMED",
-                                "-cp",
-                                System.getProperty("java.class.path"),
-                                "dev.lithe.cli.Main"));
-        command.addAll(
-                List.of(
-                        "compress",
-                        model().toString(),
-                        "--stage",
-                        "gptq:bits=4,group_size=32",
-                        "--calibration-text",
-                        folder.resolve("text.txt").toString(),
-                        "--no-evaluate",
-                        "-o",
-                        target.toString()));
-        return new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(log.toFile())
-                .start();
+        return OwnProcess.start(
+                folder.resolve("log.txt"),
+                Map.of(),
+                "compress",
+                model().toString(),
+                "--stage",
+                "gptq:bits=4,group_size=32",
+                "--calibration-text",
+                folder.resolve("text.txt").toString(),
+                "--no-evaluate",
+                "-o",
+                target.toString());
     }
 
     private void finish(Path target) throws Exception {
         assertThat(start(target).waitFor()).as(log()).isZero();
-    }
-
-    private static void same(Path expected, Path made, String when) throws IOException {
-        try (var files = Files.list(expected);
-                var others = Files.list(made)) {
-            List<Path> names = files.map(Path::getFileName).sorted().toList();
-            assertThat(others.map(Path::getFileName)).as(when).hasSameElementsAs(names);
-            for (Path name : names) {
-                assertThat(made.resolve(name))
-                        .as("%s: %s", when, name)
-                        .hasSameBinaryContentAs(expected.resolve(name));
-            }
-        }
     }
 
     private static void delete(Path tree) throws IOException {

@@ -1,5 +1,6 @@
 package dev.lithe.technique.distill;
 
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.CalibrationSet;
@@ -13,7 +14,6 @@ import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.DType;
-import dev.lithe.tensor.Machine;
 import dev.lithe.tensor.TensorScope;
 import java.util.ArrayList;
 import java.util.List;
@@ -33,22 +33,11 @@ import java.util.List;
 /// shared between blocks. Both streams of all calibration windows are in memory, 8 d bytes a token.
 @AutoService(Technique.class)
 public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
-    /// @param steps of AdamW for each block
     /// @param rank of the adapters, or 0 to train all weights
-    /// @param batch windows that a step looks at
-    /// @param learningRate the highest
-    /// @param seed of the windows' order and of the adapters' start
-    /// @param precision of the multiplications, `bfloat16`, usual where the processor multiplies
-    ///   it, or `float32`
-    public record Config(
-            int steps, int rank, int batch, double learningRate, long seed, DType precision) {
+    /// @param schedule of each block
+    public record Config(int rank, @JsonUnwrapped Schedule schedule) {
         public Config {
             Heal.requireRank(rank);
-            var _ = new Schedule(steps, batch, learningRate, seed, precision);
-        }
-
-        Schedule schedule() {
-            return new Schedule(steps, batch, learningRate, seed, precision);
         }
     }
 
@@ -69,7 +58,7 @@ public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
 
     @Override
     public Config defaults() {
-        return new Config(100, 16, 8, 1e-3, 0, Machine.trainingPrecision());
+        return new Config(16, Schedule.of(100, 8, 1e-3));
     }
 
     @Override
@@ -105,7 +94,8 @@ public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
             DType type = schedule.precision();
             int context = set.context();
             FlatModel student =
-                    FlatModel.trained(model, config.rank(), config.seed(), 0, context, type, scope);
+                    FlatModel.trained(
+                            model, config.rank(), schedule.seed(), 0, context, type, scope);
             FlatModel teacher = FlatModel.frozen(original, context, type, scope);
             WholeModel made = model.reshaped(model.config());
             List<Curve> curves = new ArrayList<>();

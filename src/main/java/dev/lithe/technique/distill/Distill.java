@@ -1,5 +1,6 @@
 package dev.lithe.technique.distill;
 
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.WholeModel;
@@ -11,8 +12,6 @@ import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.distill.StudentShape.Start;
-import dev.lithe.tensor.DType;
-import dev.lithe.tensor.Machine;
 
 /// Trains a student on what its teacher, the model that the recipe started from, predicts (Hinton,
 /// Vinyals, Dean, arXiv 1503.02531; the divergences between KL and its reverse, and the student's
@@ -36,62 +35,18 @@ import dev.lithe.tensor.Machine;
 /// student of another shape is made of dense linears, and teacher and student have equal tokens.
 @AutoService(Technique.class)
 public final class Distill implements ModelTechnique<Distill.Config> {
-    /// @param layers blocks of the student
-    /// @param hiddenSize width of its stream
-    /// @param intermediateSize its channels
-    /// @param heads its heads
-    /// @param kvHeads its groups of heads
-    /// @param start what it begins as, where it has another shape
-    /// @param steps of AdamW
-    /// @param batch windows that a step looks at
-    /// @param learningRate the highest
-    /// @param beta which divergence, from 0, KL(teacher || student), to 1, its reverse
-    /// @param temperature that logits are divided by before they are compared
-    /// @param crossEntropy share of the loss on the text's own tokens
-    /// @param hidden weight of the distance of the streams
-    /// @param onPolicy share of the steps on the student's own words
-    /// @param teacherTop likeliest tokens of the teacher that are kept; 0 to ask it at every step
-    /// @param seed of the windows' order, and of what begins random
-    /// @param precision of the multiplications, `bfloat16`, usual where the processor multiplies
-    ///   it, or `float32`
+    /// @param start what a student of another shape begins as
     public record Config(
-            int layers,
-            int hiddenSize,
-            int intermediateSize,
-            int heads,
-            int kvHeads,
+            @JsonUnwrapped StudentShape shape,
             Start start,
-            int steps,
-            int batch,
-            double learningRate,
-            double beta,
-            double temperature,
-            double crossEntropy,
-            double hidden,
-            double onPolicy,
-            int teacherTop,
-            long seed,
-            DType precision) {
-        public Config {
-            var _ = new StudentShape(layers, hiddenSize, intermediateSize, heads, kvHeads);
-            var _ = new Schedule(steps, batch, learningRate, seed, precision);
-            var _ = new Objective(beta, temperature, crossEntropy, hidden, onPolicy, teacherTop);
-        }
-
-        StudentShape shape() {
-            return new StudentShape(layers, hiddenSize, intermediateSize, heads, kvHeads);
-        }
-
+            @JsonUnwrapped Schedule schedule,
+            @JsonUnwrapped Objective objective) {
         boolean startsAnew() {
-            return start == Start.RANDOM || !shape().isSame();
+            return start == Start.RANDOM || !shape.isSame();
         }
 
         Lesson lesson() {
-            return new Lesson(
-                    "distill",
-                    new Objective(beta, temperature, crossEntropy, hidden, onPolicy, teacherTop),
-                    new Schedule(steps, batch, learningRate, seed, precision),
-                    0);
+            return new Lesson("distill", objective, schedule, 0);
         }
     }
 
@@ -113,28 +68,15 @@ public final class Distill implements ModelTechnique<Distill.Config> {
     @Override
     public Config defaults() {
         return new Config(
-                0,
-                0,
-                0,
-                0,
-                0,
+                StudentShape.SAME,
                 Start.TEACHER,
-                1000,
-                8,
-                1e-3,
-                0,
-                1,
-                0,
-                0,
-                0,
-                0,
-                0,
-                Machine.trainingPrecision());
+                Schedule.of(1000, 8, 1e-3),
+                new Objective(0, 1, 0));
     }
 
     @Override
     public boolean needsOriginal(Config config) {
-        return config.lesson().objective().needsTeacher();
+        return config.objective().needsTeacher();
     }
 
     @Override
@@ -161,7 +103,7 @@ public final class Distill implements ModelTechnique<Distill.Config> {
         ObjectNode changed = model.config();
         configure(changed, config);
         try (WholeModel student =
-                config.shape().student(model, changed, config.start(), config.seed())) {
+                config.shape().student(model, changed, config.start(), config.schedule().seed())) {
             return config.lesson().teach(model, student);
         }
     }

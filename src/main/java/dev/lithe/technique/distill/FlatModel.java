@@ -15,7 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 
-/// A model as `train.py` takes it: its tensors in one list, each once however many places it has,
+/// A model as `student.py` takes it: its tensors in one list, each once however many places it has,
 /// and a table of those places. What is trained is float32. It has copies of its own, so the model
 /// that it was made from stays as it is.
 final class FlatModel {

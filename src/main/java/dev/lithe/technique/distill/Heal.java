@@ -1,5 +1,6 @@
 package dev.lithe.technique.distill;
 
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.WholeModel;
@@ -10,8 +11,6 @@ import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
-import dev.lithe.tensor.DType;
-import dev.lithe.tensor.Machine;
 import java.nio.file.Path;
 
 /// Trains a compressed model on what the original says, until it says much the same (Hinton,
@@ -37,24 +36,14 @@ import java.nio.file.Path;
 public final class Heal implements ModelTechnique<Heal.Config> {
     private static final int MAX_RANK = 1 << 16;
 
-    /// @param steps of AdamW
     /// @param rank of the adapters, or 0 to train all weights
-    /// @param batch windows that a step looks at
-    /// @param learningRate the highest
     /// @param temperature that logits are divided by before they are compared
-    /// @param seed of the windows' order and of the adapters' start
-    /// @param precision of the multiplications, `bfloat16`, usual where the processor multiplies
-    ///   it, or `float32`
     /// @param adapter a folder for the adapter in PEFT's form; empty for none
     public record Config(
-            int steps,
             int rank,
-            int batch,
-            double learningRate,
             Loss loss,
             double temperature,
-            long seed,
-            DType precision,
+            @JsonUnwrapped Schedule schedule,
             String adapter) {
         public Config {
             requireRank(rank);
@@ -64,12 +53,7 @@ public final class Heal implements ModelTechnique<Heal.Config> {
                                 + " leave adapter out",
                         adapter);
             }
-            var _ = new Schedule(steps, batch, learningRate, seed, precision);
             var _ = loss.at(temperature);
-        }
-
-        Schedule schedule() {
-            return new Schedule(steps, batch, learningRate, seed, precision);
         }
     }
 
@@ -90,7 +74,7 @@ public final class Heal implements ModelTechnique<Heal.Config> {
 
     @Override
     public Config defaults() {
-        return new Config(300, 16, 8, 1e-3, Loss.KL, 1, 0, Machine.trainingPrecision(), "");
+        return new Config(16, Loss.KL, 1, Schedule.of(300, 8, 1e-3), "");
     }
 
     @Override

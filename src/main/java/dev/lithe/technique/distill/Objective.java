@@ -20,7 +20,7 @@ import dev.lithe.tensor.Value;
 ///   first half, drawing at temperature 1 (GKD's λ)
 /// @param teacherTop the teacher is asked once, and its likeliest tokens, so many, are kept; D is
 ///   then of those and of all others together. 0 asks it at every step
-record Objective(
+public record Objective(
         double beta,
         double temperature,
         double crossEntropy,
@@ -29,7 +29,7 @@ record Objective(
         int teacherTop) {
     private static final int MOST_TOP = 1 << 16;
 
-    Objective {
+    public Objective {
         if (!(beta >= 0 && beta <= 1)) {
             throw LitheException.badInput("beta is %s; choose 0 to 1", beta);
         }

@@ -2,6 +2,7 @@ package dev.lithe.technique.distill;
 
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Machine;
 
 /// How long to train and how fast: the rate rises linearly over the first twentieth of the steps,
 /// then falls to 0 on a cosine.
@@ -9,15 +10,15 @@ import dev.lithe.tensor.DType;
 /// @param steps of AdamW
 /// @param batch windows that a step looks at
 /// @param learningRate the highest
-/// @param seed of the windows' order and of the adapters' start
+/// @param seed of the windows' order, and of what begins random
 /// @param precision of the multiplications, `float32` or `bfloat16`, which is usual where the
 ///   processor multiplies it; weights and their moments are float32
-record Schedule(int steps, int batch, double learningRate, long seed, DType precision) {
+public record Schedule(int steps, int batch, double learningRate, long seed, DType precision) {
     private static final int MAX_STEPS = 10_000_000;
     private static final int MAX_BATCH = 1 << 16;
     private static final int WARM_UP = 20;
 
-    Schedule {
+    public Schedule {
         if (steps < 1 || steps > MAX_STEPS) {
             throw LitheException.badInput(
                     "steps is %d; choose 1 to %d (300 is usual)", steps, MAX_STEPS);
@@ -34,6 +35,11 @@ record Schedule(int steps, int batch, double learningRate, long seed, DType prec
             throw LitheException.badInput(
                     "precision is %s; choose bfloat16 or float32", precision.torchName());
         }
+    }
+
+    /// With the usual seed and this machine's precision.
+    static Schedule of(int steps, int batch, double learningRate) {
+        return new Schedule(steps, batch, learningRate, 0, Machine.trainingPrecision());
     }
 
     /// The rate of `step`, from 0.

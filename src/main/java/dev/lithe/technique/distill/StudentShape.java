@@ -25,18 +25,22 @@ import org.jspecify.annotations.Nullable;
 /// @param intermediateSize f
 /// @param heads h
 /// @param kvHeads g
-record StudentShape(int layers, int hiddenSize, int intermediateSize, int heads, int kvHeads) {
+public record StudentShape(
+        int layers, int hiddenSize, int intermediateSize, int heads, int kvHeads) {
+    /// The model's.
+    static final StudentShape SAME = new StudentShape(0, 0, 0, 0, 0);
+
     private static final String LAYERS = "num_hidden_layers";
     private static final double DEVIATION = 0.02;
 
     /// What a student begins as.
-    enum Start {
+    public enum Start {
         /// The teacher's blocks, evenly spaced, as far as shapes agree; the rest is random.
         TEACHER,
         RANDOM
     }
 
-    StudentShape {
+    public StudentShape {
         for (int number : new int[] {layers, hiddenSize, intermediateSize, heads, kvHeads}) {
             if (number < 0) {
                 throw LitheException.badInput(

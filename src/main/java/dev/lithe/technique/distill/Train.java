@@ -1,5 +1,6 @@
 package dev.lithe.technique.distill;
 
+import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.CalibrationSet;
@@ -10,8 +11,6 @@ import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.distill.StudentShape.Start;
-import dev.lithe.tensor.DType;
-import dev.lithe.tensor.Machine;
 import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -35,44 +34,10 @@ public final class Train implements ModelTechnique<Train.Config> {
     private static final int MOST_LAYERS = 1024;
 
     /// @param text a file or a folder; empty for the calibration text
-    /// @param layers blocks
-    /// @param hiddenSize width of the stream
-    /// @param intermediateSize channels
-    /// @param heads of attention
-    /// @param kvHeads groups of heads
-    /// @param steps of AdamW
-    /// @param batch windows that a step looks at
-    /// @param learningRate the highest
-    /// @param seed of the weights and the windows' order
-    /// @param precision of the multiplications, `bfloat16`, usual where the processor multiplies
-    ///   it, or `float32`
     public record Config(
-            String text,
-            int layers,
-            int hiddenSize,
-            int intermediateSize,
-            int heads,
-            int kvHeads,
-            int steps,
-            int batch,
-            double learningRate,
-            long seed,
-            DType precision) {
-        public Config {
-            var _ = new StudentShape(layers, hiddenSize, intermediateSize, heads, kvHeads);
-            var _ = new Schedule(steps, batch, learningRate, seed, precision);
-        }
-
-        StudentShape shape() {
-            return new StudentShape(layers, hiddenSize, intermediateSize, heads, kvHeads);
-        }
-
+            String text, @JsonUnwrapped StudentShape shape, @JsonUnwrapped Schedule schedule) {
         Lesson lesson() {
-            return new Lesson(
-                    "train",
-                    Loss.CE.at(1),
-                    new Schedule(steps, batch, learningRate, seed, precision),
-                    0);
+            return new Lesson("train", Loss.CE.at(1), schedule, 0);
         }
     }
 
@@ -93,7 +58,7 @@ public final class Train implements ModelTechnique<Train.Config> {
 
     @Override
     public Config defaults() {
-        return new Config("", 0, 0, 0, 0, 0, 1000, 16, 3e-3, 0, Machine.trainingPrecision());
+        return new Config("", StudentShape.SAME, Schedule.of(1000, 16, 3e-3));
     }
 
     @Override
@@ -148,7 +113,7 @@ public final class Train implements ModelTechnique<Train.Config> {
         ObjectNode changed = model.config();
         configure(changed, config);
         try (WholeModel fresh =
-                config.shape().student(model, changed, Start.RANDOM, config.seed())) {
+                config.shape().student(model, changed, Start.RANDOM, config.schedule().seed())) {
             return config.lesson()
                     .teach(model, fresh, windows(model, config), new Lesson.Learned() {});
         }

@@ -30,12 +30,12 @@ class BlockHealTest extends ModelTechniqueContract<Config> {
     }
 
     private static Config config(int steps, int rank) {
-        return new Config(steps, rank, 4, rank == 0 ? 1e-3 : 1e-2, 0, DType.F32);
+        return new Config(rank, new Schedule(steps, 4, rank == 0 ? 1e-3 : 1e-2, 0, DType.F32));
     }
 
     @Override
     protected List<Config> configurations() {
-        return List.of(config(2, 2), new Config(2, 0, 2, 1e-3, 1, DType.BF16));
+        return List.of(config(2, 2), new Config(0, new Schedule(2, 2, 1e-3, 1, DType.BF16)));
     }
 
     /// What was lost in the blocks comes back.

@@ -34,23 +34,10 @@ class DistillTest extends ModelTechniqueContract<Config> {
     private static Config config(
             int layers, int hiddenSize, Start start, int steps, Objective objective, DType type) {
         return new Config(
-                layers,
-                hiddenSize,
-                0,
-                0,
-                0,
+                new StudentShape(layers, hiddenSize, 0, 0, 0),
                 start,
-                steps,
-                2,
-                1e-3,
-                objective.beta(),
-                objective.temperature(),
-                objective.crossEntropy(),
-                objective.hidden(),
-                objective.onPolicy(),
-                objective.teacherTop(),
-                1,
-                type);
+                new Schedule(steps, 2, 1e-3, 1, type),
+                objective);
     }
 
     @Override

@@ -58,12 +58,12 @@ class HealTest extends ModelTechniqueContract<Config> {
         return List.of(
                 config(3, 2, Loss.KL),
                 config(3, 0, Loss.MIXED),
-                new Config(2, 3, 2, 1e-2, Loss.REVERSE_KL, 2, 1, DType.BF16, ""));
+                new Config(3, Loss.REVERSE_KL, 2, new Schedule(2, 2, 1e-2, 1, DType.BF16), ""));
     }
 
     private static Config config(int steps, int rank, Loss loss) {
         double rate = rank == 0 ? 1e-3 : 1e-2;
-        return new Config(steps, rank, 4, rate, loss, 1, 0, DType.F32, "");
+        return new Config(rank, loss, 1, new Schedule(steps, 4, rate, 0, DType.F32), "");
     }
 
     static CalibrationSet windows(int count, long seed) {
@@ -328,7 +328,7 @@ class HealTest extends ModelTechniqueContract<Config> {
     @Test
     void memoryDoesNotGrow(@TempDir Path folder) throws IOException {
         long[] bytes = new long[301];
-        Config config = new Config(300, 4, 16, 1e-3, Loss.KL, 1, 0, DType.F32, "");
+        Config config = new Config(4, Loss.KL, 1, new Schedule(300, 16, 1e-3, 0, DType.F32), "");
         try (Pair pair = Pair.of(folder);
                 WholeModel before = pair.open(null, (done, _, _) -> note(bytes, done));
                 WholeModel _ = heal.apply(before, config)) {
@@ -380,9 +380,9 @@ class HealTest extends ModelTechniqueContract<Config> {
                 .hasMessageContaining("factors of linears are already int8");
         assertThatThrownBy(() -> config(0, 4, Loss.KL)).hasMessageContaining("steps is 0");
         assertThatThrownBy(() -> config(1, -1, Loss.KL)).hasMessageContaining("rank is -1");
-        assertThatThrownBy(() -> new Config(1, 1, 1, 0, Loss.KL, 1, 0, DType.F32, ""))
+        assertThatThrownBy(() -> new Schedule(1, 1, 0, 0, DType.F32))
                 .hasMessageContaining("learning_rate is 0.0");
-        assertThatThrownBy(() -> new Config(1, 1, 1, 1, Loss.KL, 0, 0, DType.F32, ""))
+        assertThatThrownBy(() -> new Config(1, Loss.KL, 0, new Schedule(1, 1, 1, 0, DType.F32), ""))
                 .hasMessageContaining("temperature is 0.0");
     }
 }

@@ -74,7 +74,9 @@ class MergeAdapterTest extends ModelTechniqueContract<Config> {
     @Test
     void aMergedAdapterIsTheHealedModel(@TempDir Path folder) throws IOException {
         Path written = folder.resolve("adapter");
-        var heal = new Heal.Config(30, 3, 8, 1e-2, Loss.CE, 1, 0, DType.F32, written.toString());
+        var heal =
+                new Heal.Config(
+                        3, Loss.CE, 1, new Schedule(30, 8, 1e-2, 0, DType.F32), written.toString());
         try (Checkpoint source = Checkpoint.open(model().write(folder.resolve("model")));
                 WholeModel model =
                         WholeModel.open(source, HealTest.windows(64, 3), Workbench.EMPTY);
@@ -134,7 +136,7 @@ class MergeAdapterTest extends ModelTechniqueContract<Config> {
             assertThatThrownBy(() -> merge.configure(model, config))
                     .hasMessageContaining(key.substring(1, key.indexOf('"', 1)));
         }
-        assertThatThrownBy(() -> new Heal.Config(1, 0, 1, 1, Loss.KL, 1, 0, DType.F32, "there"))
+        assertThatThrownBy(() -> new Heal.Config(0, Loss.KL, 1, Schedule.of(1, 1, 1), "there"))
                 .hasMessageContaining("rank is 0, which trains no adapter");
         var thin = new LinearForm.LowRank(new LinearForm.Dense(DType.F32), 2);
         var q = new LinearName("q", 0, LinearName.Slot.QKV, 32, 32, false);
@@ -145,7 +147,7 @@ class MergeAdapterTest extends ModelTechniqueContract<Config> {
                                         q,
                                         thin,
                                         new Heal.Config(
-                                                1, 2, 1, 1, Loss.KL, 1, 0, DType.F32, "there")))
+                                                2, Loss.KL, 1, Schedule.of(1, 1, 1), "there")))
                 .hasMessageContaining("leave the key adapter out");
     }
 }

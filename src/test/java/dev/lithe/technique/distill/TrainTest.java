@@ -25,12 +25,20 @@ class TrainTest extends ModelTechniqueContract<Config> {
     }
 
     private static Config config(String text, int steps) {
-        return new Config(text, 2, 16, 24, 4, 2, steps, 4, 1e-2, 3, DType.F32);
+        return new Config(
+                text,
+                new StudentShape(2, 16, 24, 4, 2),
+                new Schedule(steps, 4, 1e-2, 3, DType.F32));
     }
 
     @Override
     protected List<Config> configurations() {
-        return List.of(config("", 2), new Config("", 6, 0, 0, 0, 0, 2, 2, 1e-3, 1, DType.BF16));
+        return List.of(
+                config("", 2),
+                new Config(
+                        "",
+                        new StudentShape(6, 0, 0, 0, 0),
+                        new Schedule(2, 2, 1e-3, 1, DType.BF16)));
     }
 
     @Test
