@@ -18,28 +18,32 @@ import org.jspecify.annotations.Nullable;
 /// steps: its number, milliseconds since the step before, and MB of memory, all of it and without
 /// mapped files.
 ///
-///     java -cp CLASSES eval/TrainingSteps.java MODEL CONTEXT STAGE OUTPUT
+///     java -cp CLASSES eval/TrainingSteps.java MODEL CONTEXT STAGE OUTPUT [STEPS]
 ///
-/// STAGE as `lithe compress --stage` takes it, such as `train:steps=100`.
+/// STAGE as `lithe compress --stage` takes it, such as `train:steps=100`. With STEPS it ends there.
 public final class TrainingSteps implements Pipeline.Listener {
     private static final Path STATUS = Path.of("/proc/self/status");
 
     private static final int WINDOWS = 256;
 
+    private final int most;
     private long last = System.nanoTime();
 
-    private TrainingSteps() {}
+    private TrainingSteps(int most) {
+        this.most = most;
+    }
 
     /// Trains.
     public static void main(String[] arguments) {
         int context = Integer.parseInt(arguments[1]);
         var recipe = RecipeParser.inline(List.of(arguments[2]));
+        int most = arguments.length > 4 ? Integer.parseInt(arguments[4]) : Integer.MAX_VALUE;
         try (Checkpoint source = Checkpoint.open(Path.of(arguments[0]))) {
             new Pipeline(
                             recipe,
                             source,
                             (_, spec) -> windows(context, spec.vocabSize()),
-                            new TrainingSteps())
+                            new TrainingSteps(most))
                     .run(Path.of(arguments[3]), true);
         }
     }
@@ -74,6 +78,9 @@ public final class TrainingSteps implements Pipeline.Listener {
                     (now - last) / 1e6,
                     megabytes("VmRSS:"),
                     megabytes("RssAnon:"));
+            if (done >= most) {
+                System.exit(0);
+            }
             last = System.nanoTime();
         };
     }
