@@ -3,6 +3,7 @@ package dev.lithe.compress;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
@@ -43,6 +44,11 @@ record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) imple
         ObjectNode result = model.deepCopy();
         technique.configure(result, config);
         return result;
+    }
+
+    /// Refuses what files of `source` forbid.
+    void check(Checkpoint source) {
+        technique.check(source, config);
     }
 
     /// The form in which it leaves `linear`, of a model with the shapes `spec`, that has the form

@@ -103,6 +103,7 @@ public final class Pipeline {
             } else {
                 try {
                     shapes = shapes.after(whole);
+                    whole.check(source);
                 } catch (LitheException e) {
                     throw LitheException.badInput(
                                     "recipe '%s': %s: %s",

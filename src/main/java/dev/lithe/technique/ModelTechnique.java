@@ -2,6 +2,7 @@ package dev.lithe.technique;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
@@ -49,6 +50,12 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
     ///
     /// @throws LitheException where it cannot be done, with the reason and the way out
     void configure(ObjectNode model, C config);
+
+    /// Refuses what the files beside `config.json` forbid, before any work.
+    ///
+    /// @param source the model that the whole recipe starts from
+    /// @throws LitheException with the reason and the way out
+    default void check(Checkpoint source, C config) {}
 
     /// The form in which it leaves linears that have the form `before`; only dense ones, unless it
     /// says otherwise.

@@ -38,6 +38,7 @@ final class Kernels {
                     "gptq",
                     "prune",
                     "reshape",
+                    "slice",
                     "sparsify",
                     "gqa",
                     "hqq",

@@ -197,6 +197,7 @@ class PipelineTest {
         refused(List.of("rtn", "width_prune"), "takes dense ones, so it goes before");
         refused(List.of("depth_prune:remove=2", "depth_prune:remove=1"), "has 1 blocks");
         refused(List.of("width_prune:multiple_of=8", "wanda:pattern=5:7"), "5:7 does not divide");
+        refused(List.of("depth_prune", "vocab_trim:tokens=100"), "and the alphabet are 258");
         refused(
                 List.of("bit_allocation:average_bits=4", "depth_prune", "rtn"),
                 "right before the stage");

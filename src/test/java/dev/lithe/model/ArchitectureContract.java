@@ -73,6 +73,8 @@ abstract class ArchitectureContract {
                     "width_prune:heads=0.5,ffn=0,compensate=false",
                     "gqa:kv_heads=1",
                     "gqa:kv_heads=1,pool=mean",
+                    "slice:multiple_of=8",
+                    "slice:remove=0",
                     "depth_prune:remove=1,samples=2",
                     "heal:steps=2,rank=2,batch=2",
                     "block_heal:steps=2,rank=2,batch=2",
@@ -87,6 +89,7 @@ abstract class ArchitectureContract {
                     "rtn:bits=8,group_size=0,activations=dynamic", 0.2,
                     "smoothquant", 0.2, // rounds to 8 bits after it scaled
                     "rotate", 1e-3,
+                    "slice:remove=0", 1e-3,
                     "heal:steps=2,rank=2,batch=2", 0.2,
                     "kv_cache:keys=8,values=8", 0.1);
 

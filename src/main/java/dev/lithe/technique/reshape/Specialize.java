@@ -4,11 +4,13 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
+import dev.lithe.tokenize.BpeFile;
 import dev.lithe.tokenize.Tokenizer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -103,6 +105,13 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
         var shapes =
                 new ShapeSearch(model.deepCopy(), config.remove(), config.multipleOf(), tokens);
         model.setAll(shapes.config(shapes.start()));
+    }
+
+    @Override
+    public void check(Checkpoint source, Config config) {
+        if (config.vocabulary()) {
+            BpeFile.read(source.folder(), source.config().path("vocab_size").asInt());
+        }
     }
 
     @Override

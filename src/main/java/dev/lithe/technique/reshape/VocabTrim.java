@@ -5,6 +5,7 @@ import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
@@ -83,6 +84,13 @@ public final class VocabTrim implements ModelTechnique<VocabTrim.Config> {
         }
         Vocabulary.renumber(model, config.tokens());
         model.put(SIZE, config.tokens());
+    }
+
+    @Override
+    public void check(Checkpoint source, Config config) {
+        int size = source.config().path(SIZE).asInt();
+        var tokenizer = BpeFile.read(source.folder(), size);
+        Vocabulary.requireRoom(tokenizer, config.tokens(), source.config());
     }
 
     @Override

@@ -34,13 +34,8 @@ final class Vocabulary {
     /// @param uses how often each token is used
     /// @param config which names special tokens
     static Vocabulary choose(BpeFile tokenizer, long[] uses, int count, JsonNode config) {
-        BitSet kept = tokenizer.alphabet();
-        named(config).forEach(kept::set);
-        if (kept.cardinality() > count) {
-            throw LitheException.badInput(
-                    "tokens is %d; special tokens and the alphabet are %d, which have to stay",
-                    count, kept.cardinality());
-        }
+        requireRoom(tokenizer, count, config);
+        BitSet kept = always(tokenizer, config);
         tokenizer.tokens().stream()
                 .boxed()
                 .sorted(Comparator.comparingLong(id -> id < uses.length ? -uses[id] : 0))
@@ -59,10 +54,25 @@ final class Vocabulary {
         return new Vocabulary(numbered(kept, count, config));
     }
 
+    /// Refuses fewer tokens than every text may need.
+    static void requireRoom(BpeFile tokenizer, int count, JsonNode config) {
+        int least = always(tokenizer, config).cardinality();
+        if (least > count) {
+            throw LitheException.badInput(
+                    "tokens is %d; special tokens and the alphabet are %d, which have to stay",
+                    count, least);
+        }
+    }
+
+    private static BitSet always(BpeFile tokenizer, JsonNode config) {
+        BitSet always = tokenizer.alphabet();
+        named(config).forEach(always::set);
+        return always;
+    }
+
     /// What a text needs, special tokens, and what every text may need.
     static BitSet needed(BpeFile tokenizer, long[] uses, JsonNode config) {
-        BitSet needed = tokenizer.alphabet();
-        named(config).forEach(needed::set);
+        BitSet needed = always(tokenizer, config);
         IntStream.range(0, uses.length)
                 .filter(id -> uses[id] > 0)
                 .forEach(id -> needed.or(tokenizer.closure(id)));

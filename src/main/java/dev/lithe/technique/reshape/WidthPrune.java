@@ -30,7 +30,8 @@ import java.util.Random;
 /// `ffn` and `heads` are shares that go. Of f channels the nearest multiple of `multiple_of` to
 /// `f (1 - ffn)` stays, of g groups the nearest whole number. Linears must be dense. Biases make the
 /// model declare `mlp_bias` or `attention_bias`, under which loaders expect one on every linear of
-/// that part; the others are zero. Importance is that of the whole model, before anything went.
+/// that part; the others are zero. Importance is that of the whole model, before anything went. For
+/// narrower hidden states see [Slice].
 @AutoService(Technique.class)
 public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
     private static final String FFN = "intermediate_size";

@@ -52,37 +52,56 @@ final class SparseBlock {
     }
 
     /// Thresholds of its slots with which `sparsity` of its weights are not read.
+    ///
+    /// A slot's step costs no less after steps of others, so only the cheapest by what each cost
+    /// when it was last measured is measured again (Minoux' lazy greedy algorithm).
     List<Double> thresholds(double sparsity) {
         double all = Arrays.stream(weights).sum();
         double[] shares = new double[weights.length];
+        double[] costs = new double[weights.length];
         try (var scope = TensorScope.open()) {
             List<Value> inputs = part.inputs();
             DecoderBlock block = part.runnable(scope);
             List<Value> dense = inputs.stream().map(x -> output(block, x, scope)).toList();
+            double error = 0;
             double left = sparsity * all;
             while (left > 1e-9 * all) {
                 double step = Math.min(left, STEP * all);
-                double least = Double.POSITIVE_INFINITY;
-                double[] best = shares;
-                for (int i = 0; i < shares.length; i++) {
-                    double[] more = shares.clone();
-                    more[i] = Math.min(MOST, more[i] + step / weights[i]);
-                    double error = more[i] > shares[i] ? error(block, more, inputs, dense) : least;
-                    if (error < least) {
-                        least = error;
-                        best = more;
-                    }
+                boolean[] measured = new boolean[weights.length];
+                int next = cheapest(costs, shares);
+                while (next >= 0 && !measured[next]) {
+                    costs[next] = error(block, with(shares, next, step), inputs, dense) - error;
+                    measured[next] = true;
+                    next = cheapest(costs, shares);
                 }
-                for (int i = 0; i < shares.length; i++) {
-                    left -= (best[i] - shares[i]) * weights[i];
-                }
-                if (best == shares) {
+                if (next < 0) {
                     break; // at its most everywhere
                 }
-                shares = best;
+                double before = shares[next];
+                shares = with(shares, next, step);
+                left -= (shares[next] - before) * weights[next];
+                error += costs[next];
             }
         }
         return thresholds(shares);
+    }
+
+    /// `shares` with `step` more weights unread at one place, as far as that goes.
+    private double[] with(double[] shares, int place, double step) {
+        double[] more = shares.clone();
+        more[place] = Math.min(MOST, more[place] + step / weights[place]);
+        return more;
+    }
+
+    /// The place with the least cost that can take more, or -1.
+    private static int cheapest(double[] costs, double[] shares) {
+        int cheapest = -1;
+        for (int i = 0; i < costs.length; i++) {
+            if (shares[i] < MOST && (cheapest < 0 || costs[i] < costs[cheapest])) {
+                cheapest = i;
+            }
+        }
+        return cheapest;
     }
 
     private List<Double> thresholds(double[] shares) {
