@@ -23,6 +23,12 @@ final class PrefixCache implements AutoCloseable {
             int mismatch = Arrays.mismatch(ids, prompt);
             return mismatch < 0 ? ids.length : mismatch;
         }
+
+        /// How much of a prompt a session can take over from it, the last token aside.
+        int useful(ServedModel other, int[] prompt) {
+            int common = Math.min(common(other, prompt), prompt.length - 1);
+            return session.copyable(common) ? common : 0;
+        }
     }
 
     private final Deque<Entry> entries = new ArrayDeque<>();
@@ -37,17 +43,16 @@ final class PrefixCache implements AutoCloseable {
         }
         entries.remove(best);
         entries.addLast(best);
-        int common = Math.min(best.common(model, prompt), prompt.length - 1);
-        return best.session.copy(common, capacity);
+        return best.session.copy(best.useful(model, prompt), capacity);
     }
 
     private @Nullable Entry longest(ServedModel model, int[] prompt) {
         Entry best = null;
         int most = SHORTEST - 1;
         for (Entry entry : entries) {
-            int common = Math.min(entry.common(model, prompt), prompt.length - 1);
-            if (common > most) {
-                most = common;
+            int useful = entry.useful(model, prompt);
+            if (useful > most) {
+                most = useful;
                 best = entry;
             }
         }

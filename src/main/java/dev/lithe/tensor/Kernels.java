@@ -39,6 +39,7 @@ final class Kernels {
                     "prune",
                     "reshape",
                     "sparsify",
+                    "sinks",
                     "gqa",
                     "hqq",
                     "codebook",
