@@ -104,8 +104,8 @@ static void *copy_of(Model *m, const void *from, int64_t bytes) {
 // --- building
 
 Model *lithe_model_new(int64_t d, int64_t f, int64_t layers, int64_t h, int64_t g, int64_t hd, int64_t vocab, int64_t half,
-                       int64_t sinks, int64_t window, int32_t activation, float epsilon, float embedding_scale, float attention_scale, float attention_cap,
-                       float logit_cap) {
+                       int64_t sinks, int64_t window, int32_t activation, float epsilon, float embedding_scale,
+                       float attention_scale, float attention_cap, float logit_cap) {
     Model *m = calloc(1, sizeof *m);
     if (m == 0) {
         return 0;

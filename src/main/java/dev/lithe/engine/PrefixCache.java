@@ -67,7 +67,8 @@ final class PrefixCache implements AutoCloseable {
         }
         for (Iterator<Entry> each = entries.iterator(); each.hasNext(); ) {
             Entry entry = each.next();
-            if (entry.common(model, ids) == entry.ids.length) {
+            if (entry.common(model, ids) == entry.ids.length
+                    && session.copyable(entry.ids.length)) {
                 each.remove();
                 close(entry);
             }
@@ -88,7 +89,10 @@ final class PrefixCache implements AutoCloseable {
 
     /// Whether one is kept that read all of `ids` already.
     private boolean longer(ServedModel model, int[] ids) {
-        return entries.stream().anyMatch(entry -> entry.common(model, ids) == ids.length);
+        return entries.stream()
+                .anyMatch(entry ->
+                        entry.common(model, ids) == ids.length
+                                && entry.session.copyable(ids.length));
     }
 
     /// Gives up room that was reserved and not used.

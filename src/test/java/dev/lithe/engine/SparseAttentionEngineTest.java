@@ -154,7 +154,11 @@ class SparseAttentionEngineTest {
         memory.take(model, new int[0], known);
         Session lost = memory.open(request(model, Arrays.copyOf(first, 500), StopRules.length(5)));
         assertThat(lost.position()).isZero();
-        memory.take(model, new int[0], lost);
+        float[] _ = lost.prefill(Arrays.copyOf(first, 200));
+        memory.take(model, Arrays.copyOf(first, 200), lost);
+        Session both = memory.open(request(model, Arrays.copyOf(first, 300), StopRules.length(5)));
+        assertThat(both.position()).isEqualTo(200);
+        memory.take(model, new int[0], both);
         memory.close();
     }
 
