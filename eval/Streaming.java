@@ -25,7 +25,7 @@ import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
 import java.util.stream.Stream;
 
-/// Texts of 20 times the context, with attention to sinks and a window:
+/// Texts of 20 times what is seen, with attention to sinks and a window:
 ///
 ///     eval/sparse-attention MODEL TEXT
 ///
@@ -47,16 +47,15 @@ public final class Streaming {
         try (ServedModel dense = ServedModel.open(folder);
                 ServedModel sparse = ServedModel.open(sinks);
                 ServedModel window = ServedModel.open(plain)) {
-            int context = dense.decoder().spec().maxPositions();
-            int length = TIMES * context;
             int[] all = dense.tokenizer().encode(Files.readString(Path.of(arguments[2])), true);
             SparseAttention seen = sparse.decoder().spec().sparseAttention();
+            int length = TIMES * seen.reach();
             System.out.printf(
-                    "%d sinks, window %d, context %d; streams of %d tokens%n%n",
-                    seen.sinks(), seen.window(), context, length);
+                    "%d sinks, window %d; streams of %d tokens%n%n",
+                    seen.sinks(), seen.window(), length);
             System.out.println(
                     "| from token | read anew | sinks and window | ratio | window alone | ratio |"
-                            + " sinks, last context only | ratio |");
+                            + " sinks, last twentieth | ratio |");
             System.out.println("|---|---|---|---|---|---|---|---|");
             for (int i = 0; i < STREAMS; i++) {
                 int start = (all.length - length) / (STREAMS - 1) * i;
@@ -72,7 +71,7 @@ public final class Streaming {
                     sums[1] += streamed[t - 1];
                     sums[2] += slid[t - 1];
                     count++;
-                    if (t >= length - context) {
+                    if (t >= length - seen.reach()) {
                         sums[3] += anew;
                         sums[4] += streamed[t - 1];
                         lastCount++;
@@ -94,7 +93,7 @@ public final class Streaming {
                         end,
                         end / Math.exp(sums[3] / lastCount));
             }
-            generate(sparse, all, length, context);
+            generate(sparse, all, length, seen.reach());
         }
     }
 
@@ -157,7 +156,7 @@ public final class Streaming {
         }
     }
 
-    private static void generate(ServedModel model, int[] text, int tokens, int context) {
+    private static void generate(ServedModel model, int[] text, int tokens, int reach) {
         List<Integer> prompt = Arrays.stream(text, 0, 16).boxed().toList();
         var done = new CompletableFuture<Finish>();
         List<String> rows = new ArrayList<>();
@@ -173,7 +172,7 @@ public final class Streaming {
                         @Override
                         public void onDelta(String delta, List<Integer> ids) {
                             count += ids.size();
-                            if (count % (4 * context) == 0 || count == context) {
+                            if (count % (4 * reach) == 0 || count == reach) {
                                 long now = System.nanoTime();
                                 rows.add(
                                         String.format(

@@ -24,7 +24,8 @@ import dev.lithe.technique.Technique;
 ///     sparse_attention: {sinks: 4, window: 508}
 ///
 /// The window is W, its own token included; 0 is what the context leaves beside the sinks, and then
-/// no text that fits the context computes anything else. `{sinks: 0, window: 0}` takes it back. No
+/// no text that fits the context computes anything else. Where a model was trained on shorter
+/// windows than its `max_position_embeddings`, S + W should be no longer than those. `{sinks: 0, window: 0}` takes it back. No
 /// weight changes; it stands in `config.json` ([SparseAttention]), so it goes with any other stage.
 /// Keys and values take S + W + 256 rows, rounded up, where `kv_cache` may make each smaller.
 /// Blocks that have a shorter window of their own (Mistral, Gemma) keep to it, without sinks.
