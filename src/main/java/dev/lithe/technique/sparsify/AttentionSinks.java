@@ -25,10 +25,11 @@ import dev.lithe.technique.Technique;
 ///
 /// The window is W, its own token included; 0 is what the context leaves beside the sinks, and then
 /// no text that fits the context computes anything else. Where a model was trained on shorter
-/// windows than its `max_position_embeddings`, S + W should be no longer than those. `{sinks: 0, window: 0}` takes it back. No
-/// weight changes; it stands in `config.json` ([SparseAttention]), so it goes with any other stage.
-/// Keys and values take S + W + 256 rows, rounded up, where `kv_cache` may make each smaller.
-/// Blocks that have a shorter window of their own (Mistral, Gemma) keep to it, without sinks.
+/// windows than its `max_position_embeddings`, S + W should be no longer than those. `{sinks: 0,
+/// window: 0}` takes it back. No weight changes; it stands in `config.json` ([SparseAttention]), so
+/// it goes with any other stage. Keys and values take S + W + 256 rows, rounded up, where
+/// `kv_cache` may make each smaller. Blocks that have a shorter window of their own (Mistral,
+/// Gemma) keep to it, without sinks.
 ///
 /// Limits: what has left the window is forgotten, so it makes no long context, only long texts.
 /// Calibration and evaluation see as it does, training sees whole windows. What a text shares with
