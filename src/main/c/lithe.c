@@ -104,14 +104,14 @@ static void *copy_of(Model *m, const void *from, int64_t bytes) {
 // --- building
 
 Model *lithe_model_new(int64_t d, int64_t f, int64_t layers, int64_t h, int64_t g, int64_t hd, int64_t vocab, int64_t half,
-                       int32_t activation, float epsilon, float embedding_scale, float attention_scale, float attention_cap,
-                       float logit_cap) {
+                       int64_t sinks, int64_t window, int32_t activation, float epsilon, float embedding_scale,
+                       float attention_scale, float attention_cap, float logit_cap) {
     Model *m = calloc(1, sizeof *m);
     if (m == 0) {
         return 0;
     }
     m->d = d, m->f = f, m->layers = layers, m->h = h, m->g = g, m->hd = hd, m->vocab = vocab, m->epsilon = epsilon;
-    m->half = half, m->activation = (enum activation)activation;
+    m->half = half, m->sinks = sinks, m->window = window, m->activation = (enum activation)activation;
     m->embedding_scale = embedding_scale, m->attention_scale = attention_scale;
     m->attention_cap = attention_cap, m->logit_cap = logit_cap;
     m->slots = calloc(2 * (4 * layers + 1), sizeof *m->slots);
@@ -391,7 +391,7 @@ static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 // Returns 0 where memory is short.
 int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t first, int64_t end, int64_t count, const Row *rows,
                    float *x, const float *cos, const float *sin, int64_t local, float *logits) {
-    int64_t attention = m->h * m->hd, qkv = (m->h + 2 * m->g) * m->hd, stride = 0, groups = 1, factors = 0;
+    int64_t attention = m->h * m->hd, qkv = qkv_width(m), stride = 0, groups = 1, factors = 0;
     for (int64_t i = 0; i < 2 * (4 * m->layers + 1); i++) {
         measure(m->slots + i, &stride, &groups);
         if (i > 4 * m->layers && m->slots[i].n > factors) {

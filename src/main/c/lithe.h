@@ -64,7 +64,8 @@ typedef struct {
     float attention_scale;  // of q · k / sqrt(hd)
     float attention_cap;    // c tanh(x / c), 0 for none, as the next
     float logit_cap;
-    int64_t *windows;       // of each layer, positions that it sees, its own included; 0 for all
+    int64_t sinks, window;  // a token sees the first positions and the last `window`; 0 for all
+    int64_t *windows;       // of each layer, the same without sinks where that is less; 0 for none
     Slot *slots;   // per layer: q k v, o, gate up, down; then the output layer; then as many of first factors: of a product
                    // of two thin matrices the one that reads the input, those of a slot side by side
     float **norms; // NORMS per layer, then the last
@@ -77,12 +78,13 @@ typedef struct {
 } Model;
 
 // One token of one sequence. The sequence's keys and values are floats (g, capacity, hd), those of a layer `stride` after those
-// of the one before.
+// of the one before. Where a token does not see all, positions beyond the capacity follow the sinks again.
 typedef struct {
     int64_t token, position;
     float *keys, *values;
     int64_t stride, capacity;
     int64_t wanted; // whether its logits are
+    int64_t angles, sink_angles; // rows of cos and sin, and those for its queries before the sinks
 } Row;
 
 // Activations as the code kernels read them: signed bytes, with a scale and a sum per group.
@@ -111,12 +113,12 @@ typedef struct {
     int64_t count;
     int64_t first_layer, end_layer;
     int embed;             // whether x is to be looked up first
-    const float *cos, *sin; // (S, half), and `local` numbers after that the table of layers with a window
+    const float *cos, *sin; // (S, half), and `local` numbers after that the table of layers with a window of their own
     int64_t local;
     float *logits;         // of the wanted rows, or null
     // scratch
     float *x;     // (R, d) the residual stream
-    float *y;     // (R, widest output)
+    float *y;     // (R, widest output), or q k v and, where there are sinks, q turned for them
     float *a;     // (R, widest input)
     float *z;     // (R, widest slot of first factors)
     int32_t *active; // which inputs of a single row are not 0
@@ -129,6 +131,9 @@ typedef struct {
     // rounding, with (threads, group, 16) floats in a
     const Rounding *rounding;
 } Step;
+
+// Numbers of q k v in a row of y.
+static inline int64_t qkv_width(const Model *m) { return ((m->sinks > 0 ? 2 : 1) * m->h + 2 * m->g) * m->hd; }
 
 // pool.c
 typedef void (*Program)(Step *, int thread);

@@ -518,7 +518,13 @@ static float *cached(const Step *s, const Row *row, int64_t layer, int values, i
     return (values ? row->values : row->keys) + layer * row->stride + head * row->capacity * s->model->hd;
 }
 
-// Normalizes and rotates queries and keys of all rows and writes keys and values to their caches. y holds q k v.
+// Where a position lies in a sequence's cache.
+static int64_t place_of(const Model *m, const Row *row, int64_t position) {
+    return position < row->capacity ? position : m->sinks + (position - m->sinks) % (row->capacity - m->sinks);
+}
+
+// Normalizes and rotates queries and keys of all rows and writes keys and values to their caches. y holds q k v, and then q as
+// it meets the sinks.
 static void write_rows(Step *s, void *argument, int64_t first, int64_t last) {
     const Layer *layer = argument;
     const Model *m = s->model;
@@ -526,17 +532,22 @@ static void write_rows(Step *s, void *argument, int64_t first, int64_t last) {
     float **norms = m->norms + NORMS * layer->layer;
     for (int64_t i = first; i < last; i++) {
         const Row *row = s->rows + i;
-        const float *cos = s->cos + table + row->position * half, *sin = s->sin + table + row->position * half;
-        float *qkv = s->y + i * (m->h + 2 * m->g) * m->hd;
+        const float *cos = s->cos + table + row->angles * half, *sin = s->sin + table + row->angles * half;
+        const float *sink_cos = s->cos + table + row->sink_angles * half, *sink_sin = s->sin + table + row->sink_angles * half;
+        float *qkv = s->y + i * qkv_width(m), *to_sinks = qkv + (m->h + 2 * m->g) * m->hd;
+        int64_t place = place_of(m, row, row->position) * m->hd;
         for (int64_t head = 0; head < m->h + m->g; head++) {
             const float *norm = norms[head < m->h ? QUERY : KEY];
             if (norm != 0) normalize(qkv + head * m->hd, norm, qkv + head * m->hd, m->hd, m->epsilon);
+            if (m->sinks > 0 && head < m->h) {
+                memcpy(to_sinks + head * m->hd, qkv + head * m->hd, m->hd * sizeof(float));
+                rotate(to_sinks + head * m->hd, sink_cos, sink_sin, half);
+            }
             rotate(qkv + head * m->hd, cos, sin, half);
         }
         for (int64_t head = 0; head < m->g; head++) {
-            memcpy(cached(s, row, layer->layer, 0, head) + row->position * m->hd, qkv + (m->h + head) * m->hd, m->hd * 4);
-            memcpy(cached(s, row, layer->layer, 1, head) + row->position * m->hd, qkv + (m->h + m->g + head) * m->hd,
-                   m->hd * 4);
+            memcpy(cached(s, row, layer->layer, 0, head) + place, qkv + (m->h + head) * m->hd, m->hd * 4);
+            memcpy(cached(s, row, layer->layer, 1, head) + place, qkv + (m->h + m->g + head) * m->hd, m->hd * 4);
         }
     }
 }
@@ -583,72 +594,96 @@ INLINE void weighted(const int T, const int width, const float *p, int64_t seen,
     UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) vstore(o + t * o_stride + 16 * j, sums[t][j]);
 }
 
-// Attention of T rows of one sequence at successive positions, for one query head: softmax(q Kᵀ / sqrt(hd)) V, a block of
-// positions at a time with the running maximum and sum of each row.
-static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
-    const Model *m = s->model;
-    int64_t hd = m->hd, wide = (m->h + 2 * m->g) * hd;
-    const Row *row = s->rows + first;
-    int64_t kv_head = head / (m->h / m->g);
-    const float *k = cached(s, row, layer, 0, kv_head), *v = cached(s, row, layer, 1, kv_head);
-    const float *q = s->y + first * wide + head * hd;
-    float *o = s->a + first * m->h * hd + head * hd;
-    int64_t o_stride = m->h * hd;
-    float p[QUERIES * SEEN], highest[QUERIES], total[QUERIES], decay[QUERIES];
-    for (int t = 0; t < T; t++) {
-        highest[t] = -INFINITY;
-        total[t] = 0;
-        memset(o + t * o_stride, 0, hd * sizeof(float));
+// Attention of one query head of T rows, a block of positions at a time: o (T, hd), not yet divided by the sum of the weights, and
+// the running maximum and sum of each row.
+typedef struct {
+    const Model *model;
+    const Row *row;
+    int T;
+    float *o;
+    float highest[QUERIES], total[QUERIES];
+} Attention;
+
+// Adds `seen` positions from `at` on, at most SEEN, of which a row sees the last `window` up to its own.
+static void attend_block(Attention *a, const float *q, const float *k, const float *v, int64_t at, int64_t seen,
+                         int64_t window) {
+    const Model *m = a->model;
+    int64_t hd = m->hd, o_stride = m->h * hd;
+    float *o = a->o, p[QUERIES * SEEN], decay[QUERIES];
+    products(FLOAT32, k, hd * 4, seen, q, qkv_width(m), a->T, hd, p, SEEN, m->attention_scale / sqrtf((float)hd));
+    for (int t = 0; t < a->T; t++) {
+        float *pt = p + t * SEEN;
+        int64_t visible = a->row[t].position + 1 - at;
+        visible = visible < 0 ? 0 : visible < seen ? visible : seen;
+        int64_t hidden = a->row[t].position + 1 - window - at;
+        hidden = hidden < 0 ? 0 : hidden < visible ? hidden : visible;
+        float top = a->highest[t];
+        for (int64_t i = hidden; m->attention_cap > 0 && i < visible; i++) pt[i] = capped(pt[i], m->attention_cap);
+        for (int64_t i = hidden; i < visible; i++) top = pt[i] > top ? pt[i] : top;
+        for (int64_t i = hidden; i < visible; i++) pt[i] = exponential(pt[i] - top);
+        for (int64_t i = 0; i < hidden; i++) pt[i] = 0;
+        for (int64_t i = visible; i < ((seen + 15) & ~15); i++) pt[i] = 0;
+        V sum = vzero();
+        for (int64_t i = 0; i < seen; i += 16) sum = vadd(sum, vload(pt + i));
+        decay[t] = a->highest[t] == -INFINITY ? 0 : exponential(a->highest[t] - top);
+        a->total[t] = a->total[t] * decay[t] + vsum(sum);
+        a->highest[t] = top;
     }
-    int64_t end = row[T - 1].position + 1;
-    float scale = m->attention_scale / sqrtf((float)hd);
-    int64_t window = m->windows[layer] > 0 ? m->windows[layer] : end;
-    int64_t start = row[0].position + 1 - window; // whole blocks are left out, so that a row's result is always made alike
-    for (int64_t at = start > 0 ? start / SEEN * SEEN : 0; at < end; at += SEEN) {
-        int64_t seen = end - at < SEEN ? end - at : SEEN;
-        products(FLOAT32, k + at * hd, hd * 4, seen, q, wide, T, hd, p, SEEN, scale);
-        for (int t = 0; t < T; t++) {
-            float *pt = p + t * SEEN;
-            int64_t visible = row[t].position + 1 - at;
-            visible = visible < 0 ? 0 : visible < seen ? visible : seen;
-            int64_t hidden = row[t].position + 1 - window - at;
-            hidden = hidden < 0 ? 0 : hidden < visible ? hidden : visible;
-            float top = highest[t];
-            for (int64_t i = hidden; m->attention_cap > 0 && i < visible; i++) pt[i] = capped(pt[i], m->attention_cap);
-            for (int64_t i = hidden; i < visible; i++) top = pt[i] > top ? pt[i] : top;
-            for (int64_t i = hidden; i < visible; i++) pt[i] = exponential(pt[i] - top);
-            for (int64_t i = 0; i < hidden; i++) pt[i] = 0;
-            for (int64_t i = visible; i < ((seen + 15) & ~15); i++) pt[i] = 0;
-            V sum = vzero();
-            for (int64_t i = 0; i < seen; i += 16) sum = vadd(sum, vload(pt + i));
-            decay[t] = highest[t] == -INFINITY ? 0 : exponential(highest[t] - top);
-            total[t] = total[t] * decay[t] + vsum(sum);
-            highest[t] = top;
-        }
-        int64_t j = 0;
-#define WEIGHTED(T, WIDTH) weighted(T, WIDTH, p, seen, v + at * hd + j, hd, o + j, o_stride, decay)
+    int64_t j = 0;
+#define WEIGHTED(T, WIDTH) weighted(T, WIDTH, p, seen, v + j, hd, o + j, o_stride, decay)
 #define ALL(WIDTH) \
-    switch (T) { \
+    switch (a->T) { \
     case 4: WEIGHTED(4, WIDTH); break; \
     case 3: WEIGHTED(3, WIDTH); break; \
     case 2: WEIGHTED(2, WIDTH); break; \
     default: WEIGHTED(1, WIDTH); \
     }
-        if (TILE >= 16) for (; j + 64 <= hd; j += 64) ALL(4);
-        for (; j + 16 <= hd; j += 16) ALL(1);
+    if (TILE >= 16) for (; j + 64 <= hd; j += 64) ALL(4);
+    for (; j + 16 <= hd; j += 16) ALL(1);
 #undef ALL
 #undef WEIGHTED
-        for (; j < hd; j++) {
-            for (int t = 0; t < T; t++) {
-                float sum = o[t * o_stride + j] * decay[t];
-                for (int64_t i = 0; i < seen; i++) sum += p[t * SEEN + i] * v[(at + i) * hd + j];
-                o[t * o_stride + j] = sum;
-            }
+    for (; j < hd; j++) {
+        for (int t = 0; t < a->T; t++) {
+            float sum = o[t * o_stride + j] * decay[t];
+            for (int64_t i = 0; i < seen; i++) sum += p[t * SEEN + i] * v[i * hd + j];
+            o[t * o_stride + j] = sum;
         }
     }
+}
+
+// Attention of T rows, for one query head: softmax(q Kᵀ / sqrt(hd)) V, a block of positions at a time. Blocks start at the same
+// positions whatever the rows, so that a row's result is always made alike; those that no row sees are left out.
+static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
+    const Model *m = s->model;
+    int64_t hd = m->hd, sinks = m->sinks;
+    const Row *row = s->rows + first;
+    int64_t kv_head = head / (m->h / m->g);
+    const float *k = cached(s, row, layer, 0, kv_head), *v = cached(s, row, layer, 1, kv_head);
+    const float *q = s->y + first * qkv_width(m) + head * hd;
+    Attention a = {.model = m, .row = row, .T = T, .o = s->a + first * m->h * hd + head * hd};
     for (int t = 0; t < T; t++) {
-        float inverse = 1 / total[t];
-        for (int64_t j = 0; j < hd; j++) o[t * o_stride + j] *= inverse;
+        a.highest[t] = -INFINITY;
+        a.total[t] = 0;
+        memset(a.o + t * m->h * hd, 0, hd * sizeof(float));
+    }
+    int64_t end = row[T - 1].position + 1, own = m->windows[layer];
+    int64_t window = own > 0 ? own : end, sink_window = window;
+    if (m->window > 0 && (own == 0 || own > m->window)) {
+        window = m->window;
+        sink_window = end;
+    }
+    for (int64_t at = 0; at < sinks && at < end; at += SEEN) {
+        int64_t seen = (end < sinks ? end : sinks) - at;
+        attend_block(&a, q + (m->h + 2 * m->g) * hd, k + at * hd, v + at * hd, at, seen < SEEN ? seen : SEEN, sink_window);
+    }
+    int64_t start = row[0].position + 1 - window - sinks;
+    for (int64_t at = sinks + (start > 0 ? start / SEEN * SEEN : 0); at < end; at += SEEN) {
+        int64_t place = place_of(m, row, at) * hd;
+        attend_block(&a, q, k + place, v + place, at, end - at < SEEN ? end - at : SEEN, window);
+    }
+    for (int t = 0; t < T; t++) {
+        float inverse = 1 / a.total[t];
+        for (int64_t j = 0; j < hd; j++) a.o[t * m->h * hd + j] *= inverse;
     }
 }
 
@@ -716,7 +751,7 @@ static void add_project(Step *s, const Slot *slot, int64_t width, const float *n
 static void run(Step *s, int thread) {
     (void)thread;
     const Model *m = s->model;
-    int64_t attention = m->h * m->hd, qkv = (m->h + 2 * m->g) * m->hd;
+    int64_t attention = m->h * m->hd, qkv = qkv_width(m);
     if (s->embed) pool_each(s, 0, embed_rows, s->count, 1);
     for (int64_t i = s->first_layer; i < s->end_layer; i++) {
         const Slot *slots = m->slots + 4 * i;

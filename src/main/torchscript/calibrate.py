@@ -55,7 +55,8 @@ def block_attention(self, x: Tensor, w: List[Tensor],
   T = x.size(1)
   k = torch.zeros([x.size(0), heads[1], T, heads[2]])
   cache = [k, torch.zeros_like(k), k]
-  return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, heads, numbers, cos[:, :T], sin[:, :T], [cache],
+  rows = 2 * T if heads[5] > 0 else T
+  return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, heads, numbers, cos[:, :rows], sin[:, :rows], [cache],
                         [16, 16])
 
 

@@ -4,10 +4,11 @@
 #
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
 #            and up; of what the feed-forward part adds. Then the last norm
-#   heads    [h, g, hd, activation, window of each block, 0 for none]
+#   heads    [h, g, hd, activation, S and W of sinks.py, window of each block, 0 for none]
 #   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale], and where small inputs of linears count
 #            as 0: the first position where they do, and the least that do not, of each block and slot
-#   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated
+#   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated. Of all positions;
+#            with sinks of the T new tokens, and then those with which their queries meet the sinks
 
 
 def rotary_tables(self, frequency: Tensor, magnitude: List[float], length: int) -> List[Tensor]:
@@ -168,19 +169,28 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   h = heads[0]
   g = heads[1]
   hd = heads[2]
-  window = heads[4 + layer]
+  window = heads[6 + layer]
   table = cos.size(0) - 1 if window > 0 else 0
   y = torch.rms_norm(x, [x.size(2)], norms[6 * layer], numbers[0])
   y = self.large(y, 4 * layer, counts, positions, numbers)
   qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
   qk = self.norm_heads(qkv[:, :h + g], h, norms[6 * layer + 1], norms[6 * layer + 2], numbers[0])
-  qk = self.rotate(qk, cos[table], sin[table])
+  limited = heads[5] > 0
+  if limited:
+    qk = torch.cat([qk, qk[:, :h]], 1)  # (B, 2 h + g, T, hd): the last h meet the sinks
+    own = self.rotate(qk[:, :h + g], cos[table, :T], sin[table, :T])
+    qk = torch.cat([own, self.rotate(qk[:, h + g:], cos[table, T:], sin[table, T:])], 1)
+  else:
+    qk = self.rotate(qk, cos[table], sin[table])
   if bits[0] == 4:
     qk = torch.matmul(qk, caches[0][3])
   q = qk[:, :h] if numbers[1] == 1. else qk[:, :h] * numbers[1]
-  k = qk[:, h:]
+  k = qk[:, h:h + g]
   v = qkv[:, h + g:]
+  if limited:
+    to_sinks = qk[:, h + g:] if numbers[1] == 1. else qk[:, h + g:] * numbers[1]
+    return self.attend_rings(q, to_sinks, k, v, counts, positions, caches, bits, heads[4], heads[5], window, numbers[2])
   if len(counts) == 1:
     return self.extend_and_attend(q, k, v, positions[0], caches[0], bits, window, numbers[2])
   o = annotate(List[Tensor], [])
@@ -242,12 +252,13 @@ def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positio
                norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, k: List[List[Tensor]],
                v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor, bits: List[int]) -> Tensor:
   # x (B, T, d) through the blocks from `first` to before `end`
-  c = self.angles(cos, counts, positions)
-  s = self.angles(sin, counts, positions)
+  limited = heads[5] > 0
+  c = cos if limited else self.angles(cos, counts, positions)
+  s = sin if limited else self.angles(sin, counts, positions)
   shared = annotate(List[List[Tensor]], [])
   for i in range(len(counts)):
     tables = [turn]
-    if counts[i] == 1 and (bits[0] < 16 or bits[1] < 16):
+    if counts[i] == 1 and not limited and (bits[0] < 16 or bits[1] < 16):
       tables.extend(self.cache_rows(k[i][0], v[i][0], heads[0], positions[i] + 1, bits))
     shared.append(tables)
   for layer in range(first, end):

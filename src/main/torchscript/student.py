@@ -101,7 +101,7 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
   y = torch.rms_norm(x, d, w[i], epsilon)
   qkv = self.train_linears(y, w, places, firsts[s], firsts[s + 1], dtype)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)
-  table = cos.size(0) - 1 if heads[4 + l] > 0 else 0
+  table = cos.size(0) - 1 if heads[6 + l] > 0 else 0
   qk = self.norm_heads(qkv[:, :h + g].to(x.dtype), h, w[i + 1], w[i + 2], epsilon)
   qk = self.rotate(qk, cos[table], sin[table]).to(dtype)
   q = qk[:, :h] if style[1] == 1. else qk[:, :h] * style[1]
@@ -114,7 +114,7 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
     v = torch.cat([cache[2 * l + 1], v], 2)
     cache[2 * l] = k
     cache[2 * l + 1] = v
-  o = self.attend(q, k, v, position, heads[4 + l], style[2])  # (B, T, h hd)
+  o = self.attend(q, k, v, position, heads[6 + l], style[2])  # (B, T, h hd)
   y = self.train_linears(o, w, places, firsts[s + 1], firsts[s + 2], dtype).to(x.dtype)
   x = x + self.norm_output(y, w[i + 3], epsilon)
   y = torch.rms_norm(x, d, w[i + 4], epsilon)
@@ -175,7 +175,7 @@ def train_sample(self, ids: Tensor, draws: Tensor, w: List[Tensor], places: Tens
   # beginnings ids (B, P) -> the same with n tokens of the model's behind them (B, P + n), chosen by draws (B, n) from 0 to 1
   heads = self.heads_of(numbers)
   cache = annotate(List[Tensor], [])
-  for i in range(2 * (len(heads) - 4)):
+  for i in range(2 * (len(heads) - 6)):
     cache.append(torch.empty([ids.size(0), heads[1], 0, heads[2]], dtype=int(numbers[0])))
   new = ids
   for i in range(draws.size(1)):

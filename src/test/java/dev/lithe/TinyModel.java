@@ -36,6 +36,8 @@ public final class TinyModel {
 
     private String type = "llama";
     private int window = 7;
+    private int sinks;
+    private int seen;
 
     private TinyModel() {}
 
@@ -51,6 +53,13 @@ public final class TinyModel {
     /// How far back blocks with a window see.
     public TinyModel window(int positionsSeen) {
         window = positionsSeen;
+        return this;
+    }
+
+    /// Tokens see the first `count` positions and the last `last` only.
+    public TinyModel sinks(int count, int last) {
+        sinks = count;
+        seen = last;
         return this;
     }
 
@@ -140,6 +149,12 @@ public final class TinyModel {
                 .put("eos_token_id", TinyTokenizer.EOS)
                 .put("torch_dtype", dtype.torchName());
         differences(config);
+        if (seen > 0) {
+            config.putObject("lithe_sparse_attention")
+                    .put("format", "lithe.sparse_attention/v1")
+                    .put("sinks", sinks)
+                    .put("window", seen);
+        }
         if (llama3Rope) {
             config.putObject("rope_scaling")
                     .put("rope_type", "llama3")

@@ -210,7 +210,7 @@ final class CompressionOptions {
                 parameters,
                 Units.bytes(result.bytes()),
                 forms(result.formCounts()),
-                cache(needs.running()),
+                cache(needs.running()) + seen(needs.running()),
                 estimates(needs));
         if (result.mixesEmbedding()) {
             to.println(
@@ -254,6 +254,12 @@ final class CompressionOptions {
                         .formatted(
                                 running.kvCache().label(),
                                 Units.bytes(running.cacheBytesPerToken()));
+    }
+
+    private static String seen(ModelSpec running) {
+        return running.sparseAttention().limited()
+                ? " · attention to " + running.sparseAttention().label()
+                : "";
     }
 
     private static String forms(Map<String, Integer> counts) {

@@ -127,6 +127,9 @@ final class InspectCommand implements Callable<Integer> {
                     "inputs       small ones count as 0, from position %d on%n",
                     shapes.thresholds().densePositions());
         }
+        if (shapes.sparseAttention().limited()) {
+            out.printf("attention    %s%n", shapes.sparseAttention().label());
+        }
         Map<String, Integer> forms = new TreeMap<>();
         out.printf("embedding    %s%n", inspection.embedding().form());
         inspection.linears().forEach(row -> forms.merge(row.form(), 1, Integer::sum));

@@ -121,7 +121,7 @@ final class Drafter implements AutoCloseable {
         int capacity = request.capacity();
         if (known != null
                 || sequence.count() > TOO_FAR_BEHIND * sequence.left()
-                || capacity > model.decoder().spec().maxPositions()
+                || capacity > model.decoder().spec().longestText()
                 || !memory.fits(model.decoder().spec().cacheBytes(capacity))) {
             return known;
         }

@@ -37,7 +37,7 @@ public record GenerationRequest(
     /// The ids, checked against the model.
     static List<Integer> requireIds(ServedModel model, List<Integer> given) {
         List<Integer> prompt = List.copyOf(given);
-        int limit = model.decoder().spec().maxPositions();
+        int limit = model.decoder().spec().longestText();
         int vocabulary = model.decoder().spec().vocabSize();
         if (prompt.isEmpty()) {
             throw LitheException.badField("prompt", "no tokens; give at least one");
@@ -61,7 +61,7 @@ public record GenerationRequest(
     /// Tokens it may compute: as many as asked for, or as fit. The last one is never read again, so
     /// it needs no room.
     int tokens() {
-        int room = model.decoder().spec().maxPositions() - prompt.size() + 1;
+        int room = model.decoder().spec().longestText() - prompt.size() + 1;
         return Math.min(stop.maxTokens(), room);
     }
 

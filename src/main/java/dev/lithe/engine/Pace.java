@@ -4,6 +4,8 @@ import dev.lithe.model.Decoder;
 import dev.lithe.model.ForwardPass;
 import dev.lithe.model.KvBatch;
 import dev.lithe.model.KvCache;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.model.SparseAttention;
 import dev.lithe.tensor.TensorScope;
 import java.util.List;
 
@@ -23,14 +25,16 @@ import java.util.List;
 /// @param layers blocks of the model
 /// @param stepNanos a decode step of one sequence
 /// @param blockNanos one block of a pass of `longest` tokens that have none before them
-/// @param pairNanos one block, for each pair of a token with one before its pass
+/// @param pairNanos one block, for each pair of a token with one before its pass that it sees
+/// @param reach how far back a token sees
 record Pace(
         int shortest,
         int longest,
         int layers,
         double stepNanos,
         double blockNanos,
-        double pairNanos) {
+        double pairNanos,
+        int reach) {
     /// Steps that a slice may take while others are there.
     static final double BESIDE = 1;
 
@@ -49,9 +53,11 @@ record Pace(
     ///
     /// @param chunk how many tokens a chunk has; 0 finds it
     static Pace measure(Decoder decoder, int chunk) {
-        int positions = decoder.spec().maxPositions();
-        int longest = Math.min(positions, chunk > 0 ? chunk : LONGEST);
-        int past = Math.min(PAST, positions - longest);
+        ModelSpec spec = decoder.spec();
+        int positions = spec.maxPositions();
+        int most = spec.sparseAttention().limited() ? SparseAttention.PIECE : positions;
+        int longest = Math.min(Math.min(positions, most), chunk > 0 ? chunk : LONGEST);
+        int past = Math.min(spec.seen(PAST), positions - longest);
         try (var scope = TensorScope.open()) {
             // What is not written takes no memory.
             KvCache cache = decoder.newCache(1, Math.min(positions, past + longest + 1), scope);
@@ -61,7 +67,14 @@ record Pace(
                 double far = past == 0 ? near : block(decoder, batch, longest, past);
                 double pair = past == 0 ? 0 : Math.max(0, far - near) / ((double) longest * past);
                 int shortest = chunk > 0 ? longest : Math.min(longest, SHORTEST);
-                return new Pace(shortest, longest, decoder.spec().layers(), step, near, pair);
+                return new Pace(
+                        shortest,
+                        longest,
+                        spec.layers(),
+                        step,
+                        near,
+                        pair,
+                        spec.seen(Integer.MAX_VALUE));
             }
         }
     }
@@ -116,7 +129,7 @@ record Pace(
     /// @param steps that a slice may take
     int chunk(int past, double steps) {
         int tokens = longest;
-        while (tokens / 2 >= shortest && nanos(tokens, (long) tokens * past) > steps * stepNanos) {
+        while (tokens / 2 >= shortest && nanos(tokens, pairs(tokens, past)) > steps * stepNanos) {
             tokens /= 2;
         }
         return tokens;
@@ -124,7 +137,7 @@ record Pace(
 
     /// Blocks to run at once of a pass; at least one.
     ///
-    /// @param pairs of each of its `tokens` with each token before the pass
+    /// @param pairs of each of its `tokens` with each before the pass that it sees
     /// @param steps that a slice may take
     int blocks(int tokens, long pairs, double steps) {
         double each = nanos(tokens, pairs) / stepNanos;
@@ -133,12 +146,18 @@ record Pace(
 
     /// Whether one slice is enough for so many tokens after `past` others.
     boolean atOnce(int tokens, int past) {
-        return layers * nanos(tokens, (long) tokens * past) <= ALONE * stepNanos;
+        return layers * nanos(tokens, pairs(tokens, past)) <= ALONE * stepNanos;
+    }
+
+    /// Pairs of each of `tokens` with each of `past` before them that it sees.
+    long pairs(int tokens, int past) {
+        return (long) tokens * Math.min(past, reach);
     }
 
     /// About how long a prompt of so many tokens takes when nothing else runs.
     double prefillNanos(int tokens) {
-        double pairs = tokens * (double) tokens / 2;
+        double seen = Math.min(tokens, reach);
+        double pairs = seen * (tokens - seen / 2);
         return stepNanos + layers * (blockNanos * tokens / longest + pairs * pairNanos);
     }
 }

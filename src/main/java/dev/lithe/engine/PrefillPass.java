@@ -14,7 +14,7 @@ final class PrefillPass implements AutoCloseable {
     private final List<Sequence> members;
     private final int tokens;
 
-    /// Of each token with each before the pass.
+    /// Of each token with each before the pass that it sees.
     private final long pairs;
 
     private final KvBatch batch;
@@ -27,7 +27,7 @@ final class PrefillPass implements AutoCloseable {
         this.tokens = Stream.of(pieces).mapToInt(piece -> piece.length).sum();
         this.pairs =
                 IntStream.range(0, pieces.length)
-                        .mapToLong(i -> (long) pieces[i].length * members.get(i).read())
+                        .mapToLong(i -> pairs(decoder, pieces[i].length, members.get(i)))
                         .sum();
         this.batch = new KvBatch(members.stream().map(Sequence::cache).toList());
         try {
@@ -36,6 +36,10 @@ final class PrefillPass implements AutoCloseable {
             batch.close();
             throw e;
         }
+    }
+
+    private static long pairs(Decoder decoder, int tokens, Sequence sequence) {
+        return (long) tokens * decoder.spec().seen(sequence.read());
     }
 
     List<Sequence> members() {

@@ -23,6 +23,12 @@ final class PrefixCache implements AutoCloseable {
             int mismatch = Arrays.mismatch(ids, prompt);
             return mismatch < 0 ? ids.length : mismatch;
         }
+
+        /// How much of a prompt a session can take over from it, the last token aside.
+        int useful(ServedModel other, int[] prompt) {
+            int common = Math.min(common(other, prompt), prompt.length - 1);
+            return session.copyable(common) ? common : 0;
+        }
     }
 
     private final Deque<Entry> entries = new ArrayDeque<>();
@@ -37,17 +43,16 @@ final class PrefixCache implements AutoCloseable {
         }
         entries.remove(best);
         entries.addLast(best);
-        int common = Math.min(best.common(model, prompt), prompt.length - 1);
-        return best.session.copy(common, capacity);
+        return best.session.copy(best.useful(model, prompt), capacity);
     }
 
     private @Nullable Entry longest(ServedModel model, int[] prompt) {
         Entry best = null;
         int most = SHORTEST - 1;
         for (Entry entry : entries) {
-            int common = Math.min(entry.common(model, prompt), prompt.length - 1);
-            if (common > most) {
-                most = common;
+            int useful = entry.useful(model, prompt);
+            if (useful > most) {
+                most = useful;
                 best = entry;
             }
         }
@@ -62,7 +67,8 @@ final class PrefixCache implements AutoCloseable {
         }
         for (Iterator<Entry> each = entries.iterator(); each.hasNext(); ) {
             Entry entry = each.next();
-            if (entry.common(model, ids) == entry.ids.length) {
+            if (entry.common(model, ids) == entry.ids.length
+                    && session.copyable(entry.ids.length)) {
                 each.remove();
                 close(entry);
             }
@@ -83,7 +89,10 @@ final class PrefixCache implements AutoCloseable {
 
     /// Whether one is kept that read all of `ids` already.
     private boolean longer(ServedModel model, int[] ids) {
-        return entries.stream().anyMatch(entry -> entry.common(model, ids) == ids.length);
+        return entries.stream()
+                .anyMatch(entry ->
+                        entry.common(model, ids) == ids.length
+                                && entry.session.copyable(ids.length));
     }
 
     /// Gives up room that was reserved and not used.

@@ -73,7 +73,8 @@ final class ScoreJob {
         Decoder decoder = request.model().decoder();
         if (scope == null) {
             scope = TensorScope.open();
-            cache = decoder.newCache(1, request.ids().size(), scope);
+            int rows = decoder.spec().cacheRows(request.ids().size());
+            cache = decoder.newCache(1, rows, scope);
         }
         int vocabulary = decoder.spec().vocabSize();
         // The last token is scored, not read.

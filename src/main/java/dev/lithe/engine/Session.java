@@ -3,26 +3,30 @@ package dev.lithe.engine;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
 import dev.lithe.model.KvCache;
+import dev.lithe.model.SparseAttention;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
+import java.util.Arrays;
 
 /// One sequence on one model: a key-value cache and how far it is filled. Plain and synchronous;
 /// the caller's thread computes. Not safe for use by several threads at once.
 public final class Session implements AutoCloseable {
     private final Decoder decoder;
+    private final int capacity;
     private final TensorScope scope = TensorScope.open();
     private final KvCache cache;
 
     private Session(Decoder decoder, int capacity) {
         this.decoder = decoder;
-        this.cache = decoder.newCache(1, capacity, scope);
+        this.capacity = capacity;
+        this.cache = decoder.newCache(1, decoder.spec().cacheRows(capacity), scope);
     }
 
     /// An empty session with room for `capacity` tokens.
     ///
     /// @throws LitheException where the model has no so long context
     public static Session open(Decoder decoder, int capacity) {
-        int limit = decoder.spec().maxPositions();
+        int limit = decoder.spec().longestText();
         if (capacity < 1 || capacity > limit) {
             throw LitheException.badInput(
                     "a session of %d tokens does not fit the model's context of %d",
@@ -35,22 +39,29 @@ public final class Session implements AutoCloseable {
     public float[] prefill(int[] ids) {
         int vocabulary = decoder.spec().vocabSize();
         int position = cache.position();
-        if (ids.length == 0 || ids.length > cache.capacity() - position) {
+        if (ids.length == 0 || ids.length > capacity - position) {
             throw LitheException.badInput(
                     "%d tokens at position %d; the session has room for 1 to %d more",
-                    ids.length, position, cache.capacity() - position);
+                    ids.length, position, capacity - position);
         }
-        long[] elements = new long[ids.length];
-        for (int i = 0; i < ids.length; i++) {
-            if (ids[i] < 0 || ids[i] >= vocabulary) {
+        for (int id : ids) {
+            if (id < 0 || id >= vocabulary) {
                 throw LitheException.badInput(
-                        "token id %d is not in the vocabulary of %d", ids[i], vocabulary);
+                        "token id %d is not in the vocabulary of %d", id, vocabulary);
             }
-            elements[i] = ids[i];
         }
+        int piece = decoder.spec().sparseAttention().limited() ? SparseAttention.PIECE : ids.length;
+        for (int first = 0; first + piece < ids.length; first += piece) {
+            float[] _ = read(Arrays.copyOfRange(ids, first, first + piece));
+        }
+        return read(Arrays.copyOfRange(ids, (ids.length - 1) / piece * piece, ids.length));
+    }
+
+    private float[] read(int[] ids) {
+        long[] elements = Arrays.stream(ids).asLongStream().toArray();
         try (var step = TensorScope.open()) {
             Value input = step.tensor(elements, 1, elements.length); // (1, T)
-            return decoder.forward(input, position, cache, false, step).floats();
+            return decoder.forward(input, cache.position(), cache, false, step).floats();
         }
     }
 
@@ -72,6 +83,13 @@ public final class Session implements AutoCloseable {
     /// What it remembers.
     KvCache cache() {
         return cache;
+    }
+
+    /// Whether what a text that begins with the first `positions` sees can be copied: not where
+    /// they are far behind in a text whose rows are used again.
+    boolean copyable(int positions) {
+        return cache.holds(positions)
+                && (!cache.recycled() || decoder.spec().cacheRows(positions) == cache.capacity());
     }
 
     /// A new session with room for `capacity` tokens that has read the first `positions` of this.

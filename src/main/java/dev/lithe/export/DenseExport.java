@@ -14,6 +14,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part;
+import dev.lithe.model.SparseAttention;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -46,6 +47,7 @@ public final class DenseExport {
             ObjectNode config = checkpoint.config().deepCopy();
             config.remove("quantization_config");
             KvCacheForm.FLOAT.describe(config);
+            SparseAttention.NONE.describe(config);
             writer.json("config.json", config);
             Compressor.keptFiles(checkpoint.folder()).forEach(writer::copy);
             ObjectNode lithe = JsonNodeFactory.instance.objectNode();

@@ -68,6 +68,12 @@ public final class GgufExport {
                     String.join(", ", ARCHITECTURES.keySet().stream().sorted().toList()));
         }
         this.architecture = known;
+        if (spec.sparseAttention().limited()) {
+            throw LitheException.badInput(
+                    "the model's tokens see %s (sparse_attention), which GGUF cannot say; export the"
+                            + " model before that stage, or --to dense, which leaves it out",
+                    spec.sparseAttention().label());
+        }
         if (spec.windows().stream().anyMatch(window -> window > 0)) {
             throw LitheException.badInput(
                     "the model's blocks see %d positions back (sliding_window), which llama.cpp's"

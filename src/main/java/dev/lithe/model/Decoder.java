@@ -2,6 +2,8 @@ package dev.lithe.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.Instructions;
@@ -168,7 +170,8 @@ public final class Decoder implements AutoCloseable {
         return fast == null ? linears.kernels() : fast.kernels();
     }
 
-    /// An empty cache for `batch` sequences of up to `capacity` positions.
+    /// An empty cache for `batch` sequences with `capacity` rows: those of [ModelSpec#cacheRows]
+    /// hold a text of any length.
     public KvCache newCache(int batch, int capacity, TensorScope into) {
         KvCacheForm form = spec.kvCache();
         int heads = spec.kvHeads();
@@ -178,48 +181,67 @@ public final class Decoder implements AutoCloseable {
                 into.call("new_keys", batch, heads, capacity, width, layers, form.keys()),
                 into.call("new_values", batch, heads, capacity, width, layers, form.values()),
                 into.call("new_ranges", batch, heads, capacity, layers, form.keys()),
-                capacity);
+                capacity,
+                spec.sparseAttention());
     }
 
     /// Runs T new tokens of B sequences, all at `position`, and extends `cache` by them.
     ///
     /// @param ids (B, T) int64
-    /// @param position tokens already in the cache; position + T must not exceed its capacity
+    /// @param position tokens already in the cache; it must have room for T more
     /// @param allPositions whether to return logits of every new token or of the last only
     /// @return logits, (B, T, V) or (B, 1, V) float32, owned by `into`
     public Value forward(
             Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
-        rotary.cover(cache.capacity());
-        if (fast != null) {
-            int batch = ids.size(0);
+        int tokens = ids.size(1);
+        cache.requireRoom(position, tokens);
+        try (var step = TensorScope.open()) {
+            Angles angles =
+                    rotary.angles(
+                            new long[] {tokens}, new long[] {position}, cache.capacity(), step);
             Value logits =
-                    fast.forward(ids.longs(), batch, position, cache, allPositions, rotary, into);
-            cache.filled(position + ids.size(1));
+                    fast == null
+                            ? forward(ids, position, cache, allPositions, angles, into)
+                            : fast.forward(
+                                    ids.longs(),
+                                    ids.size(0),
+                                    position,
+                                    cache,
+                                    allPositions,
+                                    angles,
+                                    into);
+            cache.filled(position + tokens);
             return logits;
         }
-        Value logits =
-                into.call(
-                        "forward",
-                        ids,
-                        position,
-                        allPositions,
-                        embedding.tables(),
-                        linears.weights(),
-                        linears.packed(),
-                        linears.parts(),
-                        linears.slots(),
-                        norms,
-                        settings.heads(),
-                        settings.numbers(),
-                        rotary.cos(),
-                        rotary.sin(),
-                        cache.keys(),
-                        cache.values(),
-                        cache.ranges(),
-                        turn,
-                        cacheBits);
-        cache.filled(position + ids.size(1));
-        return logits;
+    }
+
+    private Value forward(
+            Value ids,
+            int position,
+            KvCache cache,
+            boolean allPositions,
+            Angles angles,
+            TensorScope into) {
+        return into.call(
+                "forward",
+                ids,
+                position,
+                allPositions,
+                embedding.tables(),
+                linears.weights(),
+                linears.packed(),
+                linears.parts(),
+                linears.slots(),
+                norms,
+                settings.heads(),
+                settings.numbers(),
+                angles.cos(),
+                angles.sin(),
+                cache.keys(),
+                cache.values(),
+                cache.ranges(),
+                turn,
+                cacheBits);
     }
 
     /// Runs one new token of each sequence of a batch, at the position that its cache has reached,
@@ -245,13 +267,13 @@ public final class Decoder implements AutoCloseable {
     ///   by `into`
     public Value extend(int[][] pieces, KvBatch batch, boolean allPositions, TensorScope into) {
         var rows = Pieces.of(pieces, batch);
-        rotary.cover(rows.reach());
-        if (fast != null) {
-            Value logits = fast.extend(rows, allPositions, rotary, into);
-            rows.done();
-            return logits;
-        }
         try (var step = TensorScope.open()) {
+            Angles angles = angles(rows, step);
+            if (fast != null) {
+                Value logits = fast.extend(rows, allPositions, angles, into);
+                rows.done();
+                return logits;
+            }
             Value logits =
                     into.call(
                             "forward_rows",
@@ -267,8 +289,8 @@ public final class Decoder implements AutoCloseable {
                             norms,
                             settings.heads(),
                             settings.numbers(),
-                            rotary.cos(),
-                            rotary.sin(),
+                            angles.cos(),
+                            angles.sin(),
                             batch.keys(),
                             batch.values(),
                             batch.ranges(),
@@ -281,18 +303,20 @@ public final class Decoder implements AutoCloseable {
 
     /// Begins what [#extend] does, to be run some blocks at a time.
     public ForwardPass begin(int[][] pieces, KvBatch batch) {
-        var rows = Pieces.of(pieces, batch);
-        rotary.cover(rows.reach());
-        return new ForwardPass(this, rows);
+        return new ForwardPass(this, Pieces.of(pieces, batch));
+    }
+
+    Angles angles(Pieces rows, TensorScope into) {
+        return rotary.angles(rows.counts(), rows.positions(), rows.reach(), into);
     }
 
     Value embed(Value ids, TensorScope into) {
         return embedding.lookup(ids, into);
     }
 
-    Value runBlocks(Value x, int first, int end, Pieces rows, TensorScope into) {
+    Value runBlocks(Value x, int first, int end, Pieces rows, Angles angles, TensorScope into) {
         if (fast != null) {
-            fast.runBlocks(x, first, end, rows, rotary);
+            fast.runBlocks(x, first, end, rows, angles);
             return into.keep(x);
         }
         return into.call(
@@ -309,8 +333,8 @@ public final class Decoder implements AutoCloseable {
                 norms,
                 settings.heads(),
                 settings.numbers(),
-                rotary.cos(),
-                rotary.sin(),
+                angles.cos(),
+                angles.sin(),
                 rows.batch().keys(),
                 rows.batch().values(),
                 rows.batch().ranges(),
@@ -318,9 +342,9 @@ public final class Decoder implements AutoCloseable {
                 cacheBits);
     }
 
-    Value head(Value x, Pieces rows, TensorScope into) {
+    Value head(Value x, Pieces rows, Angles angles, TensorScope into) {
         if (fast != null) {
-            return fast.head(x, rows, rotary, into);
+            return fast.head(x, rows, angles, into);
         }
         return into.call(
                 "head",
@@ -337,8 +361,20 @@ public final class Decoder implements AutoCloseable {
     }
 
     /// Fills an empty cache with the first `positions` of another, of one sequence too; their
-    /// capacities may differ.
+    /// capacities may differ, unless rows of the other are used again.
     public void copy(KvCache from, int positions, KvCache to) {
+        int rows = from.recycled() ? from.capacity() : positions;
+        if (!from.holds(positions)
+                || rows > to.capacity()
+                || from.recycled() && rows < to.capacity()) {
+            throw LitheException.of(
+                    Fault.INTERNAL,
+                    "%d of %d positions in %d rows cannot be copied to %d",
+                    positions,
+                    from.position(),
+                    from.capacity(),
+                    to.capacity());
+        }
         try (var step = TensorScope.open()) {
             step.call(
                     "copy_cache",
@@ -348,10 +384,10 @@ public final class Decoder implements AutoCloseable {
                     to.keys(),
                     to.values(),
                     to.ranges(),
-                    positions,
+                    rows,
                     cacheBits);
         }
-        to.filled(positions);
+        to.copied(from, positions);
     }
 
     @Override

@@ -75,19 +75,22 @@ public final class DecoderBlock {
     }
 
     private Value attention(Value x, TensorScope into) {
-        rotary.cover(x.size(1));
-        return into.call(
-                "block_attention",
-                x,
-                linears.weights(),
-                linears.packed(),
-                linears.parts(),
-                linears.slots(),
-                norms,
-                settings.heads(),
-                settings.numbers(),
-                rotary.cos(),
-                rotary.sin());
+        try (var step = TensorScope.open()) {
+            int tokens = x.size(1);
+            Angles angles = rotary.angles(new long[] {tokens}, new long[1], tokens, step);
+            return into.call(
+                    "block_attention",
+                    x,
+                    linears.weights(),
+                    linears.packed(),
+                    linears.parts(),
+                    linears.slots(),
+                    norms,
+                    settings.heads(),
+                    settings.numbers(),
+                    angles.cos(),
+                    angles.sin());
+        }
     }
 
     private Value gated(Value x, TensorScope into) {

@@ -14,6 +14,8 @@ import dev.lithe.tensor.Value;
 public final class ForwardPass implements AutoCloseable {
     private final Decoder decoder;
     private final Pieces pieces;
+    private final TensorScope kept = TensorScope.open();
+    private final Angles angles;
     private TensorScope scope = TensorScope.open();
     private Value x;
     private int block;
@@ -23,6 +25,7 @@ public final class ForwardPass implements AutoCloseable {
         this.pieces = pieces;
         try (var step = TensorScope.open()) {
             this.x = decoder.embed(pieces.ids(step), scope); // (1, T, d)
+            this.angles = decoder.angles(pieces, kept);
         }
     }
 
@@ -31,7 +34,7 @@ public final class ForwardPass implements AutoCloseable {
         int end = Math.min(decoder.spec().layers(), block + blocks);
         TensorScope next = TensorScope.open();
         try {
-            x = decoder.runBlocks(x, block, end, pieces, next);
+            x = decoder.runBlocks(x, block, end, pieces, angles, next);
         } catch (RuntimeException e) {
             next.close();
             throw e;
@@ -56,11 +59,12 @@ public final class ForwardPass implements AutoCloseable {
             throw LitheException.of(
                     Fault.INTERNAL, "logits were asked for after block %d only", block);
         }
-        return decoder.head(x, pieces, into);
+        return decoder.head(x, pieces, angles, into);
     }
 
     @Override
     public void close() {
         scope.close();
+        kept.close();
     }
 }

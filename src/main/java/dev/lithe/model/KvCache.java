@@ -1,24 +1,32 @@
 package dev.lithe.model;
 
+import dev.lithe.fault.Fault;
+import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.Value;
 
 /// Keys and values of the positions seen so far, one tensor per block each, written in place by the
 /// forward passes of [Decoder]: (B, g, capacity, hd) in float32, or rows of codes as `kvcache.py`
-/// lays them out. Where B is 1 it belongs to one sequence.
+/// lays them out. Where B is 1 it belongs to one sequence. Where a token sees a part of the text
+/// only ([SparseAttention]) rows are used again, and positions may go beyond the capacity.
 public final class KvCache {
     private final Value keys;
     private final Value values;
     private final Value ranges;
     private final int capacity;
+    private final SparseAttention sparse;
     private int position;
     private long keysAddress;
     private long valuesAddress;
 
-    KvCache(Value keys, Value values, Value ranges, int capacity) {
+    /// One more than the last position that was written.
+    private int written;
+
+    KvCache(Value keys, Value values, Value ranges, int capacity, SparseAttention sparse) {
         this.keys = keys;
         this.values = values;
         this.ranges = ranges;
         this.capacity = capacity;
+        this.sparse = sparse;
     }
 
     /// Keys, a list of one tensor per block.
@@ -52,7 +60,7 @@ public final class KvCache {
         return ranges;
     }
 
-    /// Positions it has room for.
+    /// Rows, one for a position.
     public int capacity() {
         return capacity;
     }
@@ -64,17 +72,59 @@ public final class KvCache {
 
     /// Keeps the first `positions` only; what follows is written over.
     public void rewind(int positions) {
-        position = Math.clamp(positions, 0, position);
+        int kept = Math.clamp(positions, 0, position);
+        if (!holds(kept)) {
+            throw LitheException.of(
+                    Fault.INTERNAL,
+                    "position %d was left for %d too long ago; its rows are used again",
+                    kept,
+                    position);
+        }
+        position = kept;
+        written = kept <= sparse.sinks() ? kept : written;
+    }
+
+    /// Whether what a token behind the first `positions` sees is all there.
+    public boolean holds(int positions) {
+        int lost = written - capacity + sparse.sinks(); // first of those that are not sinks
+        return positions <= position
+                && (written <= capacity
+                        || positions <= sparse.sinks()
+                        || Math.max(positions + 1 - sparse.window(), sparse.sinks()) >= lost);
+    }
+
+    /// Whether rows are used again.
+    public boolean recycled() {
+        return written > capacity;
+    }
+
+    /// @throws LitheException where there is no room for `tokens` more from `first` on
+    void requireRoom(int first, int tokens) {
+        if (first < 0 || (long) first + tokens > capacity && !sparse.recycles(capacity, tokens)) {
+            throw LitheException.of(
+                    Fault.INTERNAL,
+                    "%d tokens at position %d of a cache of %d",
+                    tokens,
+                    first,
+                    capacity);
+        }
     }
 
     /// Takes the first `positions` for filled with whatever is there: for measuring how long it
     /// takes to read on after them.
     public void skip(int positions) {
-        position = Math.clamp(positions, 0, capacity);
+        filled(Math.clamp(positions, 0, capacity));
     }
 
     void filled(int positions) {
         position = positions;
+        written = Math.max(written, positions);
+    }
+
+    /// Takes over what another held.
+    void copied(KvCache from, int positions) {
+        position = positions;
+        written = from.recycled() ? from.written : positions;
     }
 
     /// Bytes of memory it holds.

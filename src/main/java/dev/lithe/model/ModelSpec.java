@@ -30,6 +30,7 @@ import org.jspecify.annotations.Nullable;
 /// @param dtype the type that the checkpoint declares for its weights
 /// @param kvCache how keys and values are kept while it runs
 /// @param thresholds below which inputs of linears count as 0
+/// @param sparseAttention how much of a text each token sees
 public record ModelSpec(
         String architecture,
         int vocabSize,
@@ -51,7 +52,8 @@ public record ModelSpec(
         List<Integer> eosTokens,
         DType dtype,
         KvCacheForm kvCache,
-        ActivationThresholds thresholds) {
+        ActivationThresholds thresholds,
+        SparseAttention sparseAttention) {
     private static final int TOKENS = 1024;
 
     /// Widest head whose keys are multiplied by a matrix before they are rounded.
@@ -103,7 +105,8 @@ public record ModelSpec(
                         config.tokens("eos_token_id", vocabSize),
                         dtype(config.text("dtype", config.text("torch_dtype", "float32")), where),
                         KvCacheForm.of(config, where),
-                        ActivationThresholds.of(config, layers, where));
+                        ActivationThresholds.of(config, layers, where),
+                        SparseAttention.of(config, positions, where));
         spec.check(where);
         return spec;
     }
@@ -159,12 +162,28 @@ public record ModelSpec(
 
     /// Bytes of the keys and values of one sequence of up to `positions` tokens.
     public long cacheBytes(int positions) {
-        return kvCache.bytes(this, positions);
+        return kvCache.bytes(this, cacheRows(positions));
+    }
+
+    /// Rows of the cache of one sequence of up to `positions` tokens.
+    public int cacheRows(int positions) {
+        return sparseAttention.rows(positions);
+    }
+
+    /// Tokens of the longest text that it can read: its context, unless how long a text gets takes
+    /// no memory.
+    public int longestText() {
+        return sparseAttention.longest(maxPositions);
+    }
+
+    /// How many of `past` tokens the one after them sees, at most.
+    public int seen(int past) {
+        return sparseAttention.limited() ? Math.min(past, sparseAttention.reach()) : past;
     }
 
     /// The same by the token, in a cache long enough that its last places do not matter.
     public long cacheBytesPerToken() {
-        return Math.ceilDiv(cacheBytes(TOKENS), TOKENS);
+        return Math.ceilDiv(kvCache.bytes(this, TOKENS), TOKENS);
     }
 
     /// Whether blocks differ in how far back they see.

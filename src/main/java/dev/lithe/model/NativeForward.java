@@ -11,7 +11,6 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -41,7 +40,6 @@ final class NativeForward {
     private static final int FEW_BITS = 4;
 
     private static final int SLOTS_OF_BLOCK = 4;
-    private static final int ROW_LONGS = 7;
 
     private final ModelSpec spec;
     private final TensorScope scope;
@@ -98,6 +96,8 @@ final class NativeForward {
                                 spec.headDim(),
                                 spec.vocabSize(),
                                 spec.rotaryWidth() / 2,
+                                spec.sparseAttention().sinks(),
+                                spec.sparseAttention().window(),
                                 style.activation().ordinal(),
                                 (float) spec.normEpsilon(),
                                 (float) style.embeddingScale(),
@@ -298,38 +298,33 @@ final class NativeForward {
             int position,
             KvCache cache,
             boolean allPositions,
-            RotaryTables rotary,
+            Angles angles,
             TensorScope into) {
-        int each = ids.length / batch;
-        var rows = new Rows(ids.length, spec);
-        for (int i = 0; i < ids.length; i++) {
-            boolean wanted = allPositions || i % each == each - 1;
-            rows.add(ids[i], position + i % each, cache, i / each, batch, wanted);
-        }
-        int wanted = allPositions ? each : 1;
-        Value logits = into.call("empty", new long[] {batch, wanted, spec.vocabSize()});
-        run(rows, 0, spec.layers(), null, logits, rotary);
+        var rows = Rows.of(ids, batch, position, cache, allPositions, spec, angles);
+        long[] shape = {batch, rows.wanted() / batch, spec.vocabSize()};
+        Value logits = into.call("empty", shape);
+        run(rows, 0, spec.layers(), null, logits, angles);
         return logits;
     }
 
     /// New tokens of several sequences: logits of all, (T, V), or of each one's last, (B, V).
-    Value extend(Pieces pieces, boolean allPositions, RotaryTables rotary, TensorScope into) {
-        var rows = rows(pieces, allPositions);
-        Value logits = into.call("empty", new long[] {rows.wanted, spec.vocabSize()});
-        run(rows, 0, spec.layers(), null, logits, rotary);
+    Value extend(Pieces pieces, boolean allPositions, Angles angles, TensorScope into) {
+        var rows = Rows.of(pieces, allPositions, spec, angles);
+        Value logits = into.call("empty", new long[] {rows.wanted(), spec.vocabSize()});
+        run(rows, 0, spec.layers(), null, logits, angles);
         return logits;
     }
 
     /// Takes x (1, T, d) through some blocks, in place.
-    void runBlocks(Value x, int first, int end, Pieces pieces, RotaryTables rotary) {
-        run(rows(pieces, false), first, end, x, null, rotary);
+    void runBlocks(Value x, int first, int end, Pieces pieces, Angles angles) {
+        run(Rows.of(pieces, false, spec, angles), first, end, x, null, angles);
     }
 
     /// Logits (B, V) of each sequence's last token from x (1, T, d) after the last block.
-    Value head(Value x, Pieces pieces, RotaryTables rotary, TensorScope into) {
-        var rows = rows(pieces, false);
-        Value logits = into.call("empty", new long[] {rows.wanted, spec.vocabSize()});
-        run(rows, spec.layers(), spec.layers(), x, logits, rotary);
+    Value head(Value x, Pieces pieces, Angles angles, TensorScope into) {
+        var rows = Rows.of(pieces, false, spec, angles);
+        Value logits = into.call("empty", new long[] {rows.wanted(), spec.vocabSize()});
+        run(rows, spec.layers(), spec.layers(), x, logits, angles);
         return logits;
     }
 
@@ -346,75 +341,19 @@ final class NativeForward {
             int end,
             @Nullable Value x,
             @Nullable Value logits,
-            RotaryTables rotary) {
+            Angles angles) {
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment memory = arena.allocateFrom(ValueLayout.JAVA_LONG, rows.longs);
+            MemorySegment memory = arena.allocateFrom(ValueLayout.JAVA_LONG, rows.longs());
             model.step(
                     first,
                     end,
                     memory,
-                    rows.count,
+                    rows.count(),
                     x,
-                    rotary.cos(),
-                    rotary.sin(),
-                    rotary.stride(),
+                    angles.cos(),
+                    angles.sin(),
+                    angles.stride(),
                     logits);
-        }
-    }
-
-    private Rows rows(Pieces pieces, boolean allPositions) {
-        int total = (int) Arrays.stream(pieces.counts()).sum();
-        var rows = new Rows(total, spec);
-        for (int i = 0; i < pieces.tokens().length; i++) {
-            int[] tokens = pieces.tokens()[i];
-            KvCache cache = pieces.batch().caches().get(i);
-            for (int j = 0; j < tokens.length; j++) {
-                boolean wanted = allPositions || j == tokens.length - 1;
-                int position = (int) pieces.positions()[i] + j;
-                rows.add(tokens[j], position, cache, 0, 1, wanted);
-            }
-        }
-        return rows;
-    }
-
-    /// Tokens as `lithe.h` describes them.
-    private static final class Rows {
-        private final ModelSpec spec;
-        private final long[] longs;
-        private int count;
-        private int wanted;
-
-        Rows(int capacity, ModelSpec spec) {
-            this.spec = spec;
-            this.longs = new long[capacity * ROW_LONGS];
-        }
-
-        /// A token of sequence `member` of the `batch` in `cache`. What lies outside its memory is
-        /// refused here, for the kernels read and write where they are told to.
-        void add(long token, int position, KvCache cache, int member, int batch, boolean isWanted) {
-            if (token < 0
-                    || token >= spec.vocabSize()
-                    || position < 0
-                    || position >= cache.capacity()) {
-                throw LitheException.of(
-                        Fault.INTERNAL,
-                        "token %d of %d at position %d of %d",
-                        token,
-                        spec.vocabSize(),
-                        position,
-                        cache.capacity());
-            }
-            long floats = (long) spec.kvHeads() * cache.capacity() * spec.headDim();
-            long offset = member * floats * Float.BYTES;
-            int at = count++ * ROW_LONGS;
-            longs[at] = token;
-            longs[at + 1] = position;
-            longs[at + 2] = cache.keysAddress() + offset;
-            longs[at + 3] = cache.valuesAddress() + offset;
-            longs[at + 4] = batch * floats;
-            longs[at + 5] = cache.capacity();
-            longs[at + 6] = isWanted ? 1 : 0;
-            wanted += isWanted ? 1 : 0;
         }
     }
 }

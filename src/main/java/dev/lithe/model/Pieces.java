@@ -12,6 +12,9 @@ record Pieces(int[][] tokens, KvBatch batch, long[] counts, long[] positions) {
         List<KvCache> caches = batch.caches();
         long[] counts = Arrays.stream(tokens).mapToLong(piece -> piece.length).toArray();
         long[] positions = caches.stream().mapToLong(KvCache::position).toArray();
+        for (int i = 0; i < tokens.length; i++) {
+            caches.get(i).requireRoom(caches.get(i).position(), tokens[i].length);
+        }
         return new Pieces(tokens, batch, counts, positions);
     }
 

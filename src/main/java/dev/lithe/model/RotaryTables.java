@@ -35,19 +35,33 @@ public final class RotaryTables {
             numbers[i] = (float) frequencies.get(i / half)[i % half];
         }
         double[] magnitudes = new double[frequencies.size()];
-        Arrays.fill(magnitudes, 1);
-        RopeScaling scaling = spec.ropeScaling();
-        if (scaling != null) {
-            magnitudes[0] = scaling.magnitude();
-        }
+        Arrays.setAll(magnitudes, table -> magnitude(spec, table));
         try (var step = TensorScope.open()) {
             Value tensor = step.tensor(numbers, frequencies.size(), half);
             return into.call("rotary_tables", tensor, magnitudes, length).members();
         }
     }
 
+    /// What the cosines and sines of a table are multiplied by.
+    static double magnitude(ModelSpec spec, int table) {
+        RopeScaling scaling = spec.ropeScaling();
+        return table == 0 && scaling != null ? scaling.magnitude() : 1;
+    }
+
+    /// Those of `counts[i]` tokens from `positions[i]` on, for each i; they live in `into` at
+    /// least.
+    ///
+    /// @param capacity positions that the caches have room for
+    Angles angles(long[] counts, long[] positions, int capacity, TensorScope into) {
+        if (spec.sparseAttention().limited()) {
+            return Angles.ofTokens(spec, counts, positions, into);
+        }
+        cover(capacity);
+        return Angles.ofPositions(cos, sin);
+    }
+
     /// Makes positions below `positions` available, as far as the model has them.
-    void cover(int positions) {
+    private void cover(int positions) {
         if (Math.min(positions, spec.maxPositions()) <= length) {
             return;
         }
@@ -55,18 +69,5 @@ public final class RotaryTables {
         List<Value> tables = of(spec, length, scope);
         cos = tables.get(0);
         sin = tables.get(1);
-    }
-
-    Value cos() {
-        return cos;
-    }
-
-    Value sin() {
-        return sin;
-    }
-
-    /// Numbers from the start of one table to that of the next; 0 where there is one.
-    long stride() {
-        return cos.size(0) == 1 ? 0 : (long) length * cos.size(2);
     }
 }

@@ -128,7 +128,7 @@ final class Requests {
     ///
     /// @param field which field of the request holds it
     static int[] encode(String field, String text, boolean specialTokens, ServedModel model) {
-        int context = model.decoder().spec().maxPositions();
+        int context = model.decoder().spec().longestText();
         long limit = (long) context * CHARACTERS_PER_TOKEN;
         if (text.length() > limit) {
             throw LitheException.badField(

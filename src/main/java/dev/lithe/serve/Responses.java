@@ -63,7 +63,7 @@ final class Responses {
                 .setFolder(folder == null ? "" : folder.toString())
                 .setArchitecture(spec.architecture())
                 .setMemoryBytes(variant.memoryBytes())
-                .setMaxPositions(spec.maxPositions())
+                .setMaxPositions(spec.longestText())
                 .setVocabularySize(spec.vocabSize())
                 .setLayers(spec.layers())
                 .setWeight(router.share(variant.name()))

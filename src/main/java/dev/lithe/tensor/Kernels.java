@@ -40,6 +40,7 @@ final class Kernels {
                     "reshape",
                     "slice",
                     "sparsify",
+                    "sinks",
                     "gqa",
                     "hqq",
                     "codebook",

@@ -28,8 +28,8 @@ public final class NativeModel implements AutoCloseable {
                 NativeLibrary.function(
                         "lithe_model_new",
                         FunctionDescriptor.of(
-                                LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, INT, FLOAT,
-                                FLOAT, FLOAT, FLOAT, FLOAT));
+                                LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG,
+                                INT, FLOAT, FLOAT, FLOAT, FLOAT, FLOAT));
         static final MethodHandle FREE =
                 NativeLibrary.function("lithe_model_free", FunctionDescriptor.ofVoid(LONG));
         static final MethodHandle BYTES =
@@ -105,6 +105,8 @@ public final class NativeModel implements AutoCloseable {
                                     shape.headDim(),
                                     shape.vocabSize(),
                                     shape.rotaryPairs(),
+                                    shape.sinks(),
+                                    shape.window(),
                                     shape.activation(),
                                     shape.normEpsilon(),
                                     shape.embeddingScale(),
@@ -127,6 +129,8 @@ public final class NativeModel implements AutoCloseable {
             long headDim,
             long vocabSize,
             long rotaryPairs,
+            long sinks,
+            long window,
             int activation,
             float normEpsilon,
             float embeddingScale,
@@ -286,7 +290,7 @@ public final class NativeModel implements AutoCloseable {
 
     /// Takes tokens through the blocks from `first` to before `end`.
     ///
-    /// @param rows of seven longs each, as `Row` in `lithe.h`
+    /// @param rows of nine longs each, as `Row` in `lithe.h`
     /// @param x (rows, d) what they are after the blocks before, and receives what these make of
     ///   them; null to look them up
     /// @param cos the cosines of rotary angles, (tables, S, pairs) float32, and `sin` alike

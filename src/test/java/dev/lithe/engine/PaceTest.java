@@ -17,7 +17,7 @@ class PaceTest {
     private static final double STEP = 3e6;
     private static final double BLOCK = 8e6;
     private static final double PAIR = 1e7 / 256_000;
-    private static final Pace PACE = new Pace(16, 256, 12, STEP, BLOCK, PAIR);
+    private static final Pace PACE = new Pace(16, 256, 12, STEP, BLOCK, PAIR, Integer.MAX_VALUE);
 
     private static double block(int tokens, int past) {
         return Math.max(STEP / 12, BLOCK * tokens / 256) + tokens * (double) past * PAIR;
@@ -59,7 +59,7 @@ class PaceTest {
 
     @Test
     void aChunkThatIsGivenStays() {
-        var given = new Pace(256, 256, 12, STEP, BLOCK, PAIR);
+        var given = new Pace(256, 256, 12, STEP, BLOCK, PAIR, Integer.MAX_VALUE);
         assertThat(given.chunk(0, Pace.BESIDE)).isEqualTo(256);
         assertThat(given.chunk(4000, Pace.ALONE)).isEqualTo(256);
     }

@@ -46,7 +46,8 @@ final class AgainstNaive {
     /// Feeds the tokens in pieces that end at `ends`.
     static void chunks(Decoder decoder, int[] ids, double[][] expected, int... ends) {
         try (var scope = TensorScope.open()) {
-            KvCache cache = decoder.newCache(1, ids.length + 5, scope);
+            int rows = decoder.spec().cacheRows(ids.length + 5);
+            KvCache cache = decoder.newCache(1, rows, scope);
             int first = 0;
             for (int end : ends) {
                 Value chunk = ids(scope, Arrays.copyOfRange(ids, first, end));

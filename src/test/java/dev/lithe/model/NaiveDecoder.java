@@ -6,11 +6,14 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 
 /// The forward pass written out in loops over doubles, one position after the other, straight from
 /// config.json and the tensors: Llama's, and what sets Mistral, Qwen, Phi and Gemma apart. It
 /// shares no code with the program.
 final class NaiveDecoder {
+    private static final String SPARSE = "lithe_sparse_attention";
+
     private final JsonNode config;
     private final Map<String, float[]> weights = new HashMap<>();
     private final int hidden;
@@ -115,11 +118,17 @@ final class NaiveDecoder {
                 q[t] = byHead(q[t], head -> norm(name + "self_attn.q_norm", head));
                 k[t] = byHead(k[t], head -> norm(name + "self_attn.k_norm", head));
             }
-            q[t] = rotate(q[t], heads, t, turns);
-            k[t] = byHead(rotate(k[t], kvHeads, t, turns), keptKeys);
+            if (!config.has(SPARSE)) {
+                q[t] = rotate(q[t], heads, t, turns);
+                k[t] = byHead(rotate(k[t], kvHeads, t, turns), keptKeys);
+            }
         }
         for (int t = 0; t < x.length; t++) {
-            double[] o = linear(name + "self_attn.o_proj", attend(q[t], k, v, t, window));
+            double[] seen =
+                    config.has(SPARSE)
+                            ? attendSome(q[t], k, v, seen(t, window), turns)
+                            : attend(q[t], k, v, t, window);
+            double[] o = linear(name + "self_attn.o_proj", seen);
             add(x[t], outputNorms ? norm(name + "post_attention_layernorm", o) : o);
             double[] y =
                     norm(
@@ -177,6 +186,30 @@ final class NaiveDecoder {
             System.arraycopy(head, 0, result, first, headDim);
         }
         return result;
+    }
+
+    /// The sinks and the window, or the block's own window where that is shorter.
+    private int[] seen(int position, int ownWindow) {
+        int sinks = config.path(SPARSE).path("sinks").asInt();
+        int window = config.path(SPARSE).path("window").asInt();
+        boolean own = ownWindow <= window;
+        return IntStream.rangeClosed(0, position)
+                .filter(j -> j > position - (own ? ownWindow : window) || !own && j < sinks)
+                .toArray();
+    }
+
+    /// As the authors of StreamingLLM have it: keys are kept as they are, and turned by their place
+    /// among those that are seen.
+    private double[] attendSome(
+            double[] q, double[][] k, double[][] v, int[] seen, double[] turns) {
+        double[][] keys = new double[seen.length][];
+        double[][] values = new double[seen.length][];
+        for (int i = 0; i < seen.length; i++) {
+            keys[i] = rotate(k[seen[i]], kvHeads, i, turns);
+            values[i] = v[seen[i]];
+        }
+        int last = seen.length - 1;
+        return attend(rotate(q, heads, last, turns), keys, values, last, Integer.MAX_VALUE);
     }
 
     /// Attention of the query at `position` over the positions up to it, as far back as it sees.

@@ -1,4 +1,4 @@
-/// Techniques by which a token uses a part of the model's weights only
+/// Techniques by which a token uses a part of the model's weights, or of the text before it, only
 /// ([dev.lithe.technique.Family#SPARSE]).
 @NullMarked
 package dev.lithe.technique.sparsify;

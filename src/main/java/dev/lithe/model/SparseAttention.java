@@ -1,0 +1,109 @@
+package dev.lithe.model;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.fault.LitheException;
+
+/// How much of a text each token sees: the first `sinks` positions and the last `window`, its own
+/// included. Positions count within what is seen, so that no distance is longer than `sinks +
+/// window - 1`, and a text may be longer than the context that the model was trained on: its keys
+/// and values take [#rows] rows, however long it gets.
+///
+/// A model that sees so says so in `config.json`, as `"lithe_sparse_attention": {"format":
+/// "lithe.sparse_attention/v1", "sinks": 4, "window": 508}`; 0 sinks are a plain window. A block
+/// that has a window of its own, no longer than this one, keeps to that. Other programs ignore it
+/// and see whole texts.
+///
+/// Rows: the sinks' come first and stay. Position j from `sinks` on lies in row j as long as there
+/// is one, then in row `sinks + (j - sinks) mod (rows - sinks)`. There are more than the window
+/// needs, so that up to [#PIECE] tokens can be written before the first of them looks back, and
+/// some can be taken back.
+///
+/// @param sinks positions at the start that all see
+/// @param window positions that a token sees besides, its own included; 0 for all
+public record SparseAttention(int sinks, int window) {
+    /// Of a model that says nothing: all see all.
+    public static final SparseAttention NONE = new SparseAttention(0, 0);
+
+    /// Most tokens of a text that are read at once where its rows are used again.
+    public static final int PIECE = 256;
+
+    /// Longest text, in tokens, where its length takes no memory: no array gets longer.
+    private static final int LONGEST = 1 << 28;
+
+    /// Positions that the native kernels see at once; they lie in rows side by side.
+    private static final int SIDE_BY_SIDE = 128;
+
+    private static final String KEY = "lithe_sparse_attention";
+    private static final String FORMAT = "lithe.sparse_attention/v1";
+
+    /// What `config`, which `where` names in errors, says of a model with a context of so many
+    /// positions.
+    static SparseAttention of(ConfigReader config, int positions, String where) {
+        if (!config.has(KEY)) {
+            return NONE;
+        }
+        ConfigReader section = config.section(KEY);
+        String format = section.text("format", "none");
+        if (!format.equals(FORMAT)) {
+            throw LitheException.badInput(
+                    "%s: %s has the format '%s'; this Lithe knows %s", where, KEY, format, FORMAT);
+        }
+        var sparse =
+                new SparseAttention(section.countFromZero("sinks", 0), section.count("window"));
+        if (sparse.reach() > positions) {
+            throw LitheException.badInput(
+                    "%s: %s has %d sinks and a window of %d, together more than the context of %d"
+                            + " that the model was trained on; choose a window of up to %d",
+                    where,
+                    KEY,
+                    sparse.sinks,
+                    sparse.window,
+                    positions,
+                    Math.max(1, positions - sparse.sinks));
+        }
+        return sparse;
+    }
+
+    /// Says it in `config`, in place of what that said.
+    public void describe(ObjectNode config) {
+        config.remove(KEY);
+        if (limited()) {
+            config.putObject(KEY).put("format", FORMAT).put("sinks", sinks).put("window", window);
+        }
+    }
+
+    /// For people.
+    public String label() {
+        return "the first %d positions and the last %d".formatted(sinks, window);
+    }
+
+    /// Whether a token sees less than the whole text.
+    public boolean limited() {
+        return window > 0;
+    }
+
+    /// Positions that a token sees, at most.
+    public int reach() {
+        return sinks + window;
+    }
+
+    /// Longest text of a model with a context of so many positions.
+    int longest(int positions) {
+        return limited() ? LONGEST : positions;
+    }
+
+    /// Rows that keys and values of a text of so many positions take.
+    public int rows(int positions) {
+        return limited() ? Math.min(positions, Math.addExact(sinks, ring())) : positions;
+    }
+
+    private int ring() {
+        return Math.ceilDiv(window + PIECE, SIDE_BY_SIDE) * SIDE_BY_SIDE;
+    }
+
+    /// Whether `rows` of them can be used again once `tokens` are read at a time.
+    boolean recycles(int rows, int tokens) {
+        int ring = rows - sinks;
+        return limited() && ring % SIDE_BY_SIDE == 0 && tokens <= ring - window + 1;
+    }
+}
