@@ -101,6 +101,13 @@ public final class BasisSharing implements ModelTechnique<BasisSharing.Config> {
     public LinearForm outcome(ModelSpec spec, LinearName linear, LinearForm before, Config config) {
         LinearForm dense = outcome(before, config);
         long rank = linear.block() < 0 ? 0 : config.rank(linear, spec.layers());
+        if (rank == 0 && linear.block() >= 0) {
+            throw Svd.nothingLeft(
+                    config.remove(),
+                    linear.outFeatures(),
+                    linear.inFeatures(),
+                    config.multipleOf());
+        }
         if (rank == 0) {
             return dense;
         }

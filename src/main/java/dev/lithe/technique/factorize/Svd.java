@@ -166,7 +166,21 @@ public final class Svd implements CalibratedLinearTechnique<Svd.Config> {
                             + " choose at most %d, or ignore this linear",
                     rank, n, k, LinearForm.LowRank.breakEven(n, k));
         }
+        if (rank == 0 && config.multipleOf() <= LinearForm.LowRank.breakEven(n, k)) {
+            throw nothingLeft(config.remove(), n, k, config.multipleOf());
+        }
         return rank == 0 ? before : new LinearForm.LowRank(before, rank);
+    }
+
+    /// What a share is refused with that leaves no rank of a linear of N outputs and K inputs.
+    static LitheException nothingLeft(double remove, long n, long k, int multipleOf) {
+        return LitheException.badInput(
+                "remove is %s, which leaves no rank of %d x %d; choose at most %.4f, or ignore this"
+                        + " linear",
+                remove,
+                n,
+                k,
+                Math.floor(1e4 * (1 - multipleOf * (double) (n + k) / (n * k))) / 1e4);
     }
 
     @Override

@@ -82,6 +82,17 @@ class SvdTest extends LinearTechniqueContract<Config> {
                 .hasMessageContaining("choose at most 191");
     }
 
+    @Test
+    void refusesToLeaveNothing() {
+        Config least = config(0.9947, Weighting.NONE);
+        assertThat(svd.outcome(name(256, 768), FLOAT, least))
+                .isEqualTo(new LinearForm.LowRank(FLOAT, 1));
+        Config none = config(0.9999, Weighting.NONE);
+        assertThatThrownBy(() -> svd.outcome(name(256, 768), FLOAT, none))
+                .isInstanceOf(LitheException.class)
+                .hasMessageContaining("choose at most 0.9947");
+    }
+
     /// Weights of rank 2 come back from two factors of rank 2, whatever the inputs.
     @Test
     void findsWhatIsThere() {
