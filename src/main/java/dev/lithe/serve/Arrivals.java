@@ -3,11 +3,13 @@ package dev.lithe.serve;
 import io.vertx.core.http.HttpHeaders;
 import io.vertx.core.http.HttpMethod;
 import io.vertx.core.http.HttpServerRequest;
+import io.vertx.core.http.HttpVersion;
 import io.vertx.ext.web.Router;
 import io.vertx.ext.web.RoutingContext;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 
 /// Bounds the bodies of HTTP requests that are still on their way, in bytes and in time, so that
@@ -42,27 +44,32 @@ class Arrivals {
                     "overloaded");
             return;
         }
-        long timer =
-                context.vertx()
-                        .setTimer(
-                                PATIENCE_MILLIS,
-                                _ -> {
-                                    if (!request.isEnded() && !context.response().ended()) {
-                                        HttpErrors.refuse(
-                                                context,
-                                                408,
-                                                "the body did not come within "
-                                                        + PATIENCE_MILLIS / 1000
-                                                        + " s",
-                                                "timeout");
-                                        request.connection().close();
-                                    }
-                                });
-        context.addEndHandler(_ -> {
-            bytes.addAndGet(-length);
-            context.vertx().cancelTimer(timer);
-        });
+        long timer = context.vertx().setTimer(PATIENCE_MILLIS, _ -> giveUp(context));
+        var arriving = new AtomicBoolean(true);
+        Runnable over =
+                () -> {
+                    if (arriving.compareAndSet(true, false)) {
+                        bytes.addAndGet(-length);
+                        context.vertx().cancelTimer(timer);
+                    }
+                };
+        request.end().onComplete(_ -> over.run());
+        context.addEndHandler(_ -> over.run());
         context.next();
+    }
+
+    /// Ends a request whose body does not come, so that no more of it is kept.
+    private static void giveUp(RoutingContext context) {
+        if (context.request().version() == HttpVersion.HTTP_2) {
+            context.response().reset(); // its connection may carry others
+            return;
+        }
+        HttpErrors.refuse(
+                context,
+                408,
+                "the body did not come within " + PATIENCE_MILLIS / 1000 + " s",
+                "timeout");
+        context.request().connection().close();
     }
 
     private static long length(HttpServerRequest request) {

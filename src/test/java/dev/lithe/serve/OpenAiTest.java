@@ -18,10 +18,17 @@ import io.quarkus.test.junit.QuarkusTest;
 import io.restassured.http.ContentType;
 import io.restassured.response.ValidatableResponse;
 import jakarta.inject.Inject;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.Socket;
 import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpClient.Version;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -30,6 +37,8 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -338,6 +347,32 @@ class OpenAiTest {
                                         .post("/v1/completions")
                                         .statusCode()
                                 == 200);
+    }
+
+    /// A body that has come counts no more, however long its answer takes.
+    @Test
+    void bodiesOfUnknownLengthCountUntilTheyHaveCome() throws Exception {
+        long many = 2 * Arrivals.LIMIT / OpenAiHttp.MAX_BODY;
+        byte[] body =
+                "{\"model\":\"original\",\"prompt\":\"Tom\",\"max_tokens\":1}"
+                        .getBytes(StandardCharsets.UTF_8);
+        HttpRequest request =
+                HttpRequest.newBuilder(http.resolve("/v1/completions"))
+                        .POST(BodyPublishers.ofInputStream(() -> new ByteArrayInputStream(body)))
+                        .build();
+        List<CompletableFuture<HttpResponse<Void>>> answers = new ArrayList<>();
+        try (var gate = Gate.shut(server);
+                var client = HttpClient.newBuilder().version(Version.HTTP_1_1).build()) {
+            for (int i = 1; i <= many; i++) {
+                int waiting = i;
+                answers.add(client.sendAsync(request, BodyHandlers.discarding()));
+                Eventually.holds("it waits", () -> server.engine().waiting() == waiting);
+            }
+            gate.open();
+            for (CompletableFuture<HttpResponse<Void>> answer : answers) {
+                assertThat(answer.get(60, TimeUnit.SECONDS).statusCode()).isEqualTo(200);
+            }
+        }
     }
 
     @Test
