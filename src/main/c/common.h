@@ -24,6 +24,11 @@ INLINE float float_of_half(uint16_t half) {
     return x;
 }
 
+enum { LINE = 64 }; // bytes of a cache line
+
+// From one input's n weights to the next's: an odd number of lines, that those of neighbours do not push each other out of a cache.
+INLINE int64_t input_bytes(enum kind kind, int64_t n) { return ((n * (kind == FLOAT32 ? 4 : 2) + LINE - 1) / LINE | 1) * LINE; }
+
 INLINE int32_t four(const int8_t *p) {
     int32_t x;
     memcpy(&x, p, 4);

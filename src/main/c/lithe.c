@@ -1,6 +1,6 @@
 // What Java calls: a model is built up linear by linear, in the layout of lithe.h, and then reads tokens.
 
-#include "lithe.h"
+#include "common.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -214,8 +214,8 @@ int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int6
 // Float weights (N, K), copied input by input.
 int32_t lithe_model_columns(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, const float *bias) {
     Linear *l = append(m, slot, (enum kind)kind, n, k, bias);
-    int64_t width = (n + BLOCK - 1) / BLOCK * BLOCK;
-    char *to = l == 0 ? 0 : take(m, width * k * (kind == FLOAT32 ? 4 : 2));
+    int64_t bytes = input_bytes((enum kind)kind, n), width = bytes / (kind == FLOAT32 ? 4 : 2);
+    char *to = l == 0 ? 0 : take(m, bytes * k);
     if (to == 0) {
         return 0;
     }

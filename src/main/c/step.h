@@ -213,21 +213,26 @@ INLINE void columns(const int T, const int width, enum kind kind, const char *w,
     UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) vstore(y + t * y_stride + 16 * j, sums[t][j]);
 }
 
-enum { STREAMS = 8 }; // inputs whose weights are read side by side: as many as a processor fetches ahead
+enum { STREAMS = 8 }; // inputs whose weights are read side by side
 
-// The same for one vector, of which only `count` inputs are not 0, to the same numbers.
+// The same for one vector, of which only `count` inputs are not 0, to the same numbers. What is read next is asked for by name: a
+// processor that foresees it by itself fetches the weights of inputs that are 0 as well.
 INLINE void active_columns(enum kind kind, const char *w, int64_t w_stride, const float *x, const int32_t *active,
                                  int64_t count, int64_t width, float *y) {
+    const int64_t size = kind == FLOAT32 ? 4 : 2;
     memset(y, 0, width * sizeof(float));
     int64_t a = 0;
     for (; a + STREAMS <= count; a += STREAMS) {
-        const char *from[STREAMS];
+        const char *from[STREAMS], *next[STREAMS];
         V in[STREAMS];
         UNROLL for (int i = 0; i < STREAMS; i++) {
+            int64_t later = a + STREAMS + i < count ? a + STREAMS + i : count - 1;
             from[i] = w + active[a + i] * w_stride;
+            next[i] = w + active[later] * w_stride;
             in[i] = vset(x[active[a + i]]);
         }
         for (int64_t j = 0; j < width; j += 16) {
+            if (j * size % LINE == 0) UNROLL for (int i = 0; i < STREAMS; i++) __builtin_prefetch(next[i] + j * size);
             V sum = vload(y + j);
             UNROLL for (int i = 0; i < STREAMS; i++) sum = vfma(load(kind, from[i], j), in[i], sum);
             vstore(y + j, sum);
@@ -247,7 +252,7 @@ enum { WIDEST = 64 }; // blocks of outputs that are summed up together
 INLINE void run_columns_of(enum kind kind, const Linear *l, int64_t first, int64_t last, const float *x, int64_t x_stride,
                                  int64_t count, const int32_t *active, int64_t active_count, float *out, int64_t out_stride,
                                  int add) {
-    int64_t size = kind == FLOAT32 ? 4 : 2, stride = (l->n + BLOCK - 1) / BLOCK * BLOCK * size;
+    int64_t size = kind == FLOAT32 ? 4 : 2, stride = input_bytes(kind, l->n);
     float y[WIDEST * BLOCK];
     while (first < last) {
         int64_t blocks = active == 0 ? last - first >= 2 ? 2 : 1 : last - first < WIDEST ? last - first : WIDEST;
