@@ -144,6 +144,12 @@ void lithe_model_free(Model *m) {
 // Bytes of memory that the model holds itself.
 int64_t lithe_model_bytes(const Model *m) { return m->bytes; }
 
+// Makes the feed-forward part of each layer consist of `count` experts, of which those `active` with the highest scores run.
+void lithe_model_experts(Model *m, int64_t count, int64_t active) {
+    m->experts = count, m->active = active;
+    for (int64_t i = 0; i < m->layers; i++) m->slots[4 * i + 2].experts = count;
+}
+
 // Norm i of the model, of `width` channels.
 int32_t lithe_model_norm(Model *m, int64_t i, const float *w, int64_t width) {
     m->norms[i] = copy_of(m, w, width * sizeof(float));
@@ -360,9 +366,9 @@ static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, i
     static char *memory; // of whoever holds the gate of lithe_step
     static int64_t size;
     int64_t parts[] = {count * d * 4, count * in * 4, count * out * 4, count * 2 * stride + 64, count * groups * 4,
-                       count * groups * 8, count * factors * 4, in * 4};
+                       count * groups * 8, count * factors * 4, in * 4, count * s->model->experts};
     int64_t total = 0;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 9; i++) {
         parts[i] = (parts[i] + 127) & ~63;
         total += parts[i];
     }
@@ -379,7 +385,8 @@ static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, i
     s->in.scale = (float *)at, at += parts[4];
     s->in.sum = (int32_t *)at, at += parts[5];
     s->z = (float *)at, at += parts[6];
-    s->active = (int32_t *)at;
+    s->active = (int32_t *)at, at += parts[7];
+    s->chosen = (uint8_t *)at;
     return memory != 0;
 }
 
@@ -400,7 +407,7 @@ int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t fir
     }
     int64_t in = m->d > attention ? m->d : attention;
     in = m->f > in ? m->f : in;
-    int64_t out = qkv > 2 * m->f ? qkv : 2 * m->f;
+    int64_t feed = m->experts + 2 * m->f, out = qkv > feed ? qkv : feed;
     out = m->d > out ? m->d : out;
     Step s = {.model = m, .first_layer = first, .end_layer = end, .embed = x == 0, .cos = cos, .sin = sin, .local = local};
     pthread_mutex_lock(&gate);

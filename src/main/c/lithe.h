@@ -40,6 +40,7 @@ typedef struct {
     int64_t n;
     float least;       // inputs of smaller magnitude count as 0 in rows at positions from `from` on
     int64_t from;
+    int64_t experts;   // its first outputs are their scores, which say what else of it a single row needs; 0 for none
 } Slot;
 
 typedef struct {
@@ -64,9 +65,10 @@ typedef struct {
     float attention_scale;  // of q · k / sqrt(hd)
     float attention_cap;    // c tanh(x / c), 0 for none, as the next
     float logit_cap;
+    int64_t experts, active; // feed-forward channels fall into so many experts side by side, of which so many run; 0 for all
     int64_t sinks, window;  // a token sees the first positions and the last `window`; 0 for all
     int64_t *windows;       // of each layer, the same without sinks where that is less; 0 for none
-    Slot *slots;   // per layer: q k v, o, gate up, down; then the output layer; then as many of first factors: of a product
+    Slot *slots;   // per layer: q k v, o, gate up, down; before gate the scores of experts, where there are any; then the output layer; then as many of first factors: of a product
                    // of two thin matrices the one that reads the input, those of a slot side by side
     float **norms; // NORMS per layer, then the last
     Embedding embedding;
@@ -123,6 +125,7 @@ typedef struct {
     float *z;     // (R, widest slot of first factors)
     int32_t *active; // which inputs of a single row are not 0
     int64_t active_count;
+    uint8_t *chosen; // (R, experts) whether each runs
     Quantized in;
     // a single slot, for tests
     const Slot *slot;

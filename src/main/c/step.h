@@ -117,6 +117,11 @@ INLINE void codes(const int T, const int nibbles, const int planes, const Linear
     V sums[8];
     UNROLL for (int t = 0; t < T; t++) sums[t] = vzero();
     for (int64_t g = 0; g < l->groups; g++) {
+        if (T == 1 && in->scale[row * l->groups + g] == 0) { // nothing but zeros
+            w += group_bytes;
+            x += l->padded;
+            continue;
+        }
         I dots[8][2];
         UNROLL for (int t = 0; t < T; t++) UNROLL for (int p = 0; p < planes; p++) {
             int32_t sum = in->sum[((row + t) * planes + p) * l->groups + g];
@@ -362,8 +367,33 @@ static void quantize_rows(Step *s, void *argument, int64_t first, int64_t last) 
     }
 }
 
+static void blocks_of(Step *s, const Projection *p, const Linear *l, int64_t first, int64_t last) {
+    int64_t stride;
+    const float *x = input_of(s, p, l, &stride);
+    float *out = p->out + l->column;
+    if (l->by_input) {
+        const int32_t *active = p->count == 1 ? s->active : 0;
+        run_columns(l, first, last, x, stride, p->count, active, s->active_count, out, p->out_stride, p->add || l->onto);
+    } else {
+        run_blocks(l, first, last, &s->in, x, stride, p->count, out, p->out_stride, p->add || l->onto);
+    }
+}
+
+// Those whose outputs belong to experts that a single row runs.
+static void chosen_blocks(Step *s, const Projection *p, const Linear *l, int64_t first, int64_t last) {
+    int64_t channels = s->model->f / BLOCK, width = channels / s->model->experts; // in blocks; gate and up may be one linear
+    while (first < last) {
+        int64_t end = first;
+        while (end < last && s->chosen[end % channels / width]) end++;
+        if (first < end) blocks_of(s, p, l, first, end);
+        first = end;
+        while (first < last && !s->chosen[first % channels / width]) first++;
+    }
+}
+
 static void some_blocks(Step *s, void *argument, int64_t first, int64_t last) {
     Projection *p = argument;
+    int choosy = p->slot->experts > 0 && p->count == 1 && p->first > 0;
     int64_t before = 0; // blocks of earlier parts
     for (int i = p->first; i < p->last && before < last; i++) {
         const Linear *l = p->slot->parts + i;
@@ -371,15 +401,8 @@ static void some_blocks(Step *s, void *argument, int64_t first, int64_t last) {
         int64_t from = first > before ? first - before : 0;
         int64_t to = last - before < blocks ? last - before : blocks;
         if (from < to) {
-            int64_t stride;
-            const float *x = input_of(s, p, l, &stride);
-            float *out = p->out + l->column;
-            if (l->by_input) {
-                const int32_t *active = p->count == 1 ? s->active : 0;
-                run_columns(l, from, to, x, stride, p->count, active, s->active_count, out, p->out_stride, p->add || l->onto);
-            } else {
-                run_blocks(l, from, to, &s->in, x, stride, p->count, out, p->out_stride, p->add || l->onto);
-            }
+            if (choosy) chosen_blocks(s, p, l, from, to);
+            else blocks_of(s, p, l, from, to);
         }
         before += blocks;
     }
@@ -392,6 +415,21 @@ static int alike(const Linear *a, const Linear *b) {
         && (!codes || (a->group == b->group && a->planes == b->planes && a->from == b->from));
 }
 
+// Of the experts of each row those with the highest scores, the first of equals.
+static void choose_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    const Projection *p = argument;
+    int64_t n = p->slot->experts;
+    for (int64_t row = first; row < last; row++) {
+        const float *score = p->out + row * p->out_stride;
+        for (int64_t i = 0; i < n; i++) {
+            int64_t better = 0;
+            for (int64_t j = 0; j < i; j++) better += score[j] >= score[i];
+            for (int64_t j = i + 1; j < n; j++) better += score[j] > score[i];
+            s->chosen[row * n + i] = better < s->model->active;
+        }
+    }
+}
+
 enum { LONG_RUN = 24 }; // blocks of outputs
 
 // y = x Wᵀ + b for all linears of a slot side by side, from what its first factors make of x where there are any.
@@ -402,9 +440,9 @@ static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride,
         p.first = p.last;
         const Linear *l = slot->parts + p.first;
         int64_t blocks = 0;
-        while (p.last < slot->count && alike(l, slot->parts + p.last)) {
+        do {
             blocks += (slot->parts[p.last++].n + BLOCK - 1) / BLOCK;
-        }
+        } while (p.last < slot->count && alike(l, slot->parts + p.last) && (slot->experts == 0 || p.first > 0));
         if (l->kind >= CODES8) {
             s->in.stride = (l->groups * l->padded + 127) & ~63; // every thread writes the same
             pool_each(s, &p, quantize_rows, count, 1);
@@ -412,6 +450,7 @@ static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride,
         // long runs of each input, that they come at the speed of the memory
         int64_t half = blocks / (2 * pool_threads());
         pool_each(s, &p, some_blocks, blocks, !l->by_input || count > 1 ? 1 : half > LONG_RUN ? half : LONG_RUN);
+        if (slot->experts > 0 && p.first == 0) pool_each(s, &p, choose_rows, count, 1);
     }
 }
 
@@ -713,19 +752,31 @@ static void attend_rows(Step *s, void *argument, int64_t first, int64_t last) {
     }
 }
 
-// a = activation(gate) up, where y holds gate and up.
+// a = activation(gate) up of n channels.
+static void gate_channels(enum activation activation, const float *gate, const float *up, float *a, int64_t n) {
+    if (activation == SILU) {
+        for (int64_t j = 0; j < n; j++) a[j] = gate[j] / (1 + exponential(-gate[j])) * up[j];
+    } else {
+        for (int64_t j = 0; j < n; j++) {
+            float x = gate[j];
+            a[j] = x / (1 + exponential(-1.59576912f * (x + 0.044715f * x * x * x))) * up[j]; // 2 sqrt(2 / pi)
+        }
+    }
+}
+
+// The same where y holds scores of experts, gate and up; 0 of experts that do not run.
 static void gate_rows(Step *s, void *argument, int64_t first, int64_t last) {
     (void)argument;
-    int64_t f = s->model->f;
+    const Model *m = s->model;
+    int64_t f = m->f, experts = m->experts, width = experts > 0 ? f / experts : f;
     for (int64_t i = first; i < last; i++) {
-        const float *gate = s->y + i * 2 * f, *up = gate + f;
+        const float *gate = s->y + i * (experts + 2 * f) + experts, *up = gate + f;
         float *a = s->a + i * f;
-        if (s->model->activation == SILU) {
-            for (int64_t j = 0; j < f; j++) a[j] = gate[j] / (1 + exponential(-gate[j])) * up[j];
-        } else {
-            for (int64_t j = 0; j < f; j++) {
-                float x = gate[j];
-                a[j] = x / (1 + exponential(-1.59576912f * (x + 0.044715f * x * x * x))) * up[j]; // 2 sqrt(2 / pi)
+        for (int64_t j = 0; j < f; j += width) {
+            if (experts == 0 || s->chosen[i * experts + j / width]) {
+                gate_channels(m->activation, gate + j, up + j, a + j, width);
+            } else {
+                memset(a + j, 0, width * sizeof(float));
             }
         }
     }
@@ -769,7 +820,7 @@ static void run(Step *s, int thread) {
         add_project(s, slots + 1, attention, norms[ATTENTION_OUTPUT]);
         layer.norm = norms[MLP_INPUT];
         pool_each(s, &layer, normalize_rows, s->count, 1);
-        project(s, slots + 2, s->a, m->d, s->count, s->y, 2 * m->f, 0);
+        project(s, slots + 2, s->a, m->d, s->count, s->y, m->experts + 2 * m->f, 0);
         pool_each(s, &layer, gate_rows, s->count, 1);
         add_project(s, slots + 3, m->f, norms[MLP_OUTPUT]);
     }

@@ -4,7 +4,8 @@
 #
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
 #            and up; of what the feed-forward part adds. Then the last norm
-#   heads    [h, g, hd, activation, S and W of sinks.py, window of each block, 0 for none]
+#   heads    [h, g, hd, activation, S and W of sinks.py, experts of a block and how many of them run, window of each block]; 0
+#            for none
 #   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale], and where small inputs of linears count
 #            as 0: the first position where they do, and the least that do not, of each block and slot
 #   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated. Of all positions;
@@ -98,6 +99,19 @@ def gate(self, x: Tensor, activation: int) -> Tensor:
   return torch.silu(x) if activation == 0 else torch.gelu(x, approximate="tanh")
 
 
+def feed(self, y: Tensor, heads: List[int]) -> Tensor:
+  # y (B, T, E + 2 f): scores of E experts, gate and up -> (B, T, f), 0 of experts that do not run
+  E = heads[6]
+  f = (y.size(2) - E) // 2
+  a = self.gate(y[:, :, E:E + f], heads[3]) * y[:, :, E + f:]
+  if E == 0:
+    return a
+  score = y[:, :, :E]
+  best = torch.topk(score, heads[7], -1)[1]
+  runs = torch.scatter(torch.zeros_like(score), -1, best, 1.)
+  return torch.reshape(torch.reshape(a, [y.size(0), y.size(1), E, -1]) * torch.unsqueeze(runs, 3), a.size())
+
+
 def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, window: int, cap: float) -> Tensor:
   # q (B, h, T, hd), k and v (B, g, position + T, hd) -> (B, T, h hd); window 0 for none, cap 0 for none
   B = q.size(0)
@@ -169,7 +183,7 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   h = heads[0]
   g = heads[1]
   hd = heads[2]
-  window = heads[6 + layer]
+  window = heads[8 + layer]
   table = cos.size(0) - 1 if window > 0 else 0
   y = torch.rms_norm(x, [x.size(2)], norms[6 * layer], numbers[0])
   y = self.large(y, 4 * layer, counts, positions, numbers)
@@ -209,8 +223,7 @@ def gated(self, x: Tensor, layer: int, counts: List[int], positions: List[int], 
   # x (B, T, d) after attention -> what the down projection reads (B, T, f)
   y = torch.rms_norm(x, [x.size(2)], norms[6 * layer + 4], numbers[0])
   y = self.large(y, 4 * layer + 2, counts, positions, numbers)
-  gate, up = torch.chunk(self.project(y, 4 * layer + 2, w, packed, parts, slots), 2, -1)  # (B, T, f) each
-  return self.gate(gate, heads[3]) * up
+  return self.feed(self.project(y, 4 * layer + 2, w, packed, parts, slots), heads)
 
 
 def block(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],

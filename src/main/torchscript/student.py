@@ -38,6 +38,9 @@ def train_linears(self, x: Tensor, w: List[Tensor], places: List[List[int]], fir
   wholes = annotate(List[Tensor], [])
   thins = annotate(List[Tensor], [])
   biases = annotate(List[Tensor], [])
+  biased = False
+  for i in range(first, end):
+    biased = biased or places[i][5] >= 0
   for i in range(first, end):
     if places[i][1] >= 0:
       wholes.append(self.train_whole(w, places[i], dtype))
@@ -45,6 +48,8 @@ def train_linears(self, x: Tensor, w: List[Tensor], places: List[List[int]], fir
       thins.append(self.train_thin(x, w, places[i], dtype))
     if places[i][5] >= 0:
       biases.append(w[places[i][5]].to(dtype))
+    elif biased:
+      biases.append(torch.zeros([w[places[i][1] if places[i][1] >= 0 else places[i][4]].size(0)], dtype=dtype))
   n = end - first
   if len(wholes) == n and len(thins) == 0:
     y = torch.linear(x, wholes[0] if n == 1 else torch.cat(wholes, 0))
@@ -101,7 +106,7 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
   y = torch.rms_norm(x, d, w[i], epsilon)
   qkv = self.train_linears(y, w, places, firsts[s], firsts[s + 1], dtype)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)
-  table = cos.size(0) - 1 if heads[6 + l] > 0 else 0
+  table = cos.size(0) - 1 if heads[8 + l] > 0 else 0
   qk = self.norm_heads(qkv[:, :h + g].to(x.dtype), h, w[i + 1], w[i + 2], epsilon)
   qk = self.rotate(qk, cos[table], sin[table]).to(dtype)
   q = qk[:, :h] if style[1] == 1. else qk[:, :h] * style[1]
@@ -114,13 +119,12 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
     v = torch.cat([cache[2 * l + 1], v], 2)
     cache[2 * l] = k
     cache[2 * l + 1] = v
-  o = self.attend(q, k, v, position, heads[6 + l], style[2])  # (B, T, h hd)
+  o = self.attend(q, k, v, position, heads[8 + l], style[2])  # (B, T, h hd)
   y = self.train_linears(o, w, places, firsts[s + 1], firsts[s + 2], dtype).to(x.dtype)
   x = x + self.norm_output(y, w[i + 3], epsilon)
   y = torch.rms_norm(x, d, w[i + 4], epsilon)
   gu = self.train_linears(y, w, places, firsts[s + 2], firsts[s + 3], dtype)
-  f = gu.size(2) // 2
-  y = self.gate(gu[:, :, :f], heads[3]) * gu[:, :, f:]
+  y = self.feed(gu, heads)
   y = self.train_linears(y, w, places, firsts[s + 3], firsts[s + 4], dtype).to(x.dtype)
   return x + self.norm_output(y, w[i + 5], epsilon)
 

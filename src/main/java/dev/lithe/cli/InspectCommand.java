@@ -127,6 +127,9 @@ final class InspectCommand implements Callable<Integer> {
                     "inputs       small ones count as 0, from position %d on%n",
                     shapes.thresholds().densePositions());
         }
+        if (shapes.experts().any()) {
+            out.printf("feed-forward %s%n", shapes.experts().label());
+        }
         if (shapes.sparseAttention().limited()) {
             out.printf("attention    %s%n", shapes.sparseAttention().label());
         }

@@ -8,6 +8,7 @@ import dev.lithe.compress.Compressor;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.DenseWeights;
+import dev.lithe.model.Experts;
 import dev.lithe.model.KvCacheForm;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
@@ -25,12 +26,15 @@ import org.jspecify.annotations.Nullable;
 /// weight as the float that it stands for, in the type that the model declares.
 public final class DenseExport {
     private final Checkpoint checkpoint;
+    private final ObjectNode config;
     private final ModelSpec spec;
     private final LinearReader reader;
 
     private DenseExport(Checkpoint checkpoint) {
         this.checkpoint = checkpoint;
-        this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        this.config = checkpoint.config().deepCopy();
+        Experts.NONE.describe(config);
+        this.spec = ModelSpec.of(config, checkpoint.folder() + "/config.json");
         this.reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
     }
@@ -44,7 +48,7 @@ public final class DenseExport {
         var export = new DenseExport(checkpoint);
         try (var writer = CheckpointWriter.open(target, replace)) {
             Architecture.parts(export.spec).forEach(part -> export.add(part, writer));
-            ObjectNode config = checkpoint.config().deepCopy();
+            ObjectNode config = export.config;
             config.remove("quantization_config");
             KvCacheForm.FLOAT.describe(config);
             SparseAttention.NONE.describe(config);

@@ -1,10 +1,12 @@
 package dev.lithe.export;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.GgufType;
 import dev.lithe.checkpoint.GgufWriter;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
+import dev.lithe.model.Experts;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
@@ -56,7 +58,9 @@ public final class GgufExport {
     private GgufExport(Checkpoint checkpoint, @Nullable GgufType type) {
         this.checkpoint = checkpoint;
         this.type = type;
-        this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        ObjectNode config = checkpoint.config().deepCopy();
+        Experts.NONE.describe(config);
+        this.spec = ModelSpec.of(config, checkpoint.folder() + "/config.json");
         this.reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
         @Nullable String known = ARCHITECTURES.get(spec.architecture());

@@ -113,6 +113,11 @@ public final class Architecture {
             linears.add(new LinearName(attention + "v_proj", block, Slot.QKV, kv, d, in));
         }
         linears.add(new LinearName(attention + "o_proj", block, Slot.O, d, q, style.outputBias()));
+        if (spec.experts().any()) {
+            String router = name(block) + Experts.ROUTER;
+            int count = spec.experts().count();
+            linears.add(new LinearName(router, block, Slot.GATE_UP, count, d, true));
+        }
         if (style.fused()) {
             linears.add(new LinearName(mlp + "gate_up_proj", block, Slot.GATE_UP, 2 * f, d, mb));
         } else {

@@ -10,8 +10,8 @@ import java.util.stream.IntStream;
 
 /// What the kernels of `decoder.py` must know of a model besides its tensors.
 ///
-/// @param heads h, g, hd, the activation, sinks and window of [SparseAttention], and the window of
-///   each block, 0 for none
+/// @param heads h, g, hd, the activation, sinks and window of [SparseAttention], count and active
+///   of [Experts], and the window of each block, 0 for none
 /// @param numbers norm epsilon, attention scale, attention cap, logit cap, embedding scale, as in
 ///   [BlockStyle]; then those of [ActivationThresholds]
 public record KernelSettings(Value heads, double[] numbers) {
@@ -71,14 +71,16 @@ public record KernelSettings(Value heads, double[] numbers) {
     }
 
     private static long[] heads(ModelSpec spec, long[] windows) {
-        long[] heads = new long[6 + windows.length];
+        long[] heads = new long[8 + windows.length];
         heads[0] = spec.heads();
         heads[1] = spec.kvHeads();
         heads[2] = spec.headDim();
         heads[3] = spec.style().activation().ordinal();
         heads[4] = spec.sparseAttention().sinks();
         heads[5] = spec.sparseAttention().window();
-        System.arraycopy(windows, 0, heads, 6, windows.length);
+        heads[6] = spec.experts().count();
+        heads[7] = spec.experts().active();
+        System.arraycopy(windows, 0, heads, 8, windows.length);
         return heads;
     }
 

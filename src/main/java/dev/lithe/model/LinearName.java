@@ -43,6 +43,12 @@ public record LinearName(
         return new LinearName(owner, block, slot, outFeatures, inFeatures, false);
     }
 
+    /// Whether it gives the scores of [Experts]: no gradient comes to it, for whether an expert
+    /// runs is yes or no.
+    public boolean routes() {
+        return module.endsWith(Experts.ROUTER);
+    }
+
     /// Weights, biases aside.
     public long weights() {
         return (long) outFeatures * inFeatures;

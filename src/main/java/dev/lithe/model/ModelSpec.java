@@ -31,6 +31,7 @@ import org.jspecify.annotations.Nullable;
 /// @param kvCache how keys and values are kept while it runs
 /// @param thresholds below which inputs of linears count as 0
 /// @param sparseAttention how much of a text each token sees
+/// @param experts which feed-forward channels each token runs
 public record ModelSpec(
         String architecture,
         int vocabSize,
@@ -53,7 +54,8 @@ public record ModelSpec(
         DType dtype,
         KvCacheForm kvCache,
         ActivationThresholds thresholds,
-        SparseAttention sparseAttention) {
+        SparseAttention sparseAttention,
+        Experts experts) {
     private static final int TOKENS = 1024;
 
     /// Widest head whose keys are multiplied by a matrix before they are rounded.
@@ -106,7 +108,8 @@ public record ModelSpec(
                         dtype(config.text("dtype", config.text("torch_dtype", "float32")), where),
                         KvCacheForm.of(config, where),
                         ActivationThresholds.of(config, layers, where),
-                        SparseAttention.of(config, positions, where));
+                        SparseAttention.of(config, positions, where),
+                        Experts.of(config, config.count("intermediate_size"), where));
         spec.check(where);
         return spec;
     }

@@ -41,6 +41,9 @@ final class NativeForward {
 
     private static final int SLOTS_OF_BLOCK = 4;
 
+    /// Outputs that the kernels compute together.
+    private static final int OUTPUTS = 16;
+
     private final ModelSpec spec;
     private final TensorScope scope;
     private final NativeModel model;
@@ -106,14 +109,25 @@ final class NativeForward {
                                 (float) style.logitCap()),
                         instructions);
         scope.onClose(model);
+        model.experts(spec.experts().count(), spec.experts().active());
     }
 
     /// Whether it can run a model: float keys and values, and linears in forms that it reads.
     static boolean takes(ModelSpec spec, LinearReader reader) {
         return spec.kvCache().equals(KvCacheForm.FLOAT)
+                && takesExperts(spec, reader)
                 && Architecture.parts(spec).stream()
                         .flatMap(part -> part.linears().stream())
                         .allMatch(name -> takes(reader.form(name), name.inFeatures()));
+    }
+
+    /// Experts must be whole blocks of outputs, and their scores there before what reads them.
+    private static boolean takesExperts(ModelSpec spec, LinearReader reader) {
+        return !spec.experts().any()
+                || spec.intermediateSize() / spec.experts().count() % OUTPUTS == 0
+                        && Architecture.linears(spec).stream()
+                                .filter(LinearName::routes)
+                                .noneMatch(name -> reader.form(name) instanceof LinearForm.LowRank);
     }
 
     static boolean takes(LinearForm form, long inFeatures) {
@@ -145,6 +159,9 @@ final class NativeForward {
     /// Adds the linears of the next slot.
     void addSlot(List<Linear> linears) {
         double least = threshold();
+        if (spec.experts().any() && slot % SLOTS_OF_BLOCK == SLOTS_OF_BLOCK - 1) {
+            least = Math.max(least, Float.MIN_NORMAL); // what experts that do not run leave is 0
+        }
         sparse = least > 0;
         model.threshold(slot, least, spec.thresholds().densePositions());
         long column = 0;

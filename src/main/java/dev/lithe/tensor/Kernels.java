@@ -39,6 +39,7 @@ final class Kernels {
                     "prune",
                     "reshape",
                     "slice",
+                    "experts",
                     "sparsify",
                     "sinks",
                     "gqa",

@@ -30,6 +30,9 @@ public final class NativeModel implements AutoCloseable {
                         FunctionDescriptor.of(
                                 LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG,
                                 INT, FLOAT, FLOAT, FLOAT, FLOAT, FLOAT));
+        static final MethodHandle EXPERTS =
+                NativeLibrary.function(
+                        "lithe_model_experts", FunctionDescriptor.ofVoid(LONG, LONG, LONG));
         static final MethodHandle FREE =
                 NativeLibrary.function("lithe_model_free", FunctionDescriptor.ofVoid(LONG));
         static final MethodHandle BYTES =
@@ -137,6 +140,16 @@ public final class NativeModel implements AutoCloseable {
             float attentionScale,
             float attentionCap,
             float logitCap) {}
+
+    /// Makes the first outputs of what gate and up are in scores of so many experts, of which those
+    /// `active` with the highest run.
+    public void experts(int count, int active) {
+        try {
+            Functions.EXPERTS.invokeExact(model, (long) count, (long) active);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
 
     /// Sets the scale of a norm, (d) or (hd) float32, which is copied: six of each layer, then the
     /// last.

@@ -75,6 +75,7 @@ abstract class ArchitectureContract {
                     "gqa:kv_heads=1,pool=mean",
                     "slice:multiple_of=8",
                     "slice:remove=0",
+                    "moefy:width=8,samples=2",
                     "depth_prune:remove=1,samples=2",
                     "heal:steps=2,rank=2,batch=2",
                     "block_heal:steps=2,rank=2,batch=2",

@@ -97,26 +97,27 @@ final class Flattening {
 
     private Place place(LoadedPart block, LinearName name) {
         Linear linear = block.linear(name);
+        Learns what = name.routes() ? Learns.NOTHING : learns;
         @Nullable Value bias = linear.bias();
-        int biases = bias == null ? -1 : add(step.call("to_float", bias), learns == Learns.ALL);
-        return place(linear, name.module(), biases);
+        int biases = bias == null ? -1 : add(step.call("to_float", bias), what == Learns.ALL);
+        return place(linear, name.module(), biases, what);
     }
 
-    private Place place(Linear linear, String module, int bias) {
+    private Place place(Linear linear, String module, int bias, Learns what) {
         if (linear instanceof Linear.Shared shared) {
-            return place(shared.of(), shared.form().owner(), bias);
+            return place(shared.of(), shared.form().owner(), bias, what);
         }
         if (linear instanceof Linear.LowRank thin) {
             Linear base = thin.base();
-            int whole = base == null ? -1 : weight(base, module + ".base", learns == Learns.ALL);
-            int right = weight(thin.right(), module + ".right", learns != Learns.NOTHING);
-            int left = weight(thin.left(), module + ".left", learns != Learns.NOTHING);
-            int kept = base == null || learns != Learns.ALL ? -1 : kept(base, whole);
+            int whole = base == null ? -1 : weight(base, module + ".base", what == Learns.ALL);
+            int right = weight(thin.right(), module + ".right", what != Learns.NOTHING);
+            int left = weight(thin.left(), module + ".left", what != Learns.NOTHING);
+            int kept = base == null || what != Learns.ALL ? -1 : kept(base, whole);
             return new Place(whole, kept, right, left, bias, false);
         }
-        int whole = weight(linear, module, learns == Learns.ALL);
-        int kept = learns == Learns.NOTHING ? -1 : kept(linear, whole);
-        if (learns != Learns.ADAPTERS) {
+        int whole = weight(linear, module, what == Learns.ALL);
+        int kept = what == Learns.NOTHING ? -1 : kept(linear, whole);
+        if (what != Learns.ADAPTERS) {
             return new Place(whole, kept, -1, -1, bias, false);
         }
         int n = tensors.get(whole).size(0);

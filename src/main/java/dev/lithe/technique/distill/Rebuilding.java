@@ -32,8 +32,8 @@ final class Rebuilding {
     /// @param rank of adapters; 0 where all weights are trained
     /// @throws LitheException where it cannot be trained
     static LinearForm outcome(LinearName linear, LinearForm before, int rank) {
-        if (rank > 0 && linear.block() < 0) {
-            return before; // no adapter goes there
+        if (rank > 0 && linear.block() < 0 || linear.routes()) {
+            return before; // it learns nothing
         }
         return switch (before) {
             case LinearForm.Dense _, LinearForm.Masked _ -> before;

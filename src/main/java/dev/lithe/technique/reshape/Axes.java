@@ -5,6 +5,7 @@ import dev.lithe.calibrate.WholeModel;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.Part.Kind;
+import dev.lithe.technique.Cut;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.ArrayList;

@@ -4,6 +4,7 @@ import dev.lithe.calibrate.ChannelMoments;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.technique.Cut;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.Random;

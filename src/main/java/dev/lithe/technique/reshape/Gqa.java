@@ -10,6 +10,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part.Kind;
+import dev.lithe.technique.Cut;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;

@@ -101,7 +101,9 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
     @Override
     public void configure(ObjectNode model, Config config) {
         config.read();
-        int tokens = ModelSpec.of(model, name()).vocabSize();
+        ModelSpec spec = ModelSpec.of(model, name());
+        spec.experts().requireNone(name());
+        int tokens = spec.vocabSize();
         var shapes =
                 new ShapeSearch(model.deepCopy(), config.remove(), config.multipleOf(), tokens);
         model.setAll(shapes.config(shapes.start()));

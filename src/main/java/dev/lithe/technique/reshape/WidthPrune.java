@@ -10,6 +10,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part.Kind;
+import dev.lithe.technique.Cut;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
@@ -121,7 +122,9 @@ public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
     }
 
     private static void requireItsOwnLinears(ObjectNode model) {
-        if (ModelSpec.of(model, "config.json").style().fused()) {
+        ModelSpec spec = ModelSpec.of(model, "config.json");
+        spec.experts().requireNone("width_prune");
+        if (spec.style().fused()) {
             throw LitheException.badInput(
                     "the model stores q, k and v, and gate and up, as one linear each, which cannot"
                             + " be cut alike; leave width_prune out");
