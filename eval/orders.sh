@@ -15,11 +15,12 @@ mkdir -p "$out"
 seeds='0 1 2'
 samples=${SAMPLES:-128}
 
-# made NAME SEEDS STAGES: a copy for each seed, in $out/NAME.SEED
+# made NAME SEEDS STAGES: a copy for each seed, in $out/NAME.SEED; it stands where STAGES says SEED too
 made() {
     for seed in $2; do
         [ ! -e "$out/$1.$seed" ] || continue
-        printf 'stages: [%s]\ncalibration: {samples: %s, context: 256, seed: %s}\n' "$3" "$samples" "$seed" >"$out/recipe.yaml"
+        stages=$(echo "$3" | sed "s/SEED/$seed/g")
+        printf 'stages: [%s]\ncalibration: {samples: %s, context: 256, seed: %s}\n' "$stages" "$samples" "$seed" >"$out/recipe.yaml"
         "$lithe" compress "$model" --recipe "$out/recipe.yaml" --calibration-text "$calibration" --output "$out/$1.$seed" \
             --no-evaluate 2>"$out/log" || { cat "$out/log" >&2; exit 1; }
         echo "$1, seed $seed" >&2
