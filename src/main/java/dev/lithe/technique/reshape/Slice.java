@@ -34,7 +34,8 @@ import dev.lithe.tensor.Value;
 /// `multiple_of` to `d (1 - remove)` stays, all of them with 0. The paper has other axes for each
 /// norm, and a matrix on each skip connection that leads from one to the next; here all share one
 /// Q, and readers make up for it, so the result is a model of the same kind with a smaller
-/// `hidden_size`, which any loader opens (`eval/results/slice.md` compares). Linears must be dense;
+/// `hidden_size`, which loaders open (Transformers from version 5 where the number of heads divides
+/// it; `eval/results/slice.md` compares). Linears must be dense;
 /// an output layer that is the embedding becomes one of its own. `heal` goes behind.
 @AutoService(Technique.class)
 public final class Slice implements ModelTechnique<Slice.Config> {

@@ -31,7 +31,8 @@ import java.util.Random;
 /// `ffn` and `heads` are shares that go. Of f channels the nearest multiple of `multiple_of` to
 /// `f (1 - ffn)` stays, of g groups the nearest whole number. Linears must be dense. Biases make the
 /// model declare `mlp_bias` or `attention_bias`, under which loaders expect one on every linear of
-/// that part; the others are zero. Importance is that of the whole model, before anything went. For
+/// that part; the others are zero. Transformers from version 5 opens a Llama only where its heads
+/// divide `hidden_size`, whatever `head_dim` says: of 8 heads keep 4, not 6, for it. Importance is that of the whole model, before anything went. For
 /// narrower hidden states see [Slice].
 @AutoService(Technique.class)
 public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
