@@ -18,9 +18,9 @@ def rotary_tables(self, frequency: Tensor, magnitude: List[float], length: int) 
   return [torch.cos(angle) * m, torch.sin(angle) * m]
 
 
-def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int) -> List[Tensor]:
+def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int, device: str) -> List[Tensor]:
   # views of one tensor, so that one address tells where all are; not filled, for touching all of a long one takes many steps
-  return torch.unbind(torch.empty([blocks, batch, heads, capacity, width]), 0)
+  return torch.unbind(torch.empty([blocks, batch, heads, capacity, width], device=torch.device(device)), 0)
 
 
 def numbers_of(self, settings: Tensor) -> List[float]:
@@ -39,14 +39,15 @@ def embed(self, table: List[Tensor], ids: Tensor, scale: float) -> Tensor:
 
 def look_up(self, table: List[Tensor], ids: Tensor) -> Tensor:
   # ids (B, T) -> (B, T, d); the table is floats (V, d), or codes (V, d) with scale and shift (V, G) of d / G weights each
+  ids = ids.to(table[0].device)
   if len(table) == 1:
-    return torch.embedding(table[0], ids).to(6)
+    return table[0][ids].to(6)
   B = ids.size(0)
   T = ids.size(1)
   row = torch.reshape(ids, [-1])
-  code = torch.reshape(torch.index_select(table[0], 0, row).to(6), [B * T, table[1].size(1), -1])
-  scale = torch.unsqueeze(torch.index_select(table[1], 0, row), 2)
-  shift = torch.unsqueeze(torch.index_select(table[2], 0, row), 2)
+  code = torch.reshape(table[0][row].to(6), [B * T, table[1].size(1), -1])
+  scale = torch.unsqueeze(table[1][row], 2)
+  shift = torch.unsqueeze(table[2][row], 2)
   return torch.reshape(torch.addcmul(shift, code, scale), [B, T, -1])
 
 
@@ -121,7 +122,7 @@ def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, window: int, ca
   if position == 0 and not windowed and cap == 0.:
     o = torch.scaled_dot_product_attention(q, k, v, None, 0., True)
   else:
-    seen = torch.tril(torch.ones([T, S], dtype=11), S - T)
+    seen = torch.tril(torch.ones([T, S], dtype=11, device=q.device), S - T)
     if windowed:
       seen = torch.triu(seen, S - T - window + 1)
     if cap == 0.:
@@ -153,7 +154,7 @@ def large(self, x: Tensor, slot: int, counts: List[int], positions: List[int], n
     return x
   small = torch.lt(torch.abs(x), numbers[6 + slot])
   if numbers[5] > 0.:
-    rows = [torch.arange(positions[i], positions[i] + counts[i]) for i in range(len(counts))]
+    rows = [torch.arange(positions[i], positions[i] + counts[i], device=x.device) for i in range(len(counts))]
     small = torch.logical_and(small, torch.unsqueeze(torch.ge(torch.cat(rows), numbers[5]), 1))
   return torch.masked_fill(x, small, 0.)
 
@@ -244,7 +245,7 @@ def last_rows(self, x: Tensor, counts: List[int]) -> Tensor:
   for count in counts:
     end = end + count
     last.append(end - 1)
-  return x[:, torch.tensor(last)]
+  return x[:, torch.tensor(last, device=x.device)]
 
 
 def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positions: List[int], w: List[Tensor],

@@ -15,6 +15,7 @@ import dev.lithe.report.MeasureOptions;
 import dev.lithe.report.Report;
 import dev.lithe.report.StageMeasurement;
 import dev.lithe.report.Units;
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -273,12 +274,14 @@ final class CompressionOptions {
     /// Compresses the model into `output`, showing plan and progress.
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
+    /// @param device where the result will run
     /// @return the seconds it took
-    double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
+    double compress(Recipe recipe, Path output, boolean replace, Device device, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Settled settled = settled(recipe, checkpoint, Pipeline.keptPrices(output, 0), err);
             var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
             print(needs, checkpoint, err);
+            needs.running().kvCache().requireOn(device, output);
             needs.requireRoom(output);
             double seconds = settled.seconds();
             try (var progress = new PipelineProgress(table, err)) {

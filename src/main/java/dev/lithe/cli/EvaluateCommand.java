@@ -8,6 +8,7 @@ import dev.lithe.report.Report;
 import dev.lithe.report.ReportFolder;
 import dev.lithe.report.ReportJson;
 import dev.lithe.report.TerminalTable;
+import dev.lithe.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -54,12 +55,13 @@ final class EvaluateCommand implements Callable<Integer> {
         var commandLine = spec.commandLine();
         var out = commandLine.getOut();
         var err = commandLine.getErr();
+        Device device = evaluation.device();
         Candidate base = Candidate.of("original", original, ModelSource.folder(original));
         List<Candidate> others = others();
         if (output != null) {
             ReportFolder.prepare(output);
         }
-        MeasureOptions options = evaluation.measureOptions(null, err);
+        MeasureOptions options = evaluation.measureOptions(null, device, err);
         Report report;
         try (var progress = new MeasureProgress(err)) {
             report = Measurement.measure(base, others, options, progress);

@@ -16,6 +16,7 @@ import dev.lithe.search.Request;
 import dev.lithe.search.Rung;
 import dev.lithe.search.Search;
 import dev.lithe.search.SearchResult;
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Torch;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -153,12 +154,13 @@ final class SearchCommand implements Callable<Integer> {
     }
 
     private Request request(PrintWriter err) {
+        Device device = evaluation.device();
         Path folder = ModelSource.folder(model);
         if (maxCandidates != null && maxCandidates < 1) {
             throw LitheException.badInput("--max-candidates %d; give 1 or more", maxCandidates);
         }
         Path text = calibrationText == null ? ModelSource.demoCalibrationText() : calibrationText;
-        MeasureOptions options = evaluation.measureOptions(text, err);
+        MeasureOptions options = evaluation.measureOptions(text, device, err);
         Path target =
                 output == null
                         ? Path.of(folder.toAbsolutePath().normalize().getFileName() + "-search")

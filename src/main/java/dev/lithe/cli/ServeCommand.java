@@ -5,6 +5,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.route.VariantSource;
 import dev.lithe.serve.Server;
 import dev.lithe.serve.ServerOptions;
+import dev.lithe.tensor.Device;
 import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -48,6 +49,7 @@ final class ServeCommand implements Runnable {
                     "Share of the requests that name no variant (repeatable); equal shares without.")
     private Map<String, Double> weights = new LinkedHashMap<>();
 
+    @Mixin private DeviceFlag device = new DeviceFlag();
     @Mixin private ServerLoad load = new ServerLoad();
 
     @Mixin private ServerAddress address = new ServerAddress();
@@ -93,15 +95,16 @@ final class ServeCommand implements Runnable {
     }
 
     private List<VariantSource> sources() {
+        Device on = device.device();
         List<VariantSource> sources = new ArrayList<>();
         if (model != null) {
-            sources.add(new VariantSource("original", ModelSource.folder(model)));
+            sources.add(new VariantSource("original", ModelSource.folder(model), on));
         }
         if (compressed != null) {
-            sources.add(new VariantSource("compressed", ModelSource.folder(compressed)));
+            sources.add(new VariantSource("compressed", ModelSource.folder(compressed), on));
         }
-        variants.forEach(
-                (name, folder) -> sources.add(new VariantSource(name, ModelSource.folder(folder))));
+        variants.forEach((name, folder) ->
+                sources.add(new VariantSource(name, ModelSource.folder(folder), on)));
         if (sources.isEmpty()) {
             throw LitheException.badInput(
                     "nothing to serve; name a MODEL (try 'lithe serve demo') or a --variant");

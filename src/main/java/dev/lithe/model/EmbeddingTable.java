@@ -1,5 +1,6 @@
 package dev.lithe.model;
 
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.List;
@@ -18,8 +19,13 @@ public final class EmbeddingTable {
 
     /// The same for a model that multiplies embeddings by `scale` (see [BlockStyle]).
     public EmbeddingTable(Linear stored, double scale, TensorScope scope) {
+        this(stored, scale, Device.CPU, scope);
+    }
+
+    /// The same on a device.
+    EmbeddingTable(Linear stored, double scale, Device device, TensorScope scope) {
         this.scale = scale;
-        this.tables =
+        Value made =
                 switch (stored) {
                     case Linear.Dense dense -> scope.list(List.of(scope.keep(dense.weight())));
                     case Linear.Int8 int8 ->
@@ -32,6 +38,13 @@ public final class EmbeddingTable {
                             scope.list(List.of(DenseWeights.of(stored, scope)));
                     case Linear.Grouped grouped -> grouped(grouped, scope);
                 };
+        this.tables =
+                device.isCpu()
+                        ? made
+                        : scope.list(
+                                made.members().stream()
+                                        .map(table -> device.place(table, scope))
+                                        .toList());
     }
 
     private static Value grouped(Linear.Grouped stored, TensorScope scope) {
@@ -48,7 +61,7 @@ public final class EmbeddingTable {
         }
     }
 
-    /// Rows of `ids` (B, T) int64: (B, T, d) float32.
+    /// Rows of `ids` (B, T) int64, on whatever device: (B, T, d) float32 on the table's.
     public Value lookup(Value ids, TensorScope into) {
         return into.call("embed", tables, ids, scale);
     }

@@ -1,6 +1,7 @@
 package dev.lithe.tensor;
 
 import ai.djl.engine.Engine;
+import ai.djl.engine.StandardCapabilities;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
@@ -158,7 +159,7 @@ public final class Torch {
     static PtNDManager newManager() {
         Engine _ = engine();
         JniUtils.setGraphExecutorOptimize(true);
-        return (PtNDManager) NDManager.newBaseManager(NAME);
+        return (PtNDManager) NDManager.newBaseManager(ai.djl.Device.cpu(), NAME);
     }
 
     /// Runs `work` on a thread of its own, which takes its OpenMP workers with it when it ends.
@@ -186,9 +187,18 @@ public final class Torch {
         return engine().getVersion();
     }
 
-    /// What computes: `cpu` or `gpu(0)`.
-    public static String device() {
-        return engine().defaultDevice().toString().replace("()", "");
+    /// CUDA devices that it sees; none where it was built without CUDA.
+    static int cudaDevices() {
+        return hasCuda() ? engine().getGpuCount() : 0;
+    }
+
+    /// What it was built for.
+    static String build() {
+        return hasCuda() ? "built with CUDA" : "built for the processor only";
+    }
+
+    private static boolean hasCuda() {
+        return engine().hasCapability(StandardCapabilities.CUDA);
     }
 
     /// Threads that one operation may use.
