@@ -3,6 +3,7 @@ package dev.lithe.tensor;
 import dev.lithe.fault.LitheException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /// Where a model is computed: the processor, or one of the CUDA devices that libtorch sees. It is
 /// chosen once and handed to whatever loads a model; tensors that meet the model's follow it there.
@@ -23,36 +24,54 @@ public record Device(String name) {
             return CPU;
         }
         if (wish.equals("auto")) {
-            return Torch.cudaDevices() > 0 ? cuda(wish, 0) : CPU;
+            return trouble(cuda(0)) == null ? cuda(0) : CPU;
         }
         Matcher named = CUDA.matcher(wish);
         if (!named.matches()) {
             throw LitheException.badInput("device '%s'; it is auto, cpu, cuda or cuda:N", wish);
         }
         int index = named.group(1) == null ? 0 : Integer.parseInt(named.group(1));
-        int seen = Torch.cudaDevices();
-        if (index >= seen) {
-            throw absent(wish, seen == 0 ? "no CUDA device" : "cuda:0 to cuda:" + (seen - 1));
+        @Nullable LitheException trouble = trouble(cuda(index));
+        if (trouble != null) {
+            throw LitheException.badInput(
+                            "device '%s': libtorch %s sees %s (%s); set PYTORCH_LIBRARY_PATH to the lib folder"
+                                    + " of a CUDA libtorch of that version and PYTORCH_FLAVOR to its flavor"
+                                    + " (cu128), or use --device cpu",
+                            wish, Torch.version(), seen(), reason(trouble))
+                    .causedBy(trouble);
         }
-        return cuda(wish, index);
+        return cuda(index);
     }
 
-    /// A device that is seen may still be refused, by a driver too old or a chip too new.
-    private static Device cuda(String wish, int index) {
-        var device = new Device("cuda:" + index);
+    private static Device cuda(int index) {
+        return new Device("cuda:" + index);
+    }
+
+    /// What libtorch has against it; null where it can be used. Asking anything else than libtorch
+    /// would tell of devices that its build, or its driver, does not run.
+    private static @Nullable LitheException trouble(Device device) {
         try (var scope = TensorScope.open()) {
             device.place(scope.call("ones", 1), scope).floats();
+            return null;
         } catch (LitheException e) {
-            throw absent(wish, device.name + " but cannot use it: " + e.getMessage()).causedBy(e);
+            return e;
         }
-        return device;
     }
 
-    private static LitheException absent(String wish, String seen) {
-        return LitheException.badInput(
-                "device '%s': libtorch %s sees %s; set PYTORCH_LIBRARY_PATH to the lib folder of a CUDA"
-                        + " libtorch %s and PYTORCH_FLAVOR to its flavor (cu128), or use --device cpu",
-                wish, Torch.version() + " (" + Torch.build() + ")", seen, Torch.version());
+    private static String reason(LitheException trouble) {
+        return trouble.getMessage().replaceFirst("^.*?Error: ", "").replaceFirst("\\. .*", "");
+    }
+
+    private static String seen() {
+        int count = 0;
+        while (trouble(cuda(count)) == null) {
+            count++;
+        }
+        return switch (count) {
+            case 0 -> "no CUDA device";
+            case 1 -> "cuda:0 only";
+            default -> "cuda:0 to cuda:" + (count - 1);
+        };
     }
 
     /// Whether it is the processor.

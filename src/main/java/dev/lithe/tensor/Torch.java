@@ -1,7 +1,6 @@
 package dev.lithe.tensor;
 
 import ai.djl.engine.Engine;
-import ai.djl.engine.StandardCapabilities;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
@@ -185,20 +184,6 @@ public final class Torch {
     /// libtorch's version, as `2.7.1`.
     public static String version() {
         return engine().getVersion();
-    }
-
-    /// CUDA devices that it sees; none where it was built without CUDA.
-    static int cudaDevices() {
-        return hasCuda() ? engine().getGpuCount() : 0;
-    }
-
-    /// What it was built for.
-    static String build() {
-        return hasCuda() ? "built with CUDA" : "built for the processor only";
-    }
-
-    private static boolean hasCuda() {
-        return engine().hasCapability(StandardCapabilities.CUDA);
     }
 
     /// Threads that one operation may use.
