@@ -334,6 +334,10 @@ def product(self, left: Tensor, right: Tensor, base: Optional[Tensor]) -> Tensor
   return y if base is None else y + base
 
 
+def transposed_copy(self, x: Tensor) -> Tensor:
+  return torch.contiguous(torch.transpose(x, 0, 1))
+
+
 def transposed(self, x: Tensor) -> Tensor:
   return torch.transpose(x, 0, 1)
 

@@ -119,8 +119,7 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
   x = x + self.norm_output(y, w[i + 3], epsilon)
   y = torch.rms_norm(x, d, w[i + 4], epsilon)
   gu = self.train_linears(y, w, places, firsts[s + 2], firsts[s + 3], dtype)
-  f = gu.size(2) // 2
-  y = self.gate(gu[:, :, :f], heads[3]) * gu[:, :, f:]
+  y = self.activate(gu, heads[3])
   y = self.train_linears(y, w, places, firsts[s + 3], firsts[s + 4], dtype).to(x.dtype)
   return x + self.norm_output(y, w[i + 5], epsilon)
 

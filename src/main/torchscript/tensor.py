@@ -61,6 +61,11 @@ def add_number(self, x: Tensor, by: float) -> Tensor:
   return torch.contiguous(x.to(6)) + by
 
 
+def scale_and_bias(self, scale: Tensor, bias: Tensor) -> Tensor:
+  # of a LayerNorm, (2, d)
+  return torch.stack([scale.to(6), bias.to(6)], 0)
+
+
 def to_device(self, x: Tensor, device: str) -> Tensor:
   return x.to(torch.device(device))
 

@@ -61,7 +61,7 @@ public final class Decoder implements AutoCloseable {
         List<Part> parts = Architecture.parts(spec);
         this.norms = loadNorms();
         Linear stored = onDevice(reader.read(parts.getFirst().linears().getFirst(), scope));
-        this.embedding = new EmbeddingTable(stored, spec.style().embeddingScale(), device, scope);
+        this.embedding = new EmbeddingTable(spec, stored, positions(reader), device, scope);
         this.fast =
                 instructions
                         .filter(_ -> NativeForward.takes(spec, reader))
@@ -96,6 +96,11 @@ public final class Decoder implements AutoCloseable {
     /// Whether an answer ends with `token`, by `config.json` or `generation_config.json`.
     public boolean ends(int token) {
         return endTokens.contains(token);
+    }
+
+    private @Nullable Linear positions(LinearReader reader) {
+        List<LinearName> tables = Architecture.parts(spec).getFirst().linears();
+        return tables.size() == 1 ? null : reader.read(tables.getLast(), scope);
     }
 
     /// A table of floats is read by the output layer too, where that is the embedding: it goes over
@@ -148,10 +153,8 @@ public final class Decoder implements AutoCloseable {
         for (Part part : Architecture.parts(spec)) {
             Map<Norm, Value> scales = new EnumMap<>(Norm.class);
             part.norms()
-                    .forEach((norm, name) -> {
-                        Value stored = checkpoint.load(name, scope);
-                        scales.put(norm, NormScales.read(spec, stored, scope));
-                    });
+                    .forEach((norm, name) ->
+                            scales.put(norm, NormScales.read(spec, checkpoint, name, scope)));
             switch (part.kind()) {
                 case EMBEDDING -> {}
                 case BLOCK -> all.addAll(NormScales.ofBlock(scales, scope));
@@ -339,8 +342,10 @@ public final class Decoder implements AutoCloseable {
         return rotary.angles(rows.counts(), rows.positions(), rows.reach(), into);
     }
 
-    Value embed(Value ids, TensorScope into) {
-        return embedding.lookup(ids, into);
+    Value embed(Pieces rows, TensorScope into) {
+        try (var step = TensorScope.open()) {
+            return embedding.lookup(rows.ids(step), rows.counts(), rows.positions(), into);
+        }
     }
 
     Value runBlocks(Value x, int first, int end, Pieces rows, Angles angles, TensorScope into) {

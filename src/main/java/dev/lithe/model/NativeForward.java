@@ -108,9 +108,12 @@ final class NativeForward {
         scope.onClose(model);
     }
 
-    /// Whether it can run a model: float keys and values, and linears in forms that it reads.
+    /// Whether it can run a model: float keys and values, rotated ones, norms without biases, and
+    /// linears in forms that it reads.
     static boolean takes(ModelSpec spec, LinearReader reader) {
         return spec.kvCache().equals(KvCacheForm.FLOAT)
+                && !spec.style().layerNorms()
+                && !spec.style().learnedPositions()
                 && Architecture.parts(spec).stream()
                         .flatMap(part -> part.linears().stream())
                         .allMatch(name -> takes(reader.form(name), name.inFeatures()));

@@ -33,6 +33,10 @@ public final class RotaryTables {
     public static List<Value> of(ModelSpec spec, int length, TensorScope into) {
         List<double[]> frequencies = spec.rotaryFrequencies();
         int half = frequencies.getFirst().length;
+        if (half == 0) {
+            Value none = into.call("empty", new long[] {1, length, 0});
+            return List.of(none, none);
+        }
         float[] numbers = new float[frequencies.size() * half];
         for (int i = 0; i < numbers.length; i++) {
             numbers[i] = (float) frequencies.get(i / half)[i % half];

@@ -56,7 +56,7 @@ class CudaLinearsTest {
             KvCache cache = decoder.newCache(1, 32, scope);
             var batch = new KvBatch(List.of(cache));
             var pieces = Pieces.of(new int[][] {{1, 2, 3}}, batch);
-            Value x = decoder.embed(pieces.ids(scope), scope);
+            Value x = decoder.embed(pieces, scope);
             Angles angles = decoder.angles(pieces, scope);
             for (Value value : List.of(x, angles.cos(), cache.keys().members().getFirst())) {
                 assertThatThrownBy(value::floats).isInstanceOf(LitheException.class);
