@@ -40,6 +40,7 @@ final class CompressCommand implements Callable<Integer> {
         PrintWriter err = spec.commandLine().getErr();
         Device device = work.device();
         CompressionOptions compression = work.compression();
+        compression.find(err);
         Recipe recipe = compression.recipe();
         Path target = output == null ? Path.of(compression.resultName(recipe)) : output;
         if (dryRun) {

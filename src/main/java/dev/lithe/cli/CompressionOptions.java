@@ -35,8 +35,12 @@ final class CompressionOptions {
     private static final String DEFAULT_RECIPE = "int4";
     private static final double NANOS_PER_SECOND = 1e9;
 
-    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    @Parameters(
+            paramLabel = "MODEL",
+            description = "A Hugging Face model folder, 'demo', or an id on the hub.")
     private String model = "";
+
+    private @Nullable Path folder;
 
     @ArgGroup private How how = new How();
 
@@ -87,9 +91,14 @@ final class CompressionOptions {
         return force;
     }
 
-    /// Where the model lies.
+    /// Finds the model, and fetches it where it has to; `err` hears of that.
+    void find(PrintWriter err) {
+        folder = ModelFinder.folder(model, err);
+    }
+
+    /// Where the model lies, once it was found.
     Path folder() {
-        return ModelSource.folder(model);
+        return Objects.requireNonNull(folder, "find() comes first");
     }
 
     /// The recipe that the options ask for.

@@ -51,6 +51,7 @@ final class RunCommand implements Callable<Integer> {
         PrintWriter err = spec.commandLine().getErr();
         Device device = work.device();
         CompressionOptions compression = work.compression();
+        compression.find(err);
         Recipe recipe = compression.recipe();
         boolean cached = output == null;
         Path target = output == null ? cached(compression, recipe) : output;

@@ -51,7 +51,9 @@ final class SearchCommand implements Callable<Integer> {
 
     @Spec private CommandSpec spec;
 
-    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    @Parameters(
+            paramLabel = "MODEL",
+            description = "A Hugging Face model folder, 'demo', or an id on the hub.")
     private String model = "";
 
     @Option(
@@ -155,7 +157,7 @@ final class SearchCommand implements Callable<Integer> {
 
     private Request request(PrintWriter err) {
         Device device = evaluation.device();
-        Path folder = ModelSource.folder(model);
+        Path folder = ModelFinder.folder(model, err);
         if (maxCandidates != null && maxCandidates < 1) {
             throw LitheException.badInput("--max-candidates %d; give 1 or more", maxCandidates);
         }
