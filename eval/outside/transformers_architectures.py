@@ -23,6 +23,10 @@ SHAPE = dict(
     num_key_value_heads=2, head_dim=16, max_position_embeddings=128, bos_token_id=1, eos_token_id=2, pad_token_id=0,
     initializer_range=0.15,
 )
+# Keys that GPT-2 and OPT do not have.
+OTHERS = ["num_key_value_heads", "head_dim", "intermediate_size"]
+ABSOLUTE = ["GPT2", "OPT"]
+CLASSES = {"GPT2": "GPT2LMHeadModel"}
 WINDOW = dict(sliding_window=9)
 QWEN = dict(use_sliding_window=True, sliding_window=9, max_window_layers=2)
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0}
@@ -57,6 +61,10 @@ CASES = {
     "gemma": ("Gemma", {}),
     "gemma2": ("Gemma2", dict(**WINDOW, **GEMMA, attn_logit_softcapping=5.0, final_logit_softcapping=4.0)),
     "gemma3": ("Gemma3Text", dict(**WINDOW, **GEMMA, layer_types=["sliding_attention", "full_attention"] * 2)),
+    "gpt2": ("GPT2", {}),
+    "gpt2-gelu-untied": ("GPT2", dict(n_inner=80, activation_function="gelu", tie_word_embeddings=False)),
+    "opt": ("OPT", dict(ffn_dim=96, word_embed_proj_dim=64)),
+    "opt-gelu-untied": ("OPT", dict(ffn_dim=96, word_embed_proj_dim=64, activation_function="gelu", tie_word_embeddings=False)),
     "qwen3-window-biases": ("Qwen3", dict(**QWEN, attention_bias=True)),
 }
 
@@ -74,9 +82,12 @@ def main(root: Path) -> None:
     ids = torch.randint(3, VOCAB, [1, LENGTH])
     for name, (family, changes) in CASES.items():
         changes = {**SHAPE, **changes}
+        if family in ABSOLUTE:
+            for key in OTHERS:
+                del changes[key]
         config = getattr(transformers, family + "Config")(**changes)
         config._attn_implementation = "eager"
-        model = randomized(getattr(transformers, family.removesuffix("Text") + "ForCausalLM")(config)).eval()
+        model = randomized(getattr(transformers, CLASSES.get(family, family.removesuffix("Text") + "ForCausalLM"))(config)).eval()
         folder = root / name
         model.save_pretrained(folder)
         tokenizer = Tokenizer(models.WordLevel({f"t{i}": i for i in range(VOCAB)}, unk_token="t0"))

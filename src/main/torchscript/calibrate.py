@@ -44,10 +44,6 @@ def mirror(self, sum: Tensor) -> Tensor:
   return sum
 
 
-def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
-  return torch.rms_norm(x, [x.size(-1)], scale, epsilon)
-
-
 def block_attention(self, x: Tensor, w: List[Tensor],
                     packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
                     slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor,
@@ -76,7 +72,7 @@ def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],
 
 def head_logits(self, x: Tensor, norm: Tensor, epsilon: float, W: Tensor, cap: float) -> Tensor:
   # the stream x (B, T, d) behind the last block -> logits (B, T, V)
-  return self.capped(torch.linear(torch.rms_norm(x, [x.size(-1)], norm, epsilon), W), cap)
+  return self.capped(torch.linear(self.norm(x, norm, epsilon), W), cap)
 
 
 def mean_divergence(self, original: Tensor, changed: Tensor) -> float:

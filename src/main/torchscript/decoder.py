@@ -3,7 +3,7 @@
 # bits = [16, 16], else as in kvcache.py.
 #
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
-#            and up; of what the feed-forward part adds. Then the last norm
+#            and up; of what the feed-forward part adds. Then the last norm. (d), or (2, d) with biases
 #   heads    [h, g, hd, activation, S and W of sinks.py, experts of a block and how many of them run, window of each block]; 0
 #            for none
 #   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale], and where small inputs of linears count
@@ -19,9 +19,9 @@ def rotary_tables(self, frequency: Tensor, magnitude: List[float], length: int) 
   return [torch.cos(angle) * m, torch.sin(angle) * m]
 
 
-def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int) -> List[Tensor]:
+def new_cache(self, batch: int, heads: int, capacity: int, width: int, blocks: int, device: str) -> List[Tensor]:
   # views of one tensor, so that one address tells where all are; not filled, for touching all of a long one takes many steps
-  return torch.unbind(torch.empty([blocks, batch, heads, capacity, width]), 0)
+  return torch.unbind(torch.empty([blocks, batch, heads, capacity, width], device=torch.device(device)), 0)
 
 
 def numbers_of(self, settings: Tensor) -> List[float]:
@@ -33,21 +33,27 @@ def heads_of(self, settings: Tensor) -> List[int]:
   return [int(settings[i]) for i in range(6, settings.size(0))]
 
 
-def embed(self, table: List[Tensor], ids: Tensor, scale: float) -> Tensor:
+def embed(self, table: List[Tensor], ids: Tensor, scale: float, counts: List[int], positions: List[int]) -> Tensor:
+  # ids (B, T) -> (B, T, d); behind what look_up reads `table` may have learned vectors of all positions (S, d)
   x = self.look_up(table, ids)
-  return x if scale == 1. else x * scale
+  if scale != 1.:
+    x = x * scale
+  if len(table) % 2 == 0:
+    x = x + self.angles(torch.unsqueeze(table[len(table) - 1], 0), counts, positions)
+  return x
 
 
 def look_up(self, table: List[Tensor], ids: Tensor) -> Tensor:
   # ids (B, T) -> (B, T, d); the table is floats (V, d), or codes (V, d) with scale and shift (V, G) of d / G weights each
-  if len(table) == 1:
-    return torch.embedding(table[0], ids).to(6)
+  ids = ids.to(table[0].device)
+  if len(table) < 3:
+    return table[0][ids].to(6)
   B = ids.size(0)
   T = ids.size(1)
   row = torch.reshape(ids, [-1])
-  code = torch.reshape(torch.index_select(table[0], 0, row).to(6), [B * T, table[1].size(1), -1])
-  scale = torch.unsqueeze(torch.index_select(table[1], 0, row), 2)
-  shift = torch.unsqueeze(torch.index_select(table[2], 0, row), 2)
+  code = torch.reshape(table[0][row].to(6), [B * T, table[1].size(1), -1])
+  scale = torch.unsqueeze(table[1][row], 2)
+  shift = torch.unsqueeze(table[2][row], 2)
   return torch.reshape(torch.addcmul(shift, code, scale), [B, T, -1])
 
 
@@ -68,12 +74,21 @@ def embedding_of_grouped(self, packed: Tensor, scale: Tensor, zero: Optional[Ten
 def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
   # x (B, h, T, hd); the two halves of r are the two coordinates
   half = cos.size(-1)
+  if half == 0:
+    return x
   a = x[:, :, :, :half]
   b = x[:, :, :, half:2 * half]
   turned = [a * cos - b * sin, b * cos + a * sin]
   if 2 * half < x.size(3):
     turned.append(x[:, :, :, 2 * half:])
   return torch.cat(turned, -1)
+
+
+def norm(self, x: Tensor, scale: Tensor, epsilon: float) -> Tensor:
+  # scale (d); or that of a LayerNorm and its bias, (2, d)
+  if scale.dim() == 2:
+    return torch.layer_norm(x, [x.size(-1)], scale[0], scale[1], epsilon)
+  return torch.rms_norm(x, [x.size(-1)], scale, epsilon)
 
 
 def norm_heads(self, qk: Tensor, h: int, query: Tensor, key: Tensor, epsilon: float) -> Tensor:
@@ -95,15 +110,20 @@ def capped(self, x: Tensor, cap: float) -> Tensor:
   return x if cap == 0. else cap * torch.tanh(x / cap)
 
 
-def gate(self, x: Tensor, activation: int) -> Tensor:
-  return torch.silu(x) if activation == 0 else torch.gelu(x, approximate="tanh")
+def activate(self, x: Tensor, activation: int) -> Tensor:
+  # gate and up side by side (..., 2 f), or (..., f) where nothing is gated; numbered as in Activation
+  if activation < 2:
+    gate, up = torch.chunk(x, 2, -1)
+    return (torch.silu(gate) if activation == 0 else torch.gelu(gate, approximate="tanh")) * up
+  if activation == 4:
+    return torch.relu(x)
+  return torch.gelu(x, approximate="tanh" if activation == 2 else "none")
 
 
 def feed(self, y: Tensor, heads: List[int]) -> Tensor:
-  # y (B, T, E + 2 f): scores of E experts, gate and up -> (B, T, f), 0 of experts that do not run
+  # y (B, T, E + 2 f): scores of E experts, gate and up, or (B, T, E + f) -> (B, T, f), 0 of experts that do not run
   E = heads[6]
-  f = (y.size(2) - E) // 2
-  a = self.gate(y[:, :, E:E + f], heads[3]) * y[:, :, E + f:]
+  a = self.activate(y[:, :, E:], heads[3])
   if E == 0:
     return a
   score = y[:, :, :E]
@@ -135,7 +155,7 @@ def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, window: int, ca
   if position == 0 and not windowed and cap == 0.:
     o = torch.scaled_dot_product_attention(q, k, v, None, 0., True)
   else:
-    seen = torch.tril(torch.ones([T, S], dtype=11), S - T)
+    seen = torch.tril(torch.ones([T, S], dtype=11, device=q.device), S - T)
     if windowed:
       seen = torch.triu(seen, S - T - window + 1)
     if cap == 0.:
@@ -167,7 +187,7 @@ def large(self, x: Tensor, slot: int, counts: List[int], positions: List[int], n
     return x
   small = torch.lt(torch.abs(x), numbers[6 + slot])
   if numbers[5] > 0.:
-    rows = [torch.arange(positions[i], positions[i] + counts[i]) for i in range(len(counts))]
+    rows = [torch.arange(positions[i], positions[i] + counts[i], device=x.device) for i in range(len(counts))]
     small = torch.logical_and(small, torch.unsqueeze(torch.ge(torch.cat(rows), numbers[5]), 1))
   return torch.masked_fill(x, small, 0.)
 
@@ -185,7 +205,7 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   hd = heads[2]
   window = heads[8 + layer]
   table = cos.size(0) - 1 if window > 0 else 0
-  y = torch.rms_norm(x, [x.size(2)], norms[6 * layer], numbers[0])
+  y = self.norm(x, norms[6 * layer], numbers[0])
   y = self.large(y, 4 * layer, counts, positions, numbers)
   qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
@@ -221,7 +241,7 @@ def gated(self, x: Tensor, layer: int, counts: List[int], positions: List[int], 
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
           norms: List[Tensor], heads: List[int], numbers: List[float]) -> Tensor:
   # x (B, T, d) after attention -> what the down projection reads (B, T, f)
-  y = torch.rms_norm(x, [x.size(2)], norms[6 * layer + 4], numbers[0])
+  y = self.norm(x, norms[6 * layer + 4], numbers[0])
   y = self.large(y, 4 * layer + 2, counts, positions, numbers)
   return self.feed(self.project(y, 4 * layer + 2, w, packed, parts, slots), heads)
 
@@ -257,7 +277,7 @@ def last_rows(self, x: Tensor, counts: List[int]) -> Tensor:
   for count in counts:
     end = end + count
     last.append(end - 1)
-  return x[:, torch.tensor(last)]
+  return x[:, torch.tensor(last, device=x.device)]
 
 
 def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positions: List[int], w: List[Tensor],
@@ -290,7 +310,7 @@ def head(self, x: Tensor, counts: List[int], all_positions: bool, blocks: int, w
   # x (B, T, d) after the last block -> logits of all T, or of the last token of each cache
   if not all_positions:
     x = self.last_rows(x, counts)
-  x = torch.rms_norm(x, [x.size(2)], norms[6 * blocks], numbers[0])
+  x = self.norm(x, norms[6 * blocks], numbers[0])
   return self.capped(self.project(x, 4 * blocks, w, packed, parts, slots), numbers[3])
 
 
@@ -302,7 +322,7 @@ def forward_rows(self, ids: Tensor, counts: List[int], positions: List[int], all
   # ids (B, T): one cache of B sequences at one position, or (1, T): counts[i] tokens of cache i, which holds positions[i].
   # The linears see all tokens at once; attention goes cache by cache.
   blocks = len(k[0])
-  x = self.embed(embedding, ids, numbers[4])  # (B, T, d)
+  x = self.embed(embedding, ids, numbers[4], counts, positions)  # (B, T, d)
   x = self.run_blocks(x, 0, blocks, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, k, v, ranges,
                       turn, bits)
   return self.head(x, counts, all_positions, blocks, w, packed, parts, slots, norms, numbers)

@@ -3,7 +3,7 @@
 
 def token_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
   # logits (B, S, V), targets (B, S) -> negative log likelihood per token (B, S), natural log
-  picked = torch.squeeze(torch.gather(logits, 2, torch.unsqueeze(targets, 2)), 2)
+  picked = torch.squeeze(torch.gather(logits, 2, torch.unsqueeze(targets.to(logits.device), 2)), 2)
   return torch.logsumexp(logits, [2]) - picked
 
 

@@ -1,7 +1,7 @@
 # Keys and values of the tokens seen so far, in float32 (b = 16) or in b = 8 or 4 bits: each head of each token is rounded by
 # itself, x = u s + m with codes u from 0 to 2^b - 1. s and m are float32 for 8 bits and float16 for 4, as in FBGEMM's rows of
-# embedding tables: codes, then s, then m, b bytes for both. Its embedding bag adds up weighted rows of codes without writing
-# them out as floats, and that is all that one token's attention does:
+# embedding tables: codes, then s, then m, b bytes for both. Its embedding bag, which runs on the processor only, adds up
+# weighted rows of codes without writing them out as floats, and that is all that one token's attention does:
 #
 #   values  (B, g, capacity, row)       a row is one token: p V is one bag of S rows, weighted by p
 #   keys    (B, g, blocks, hd, row)     a row is one channel of the G tokens of a block, with s = 1 and m = 0: q . u is a bag
@@ -11,9 +11,9 @@
 # Keys in 4 bits are kept as k H, with H orthogonal, which spreads a large channel over its head; queries turn alike.
 
 
-def new_keys(self, batch: int, heads: int, capacity: int, width: int, blocks: int, bits: int) -> List[Tensor]:
+def new_keys(self, batch: int, heads: int, capacity: int, width: int, blocks: int, bits: int, device: str) -> List[Tensor]:
   if bits == 16:
-    return self.new_cache(batch, heads, capacity, width, blocks)
+    return self.new_cache(batch, heads, capacity, width, blocks, device)
   parts = (capacity + 255) // 256
   tokens = ((capacity + parts - 1) // parts + 31) // 32 * 32  # G: bags of up to 256 are fast, and few places stay unused
   end = tokens * bits // 8
@@ -33,9 +33,9 @@ def new_ranges(self, batch: int, heads: int, capacity: int, blocks: int, bits: i
   return [torch.zeros([batch, heads, 2, positions], dtype=5 if bits == 4 else 6) for i in range(blocks)]
 
 
-def new_values(self, batch: int, heads: int, capacity: int, width: int, blocks: int, bits: int) -> List[Tensor]:
+def new_values(self, batch: int, heads: int, capacity: int, width: int, blocks: int, bits: int, device: str) -> List[Tensor]:
   if bits == 16:
-    return self.new_cache(batch, heads, capacity, width, blocks)
+    return self.new_cache(batch, heads, capacity, width, blocks, device)
   return [torch.zeros([batch, heads, capacity, width * bits // 8 + bits], dtype=0) for i in range(blocks)]
 
 

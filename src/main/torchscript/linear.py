@@ -8,7 +8,8 @@
 #   kind 0  float32            W (N, K)
 #   kind 1  float16            W packed; computes and accumulates in float32
 #   kind 2  int8, dynamic      W packed with a scale per row; x is quantized per token
-#   kind 3  the same where the processor has no 8-bit dot product: Wᵀ (K, N) int8, scale (N,)
+#   kind 3  the same where the processor has no 8-bit dot product, and on CUDA: Wᵀ (K', N') int8, scale (N,); the third integer
+#           is how many rows x needs at least
 #   kind 4  int4 grouped       W in _weight_int4pack_mm's layout, [scale, zero] (K/g, N, 2), and for many rows W as bytes
 #                              (K/2, N), scale and shift (K/g, 1, N), in bfloat16 or else in float32
 #   kind 5  scaled rows        W packed in float16, which holds int8 and float8 exactly; scale (N,)
@@ -16,6 +17,13 @@
 #   kind 7  the same where libtorch has no packed float16: W (N, K) float32
 #   kind 8  two factors: the next part reads x, the one after it what that made of it; where the second integer is 1, a third
 #           reads x too, and its output is added
+#
+# On CUDA only, where nothing is packed and products are of the type of W:
+#
+#   kind 9  scaled rows        W (N, K) bfloat16, which holds int8 and float8 exactly; the index of its scale (N,) in `w`
+#   kind 10 the same, float8   x is rounded to float8 per token
+#   kind 11 float8             Wᵀ (K, N) float8 by columns, scale (N,), 1 (1,)
+#   kind 12 int4 grouped       as kind 4, with W as tensor cores read it
 
 
 def linear(self, x: Tensor, part: int, w: List[Tensor],
@@ -36,14 +44,21 @@ def linear(self, x: Tensor, part: int, w: List[Tensor],
   elif kind == 7:
     q, s = self.round_float8(x)
     y = torch.mul_(torch.linear(q, w[i]), s)
+  elif kind == 9:
+    y = torch.mul_(torch.linear(x.to(w[i].dtype), w[i]).to(6), w[group])
+  elif kind == 10:
+    q, s = self.round_float8(x)
+    y = torch.mul_(torch.mul_(torch.linear(q.to(w[i].dtype), w[i]).to(6), s), w[group])
   else:
     rows = torch.reshape(x, [-1, x.size(-1)])
     if kind == 2:
       y = self.int8_dynamic(rows, packed[i])
     elif kind == 3:
-      y = self.int8_dynamic_matmul(rows, w[i], w[i + 1])
+      y = self.int8_dynamic_matmul(rows, w[i], w[i + 1], group)
+    elif kind == 11:
+      y = self.float8_matmul(rows, w[i], w[i + 1], w[i + 2])
     else:
-      y = self.int4_grouped(rows, w[i:i + 5], group)
+      y = self.int4_grouped(rows, w[i:i + 5], group, kind == 12)
     shape = x.size()
     shape[len(shape) - 1] = y.size(-1)
     y = torch.reshape(y, shape)
@@ -63,10 +78,18 @@ def int8_dynamic(self, x: Tensor, w: __torch__.torch.classes.quantized.LinearPac
   return ops.quantized.linear_dynamic(torch.cat([y, one, -one], 0), w, False)[:x.size(0)] * peak
 
 
-def int8_dynamic_matmul(self, x: Tensor, wt: Tensor, scale: Tensor) -> Tensor:
+def int8_dynamic_matmul(self, x: Tensor, wt: Tensor, scale: Tensor, least: int) -> Tensor:
+  # K' and N' are K and N, or the next multiples of what the product takes; `least` rows of x are multiplied at least
   s = torch.clamp_min(torch.amax(torch.abs(x), [1], True) / 127.5, 1e-12)  # (M, 1)
   q = torch.clamp(torch.round(x / s), -128., 127.).to(1)  # (M, K)
-  return torch._int_mm(q, wt).to(6) * s * scale  # (M, N)
+  if wt.size(0) > q.size(1) or least > q.size(0):
+    q = torch.constant_pad_nd(q, [0, wt.size(0) - q.size(1), 0, max(0, least - q.size(0))], 0)
+  return torch._int_mm(q, wt)[:x.size(0), :scale.size(0)].to(6) * s * scale  # (M, N)
+
+
+def float8_matmul(self, x: Tensor, wt: Tensor, scale: Tensor, one: Tensor) -> Tensor:
+  s = torch.clamp_min(torch.amax(torch.abs(x), [1], True) / 448., 1e-12)  # (M, 1)
+  return torch._scaled_mm((x / s).to(24), wt, one, one, None, None, 6) * s * scale  # (M, N)
 
 
 def round_float8(self, x: Tensor) -> Tuple[Tensor, Tensor]:
@@ -75,11 +98,13 @@ def round_float8(self, x: Tensor) -> Tuple[Tensor, Tensor]:
   return ((x / s).to(24).to(6), s)
 
 
-def int4_grouped(self, x: Tensor, w: List[Tensor], group: int) -> Tensor:
+def int4_grouped(self, x: Tensor, w: List[Tensor], group: int, tiles: bool) -> Tensor:
   # In bfloat16, the type for which libtorch's kernel is vectorized (it is 50 times slower in float32); its rounding is far
   # below the weights'. Many rows pay for unpacking once, into what the processor multiplies. A byte holds an even input below
   # and an odd one above: x Wᵀ = x_even W_evenᵀ + x_odd W_oddᵀ, without interleaving.
   if x.size(0) < 16:
+    if tiles:
+      return torch._weight_int4pack_mm(x.to(15), w[0], group, w[1]).to(6)
     return torch._weight_int4pack_mm_for_cpu(x.to(15), w[0], group, w[1]).to(6)
   x = x.to(w[3].dtype)
   even = self.scale_codes(torch.bitwise_and(w[2], 15), w[3], w[4])  # (K / 2, N)
@@ -226,8 +251,42 @@ def prepare_int4(self, packed: Tensor, scale: Tensor, zero: Optional[Tensor], k:
     z = -torch.transpose(zero.to(6), 0, 1) * s
   pair = torch.stack([s, z], 2).to(15)
   bytes = torch.reshape(self.as_bytes(packed), [packed.size(0), -1])[:, :k // 2]  # (N, K / 2)
-  return [torch._convert_weight_to_int4pack_for_cpu(codes, 2), pair, torch.contiguous(torch.transpose(bytes, 0, 1)),
-          torch.unsqueeze(s, 1).to(dtype), torch.unsqueeze(z - 8. * s, 1).to(dtype)]
+  return [codes, pair, torch.contiguous(torch.transpose(bytes, 0, 1)), torch.unsqueeze(s, 1).to(dtype),
+          torch.unsqueeze(z - 8. * s, 1).to(dtype)]
+
+
+def int4_rows(self, codes: Tensor) -> Tensor:
+  return torch._convert_weight_to_int4pack_for_cpu(codes, 2)
+
+
+def int4_bytes(self, codes: Tensor) -> Tensor:
+  # two codes a byte (N, K / 2), the even one above
+  u = codes.to(0)
+  return torch.bitwise_or(torch.bitwise_left_shift(u[:, ::2], 4), u[:, 1::2])
+
+
+def int4_tiles(self, bytes: Tensor) -> Tensor:
+  # bytes (N, K / 2) on the device -> (N / 8, K / 16 n, 32, n / 2) int32, n tiles of 16 inputs side by side
+  k = 2 * bytes.size(1)
+  return torch._convert_weight_to_int4pack(bytes, 8 if k % 128 == 0 else 4 if k % 64 == 0 else 2)
+
+
+def int4_tiles_work(self, device: str) -> bool:
+  # codes of 9 mean 1; chips before compute capability 8.0 have no such product
+  d = torch.device(device)
+  w = self.int4_tiles(torch.full([16, 16], 153, dtype=0, device=d))
+  pair = torch.stack([torch.ones([1, 16]), torch.zeros([1, 16])], 2).to(15).to(d)
+  y = torch._weight_int4pack_mm(torch.ones([1, 32]).to(15).to(d), w, 32, pair)
+  return bool(torch.all(torch.eq(y, 32.)))
+
+
+def float8_matmul_works(self, device: str) -> bool:
+  # chips before compute capability 8.9 have none
+  d = torch.device(device)
+  one = torch.ones([1], device=d)
+  wt = torch.transpose(torch.ones([16, 32]).to(24).to(d), 0, 1)
+  y = self.float8_matmul(torch.ones([1, 32], device=d), wt, torch.ones([16], device=d), one)
+  return bool(torch.all(torch.abs(y / 32. - 1.) < 0.01))
 
 
 def scale_of_rows(self, scale: Tensor, n: int) -> Tensor:
@@ -258,14 +317,29 @@ def expand_codebook(self, indices: Tensor, table: Tensor, scale: Optional[Tensor
   return torch.reshape(torch.reshape(w, [n, scale.size(1), -1]) * torch.unsqueeze(scale, 2), [n, k])
 
 
-def prepare_int8(self, weight: Tensor, scale: Tensor) -> List[Tensor]:
-  return [torch.contiguous(torch.transpose(weight, 0, 1)), torch.reshape(scale.to(6), [-1])]
+def prepare_int8(self, weight: Tensor, scale: Tensor, multiple: int) -> List[Tensor]:
+  # Wᵀ by rows; where K and N must be multiples of something, zeros are added and it is by columns, as CUDA has it
+  s = torch.reshape(scale.to(6), [-1])
+  if multiple == 1:
+    return [torch.contiguous(torch.transpose(weight, 0, 1)), s]
+  n = weight.size(0)
+  k = weight.size(1)
+  padded = torch.constant_pad_nd(weight, [0, -k % multiple, 0, -n % multiple], 0)
+  return [torch.transpose(torch.contiguous(padded), 0, 1), s]
 
 
 def product(self, left: Tensor, right: Tensor, base: Optional[Tensor]) -> Tensor:
   # (N, r) (r, K) + (N, K)
   y = torch.matmul(left, right)
   return y if base is None else y + base
+
+
+def transposed_copy(self, x: Tensor) -> Tensor:
+  return torch.contiguous(torch.transpose(x, 0, 1))
+
+
+def transposed(self, x: Tensor) -> Tensor:
+  return torch.transpose(x, 0, 1)
 
 
 def concat_rows(self, xs: List[Tensor]) -> Tensor:

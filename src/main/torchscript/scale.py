@@ -27,11 +27,13 @@ def divide_rows(self, w: Tensor, s: Tensor) -> Tensor:
 
 def fold_norm(self, norm: Tensor, s: Tensor, dtype: int) -> List[Tensor]:
   # -> the norm / s as `dtype` stores it, and the s which that amounts to: so rounding it costs nothing. A channel whose norm
-  # is zero, or would not fit, keeps its scale.
-  folded = (norm / s).to(dtype).to(6)
+  # is zero, or would not fit, keeps its scale. A LayerNorm's bias (2, d) goes along.
+  scale = norm[0] if norm.dim() == 2 else norm
+  folded = (scale / s).to(dtype).to(6)
   usable = torch.isfinite(folded) & (torch.abs(folded) > 1e-6)
-  exact = torch.where(usable, norm / folded, torch.ones_like(s))
-  return [torch.where(usable, folded, norm), exact]
+  exact = torch.where(usable, scale / folded, torch.ones_like(s))
+  made = torch.where(usable, folded, scale)
+  return [torch.stack([made, norm[1] / exact], 0) if norm.dim() == 2 else made, exact]
 
 
 def smoothing(self, peak: Tensor, ws: List[Tensor], alpha: float) -> Tensor:

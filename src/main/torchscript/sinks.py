@@ -67,7 +67,7 @@ def attend_rings(self, q: Tensor, to_sinks: Tensor, k: Tensor, v: Tensor, counts
     filled = self.write_ring(k[:, :, first:end], v[:, :, first:end], positions[i], cache, bits, sinks)
     keys = self.read_keys(cache[0], cache[2], bits[0], filled)
     values = self.read_values(cache[1], bits[1], filled)
-    back = self.distances(positions[i], counts[i], filled, cache[1].size(2), sinks)
+    back = self.distances(positions[i], counts[i], filled, cache[1].size(2), sinks).to(q.device)
     for at in range(first, end, 256):
       last = min(end, at + 256)
       o.append(self.attend_ring(q[:, :, at:last], to_sinks[:, :, at:last], keys, values, back[at - first:last - first], sinks,

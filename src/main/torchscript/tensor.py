@@ -61,8 +61,21 @@ def add_number(self, x: Tensor, by: float) -> Tensor:
   return torch.contiguous(x.to(6)) + by
 
 
-def to_long(self, x: Tensor) -> Tensor:
-  return torch.contiguous(x.to(4))
+def scale_and_bias(self, scale: Tensor, bias: Tensor) -> Tensor:
+  # of a LayerNorm, (2, d)
+  return torch.stack([scale.to(6), bias.to(6)], 0)
+
+
+def to_device(self, x: Tensor, device: str) -> Tensor:
+  return x.to(torch.device(device))
+
+
+def host_floats(self, x: Tensor) -> Tensor:
+  return torch.contiguous(x.to(6).cpu())
+
+
+def host_longs(self, x: Tensor) -> Tensor:
+  return torch.contiguous(x.to(4).cpu())
 
 
 def as_bytes(self, x: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ public final class TinyModel {
     private long seed = 1;
 
     private String type = "llama";
+    private boolean absolute;
     private int window = 7;
     private int sinks;
     private int seen;
@@ -42,11 +43,12 @@ public final class TinyModel {
     private TinyModel() {}
 
     /// The same of another architecture, with what sets it apart: `mistral`, `qwen2`, `qwen3`,
-    /// `phi3`, `gemma`, `gemma2` or `gemma3_text`. Gemma's is tied.
+    /// `phi3`, `gemma`, `gemma2`, `gemma3_text`, `gpt2` or `opt`. Gemma's and GPT-2's are tied.
     public static TinyModel of(String modelType) {
         TinyModel model = new TinyModel();
         model.type = modelType;
-        model.tied = modelType.startsWith("gemma");
+        model.tied = modelType.startsWith("gemma") || modelType.equals("gpt2");
+        model.absolute = modelType.equals("gpt2") || modelType.equals("opt");
         return model;
     }
 
@@ -134,7 +136,14 @@ public final class TinyModel {
         config.putArray("architectures").add(architecture());
         config.put("model_type", type)
                 .put("vocab_size", vocab)
-                .put("hidden_size", hidden)
+                .put("bos_token_id", TinyTokenizer.BOS)
+                .put("eos_token_id", TinyTokenizer.EOS)
+                .put("torch_dtype", dtype.torchName());
+        if (absolute) {
+            absolute().describe(config, heads, tied);
+            return config;
+        }
+        config.put("hidden_size", hidden)
                 .put("intermediate_size", intermediate)
                 .put("num_hidden_layers", layers)
                 .put("num_attention_heads", heads)
@@ -144,10 +153,7 @@ public final class TinyModel {
                 .put("rms_norm_eps", 1e-5)
                 .put("rope_theta", 10_000.0)
                 .put("hidden_act", "silu")
-                .put("tie_word_embeddings", tied)
-                .put("bos_token_id", TinyTokenizer.BOS)
-                .put("eos_token_id", TinyTokenizer.EOS)
-                .put("torch_dtype", dtype.torchName());
+                .put("tie_word_embeddings", tied);
         differences(config);
         if (seen > 0) {
             config.putObject("lithe_sparse_attention")
@@ -175,6 +181,8 @@ public final class TinyModel {
             case "gemma" -> "GemmaForCausalLM";
             case "gemma2" -> "Gemma2ForCausalLM";
             case "gemma3_text" -> "Gemma3ForCausalLM";
+            case "gpt2" -> "GPT2LMHeadModel";
+            case "opt" -> "OPTForCausalLM";
             default -> "LlamaForCausalLM";
         };
     }
@@ -207,6 +215,9 @@ public final class TinyModel {
     /// All tensors by name, in the order of the file.
     public Map<String, RawTensor> tensors() {
         var random = new Random(seed);
+        if (absolute) {
+            return absolute().tensors(random, tied);
+        }
         Map<String, RawTensor> tensors = new LinkedHashMap<>();
         tensors.put("model.embed_tokens.weight", matrix(random, vocab, hidden));
         for (int layer = 0; layer < layers; layer++) {
@@ -246,6 +257,10 @@ public final class TinyModel {
         return tensors;
     }
 
+    private TinyAbsolute absolute() {
+        return new TinyAbsolute(type, vocab, hidden, intermediate, layers, positions, dtype);
+    }
+
     private void linear(Map<String, RawTensor> tensors, Random random, String name, int n, int k) {
         linear(tensors, random, name, n, k, biases);
     }
@@ -279,7 +294,7 @@ public final class TinyModel {
         return RawTensor.of(dtype, values, width);
     }
 
-    private static float[] normal(Random random, int count, double deviation) {
+    static float[] normal(Random random, int count, double deviation) {
         float[] values = new float[count];
         for (int i = 0; i < count; i++) {
             values[i] = (float) (deviation * random.nextGaussian());

@@ -2,7 +2,6 @@ package dev.lithe.calibrate;
 
 import dev.lithe.model.DecoderBlock;
 import dev.lithe.model.DenseWeights;
-import dev.lithe.model.EmbeddingTable;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -20,11 +19,7 @@ public record AnswerScores(double loss, int exact) {
         try (var scope = TensorScope.open()) {
             var stream = new HiddenStates(rows, model.spec().hiddenSize(), null, scope);
             LoadedPart embedding = model.embedding();
-            stream.embed(
-                    new EmbeddingTable(
-                            embedding.linear(embedding.part().linears().getFirst()),
-                            model.spec().style().embeddingScale(),
-                            scope));
+            stream.embed(embedding.table(scope));
             for (LoadedPart part : model.blocks()) {
                 try (var step = TensorScope.open()) {
                     DecoderBlock block = part.runnable(step);

@@ -3,7 +3,6 @@ package dev.lithe.calibrate;
 import dev.lithe.model.DecoderBlock;
 import dev.lithe.model.DenseWeights;
 import dev.lithe.model.EmbeddingTable;
-import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.TensorScope;
@@ -40,10 +39,7 @@ public final class BlockStack implements AutoCloseable {
         this.set = set;
         try {
             model.blocks().forEach(part -> blocks.add(part.runnable(scope)));
-            LinearName first = model.embedding().part().linears().getFirst();
-            this.table =
-                    new EmbeddingTable(
-                            model.embedding().linear(first), spec.style().embeddingScale(), scope);
+            this.table = model.embedding().table(scope);
             LoadedPart output = spec.tiedEmbeddings() ? model.embedding() : model.output();
             this.head = DenseWeights.of(output.linear(output.part().linears().getFirst()), scope);
             this.norm = scope.keep(model.output().norm(Slot.LM_HEAD));

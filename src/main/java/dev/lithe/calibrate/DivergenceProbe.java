@@ -2,7 +2,6 @@ package dev.lithe.calibrate;
 
 import dev.lithe.model.DecoderBlock;
 import dev.lithe.model.DenseWeights;
-import dev.lithe.model.EmbeddingTable;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
@@ -53,9 +52,8 @@ public final class DivergenceProbe implements AutoCloseable {
     private void run() {
         HiddenStates stream = states();
         LoadedPart embedding = parts.getFirst();
-        LinearName table = embedding.part().linears().getFirst();
         try (var step = TensorScope.open()) {
-            stream.embed(table(embedding.linear(table), step));
+            stream.embed(embedding.table(step));
         }
         before.add(stream);
         for (DecoderBlock block : blocks) {
@@ -82,10 +80,6 @@ public final class DivergenceProbe implements AutoCloseable {
                 "head_logits", x, norm, spec.normEpsilon(), weights, spec.style().logitCap());
     }
 
-    private EmbeddingTable table(Linear embedding, TensorScope step) {
-        return new EmbeddingTable(embedding, spec.style().embeddingScale(), step);
-    }
-
     /// The divergence when `name` is replaced by `by`, in nats.
     public double divergence(LinearName name, Linear by) {
         try (var step = TensorScope.open()) {
@@ -93,8 +87,10 @@ public final class DivergenceProbe implements AutoCloseable {
             int next = 0;
             switch (name.slot()) {
                 case EMBEDDING -> {
-                    changed.embed(table(by, step));
-                    weights = spec.tiedEmbeddings() ? DenseWeights.of(by, step) : head;
+                    LoadedPart embedding = parts.getFirst();
+                    changed.embed(embedding.table(name, by, step));
+                    boolean tokens = name.equals(embedding.part().linears().getFirst());
+                    weights = tokens && spec.tiedEmbeddings() ? DenseWeights.of(by, step) : head;
                 }
                 case LM_HEAD -> {
                     next = blocks.size();

@@ -4,6 +4,7 @@ import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.DecoderBlock;
+import dev.lithe.model.EmbeddingTable;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
@@ -56,7 +57,7 @@ public final class LoadedPart implements AutoCloseable {
             part.linears().forEach(name -> set(name, reader.read(name, step)));
             part.norms()
                     .forEach((norm, name) ->
-                            setNorm(norm, NormScales.read(spec, source.load(name, step), step)));
+                            setNorm(norm, NormScales.read(spec, source, name, step)));
         }
     }
 
@@ -128,6 +129,22 @@ public final class LoadedPart implements AutoCloseable {
     /// Replaces the scale of a norm; kept as long as the part.
     public void setNorm(Norm norm, Value scale) {
         norms.put(norm, scope.call("to_float", scale));
+    }
+
+    /// What the embedding as it is by now makes of ids; it lives in `into`.
+    public EmbeddingTable table(TensorScope into) {
+        LinearName first = part.linears().getFirst();
+        return table(first, linear(first), into);
+    }
+
+    /// The same with `by` in the place of `changed`.
+    EmbeddingTable table(LinearName changed, Linear by, TensorScope into) {
+        List<Linear> tables =
+                part.linears().stream()
+                        .map(name -> name.equals(changed) ? by : linear(name))
+                        .toList();
+        return new EmbeddingTable(
+                spec, tables.getFirst(), tables.size() == 1 ? null : tables.getLast(), into);
     }
 
     /// The block as it is by now, ready to run; it lives in `into`.

@@ -3,8 +3,6 @@ package dev.lithe.calibrate;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.DecoderBlock;
-import dev.lithe.model.EmbeddingTable;
-import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
@@ -74,7 +72,7 @@ public final class SequentialPass implements AutoCloseable {
         }
         try (var step = TensorScope.open()) {
             switch (part.part().kind()) {
-                case EMBEDDING -> original.embed(table(part, step));
+                case EMBEDDING -> original.embed(part.table(step));
                 case BLOCK -> {
                     DecoderBlock block = part.runnable(step);
                     original.become(
@@ -91,17 +89,12 @@ public final class SequentialPass implements AutoCloseable {
     public void advance(LoadedPart part) {
         try (var step = TensorScope.open()) {
             switch (part.part().kind()) {
-                case EMBEDDING -> stream.embed(table(part, step));
+                case EMBEDDING -> stream.embed(part.table(step));
                 case BLOCK -> walk(part, Slot.LM_HEAD).finish(stream);
                 case OUTPUT -> {}
             }
         }
         leave();
-    }
-
-    private static EmbeddingTable table(LoadedPart part, TensorScope step) {
-        Linear stored = part.linear(part.part().linears().getFirst());
-        return new EmbeddingTable(stored, part.spec().style().embeddingScale(), step);
     }
 
     List<Value> inputs() {

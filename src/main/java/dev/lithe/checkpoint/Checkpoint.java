@@ -72,7 +72,24 @@ public final class Checkpoint implements AutoCloseable {
         } else {
             throw noWeights(folder);
         }
-        return new Checkpoint(folder, config, entries, false);
+        return new Checkpoint(folder, config, named(config, entries), false);
+    }
+
+    /// GPT-2 as it lies on the hub lacks the prefix that transformers writes, and takes either.
+    private static Map<String, TensorEntry> named(
+            JsonNode config, Map<String, TensorEntry> entries) {
+        if (!config.path("model_type").asText().equals("gpt2")
+                || !entries.containsKey("wte.weight")) {
+            return entries;
+        }
+        Map<String, TensorEntry> named = new LinkedHashMap<>();
+        entries.values().stream()
+                .map(entry ->
+                        entry.name().startsWith("lm_head.")
+                                ? entry
+                                : entry.named("transformer." + entry.name()))
+                .forEach(entry -> named.put(entry.name(), entry));
+        return named;
     }
 
     private static LitheException noWeights(Path folder) {

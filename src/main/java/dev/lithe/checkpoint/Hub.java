@@ -26,8 +26,9 @@ import java.util.function.LongConsumer;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
-/// Fetches models from a Hugging Face hub into its cache: only the files that Lithe reads, each
-/// checked against the hash that the hub tells, and going on where an earlier download broke off.
+/// Fetches models from a Hugging Face hub into its cache: only the files that Lithe reads, a few at
+/// a time, each checked against the hash that the hub tells, and going on where an earlier download
+/// broke off.
 ///
 /// The environment says where and how: `HF_ENDPOINT`, `HF_TOKEN` (or the file `token` in
 /// `HF_HOME`), `HF_HUB_OFFLINE`, and what [HubCache] reads.
@@ -163,9 +164,9 @@ public final class Hub {
                             .toList();
             long bytes = missing.stream().mapToLong(file -> Math.max(0, file.size())).sum();
             LongConsumer progress = listener.begins(missing.size(), bytes);
-            for (RemoteFile file : missing) {
-                fetch(client, id, commit, file, progress);
-            }
+            var downloads = new Downloads(progress);
+            missing.forEach(file -> downloads.add(one -> fetch(client, id, commit, file, one)));
+            downloads.finish();
             files.forEach(file -> cache.link(id, commit, file.name(), file.hash()));
             return cache.finish(id, commit);
         } catch (IOException e) {

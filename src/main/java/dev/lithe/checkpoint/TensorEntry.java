@@ -17,6 +17,11 @@ public record TensorEntry(
         shape = List.copyOf(shape);
     }
 
+    /// The same under another name.
+    TensorEntry named(String other) {
+        return new TensorEntry(other, dtype, shape, file, offset, bytes);
+    }
+
     /// The number of elements.
     public long elements() {
         return bytes / dtype.bytes();

@@ -9,6 +9,7 @@ import dev.lithe.report.Report;
 import dev.lithe.report.ReportFolder;
 import dev.lithe.report.ReportJson;
 import dev.lithe.report.TerminalTable;
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Torch;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -40,17 +41,29 @@ final class CompressAndMeasure {
         return json;
     }
 
+    /// Where the models are to run.
+    Device device() {
+        return evaluation.device();
+    }
+
     /// Compresses into `target`, measures, prints the report and leaves it in the folder.
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
-    void run(Recipe recipe, Path target, boolean replace, PrintWriter out, PrintWriter err) {
+    /// @param device where both models are measured
+    void run(
+            Recipe recipe,
+            Path target,
+            boolean replace,
+            Device device,
+            PrintWriter out,
+            PrintWriter err) {
         Compressor.checkOutput(compression.folder(), target, replace);
         MeasureOptions options =
-                evaluation.measureOptions(CompressionOptions.calibrationText(recipe), err);
+                evaluation.measureOptions(CompressionOptions.calibrationText(recipe), device, err);
         Measurement.check(compression.folder(), options);
         Report report =
                 Torch.onOwnThread(() -> {
-                    double seconds = compression.compress(recipe, target, replace, err);
+                    double seconds = compression.compress(recipe, target, replace, device, err);
                     List<Report.Stage> stages =
                             eachStage ? compression.stages(recipe, target, options) : List.of();
                     return measure(target, seconds, stages, options, err);

@@ -2,6 +2,7 @@ package dev.lithe.cli;
 
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Recipe;
+import dev.lithe.tensor.Device;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
@@ -37,7 +38,9 @@ final class CompressCommand implements Callable<Integer> {
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
         PrintWriter err = spec.commandLine().getErr();
+        Device device = work.device();
         CompressionOptions compression = work.compression();
+        compression.find(err);
         Recipe recipe = compression.recipe();
         Path target = output == null ? Path.of(compression.resultName(recipe)) : output;
         if (dryRun) {
@@ -45,9 +48,9 @@ final class CompressCommand implements Callable<Integer> {
             compression.printPlan(recipe, target, out, err);
         } else if (noEvaluate) {
             Compressor.checkOutput(compression.folder(), target, compression.force());
-            compression.compress(recipe, target, compression.force(), err);
+            compression.compress(recipe, target, compression.force(), Device.CPU, err);
         } else {
-            work.run(recipe, target, compression.force(), out, err);
+            work.run(recipe, target, compression.force(), device, out, err);
         }
         return 0;
     }

@@ -15,6 +15,7 @@ import dev.lithe.report.MeasureOptions;
 import dev.lithe.report.Report;
 import dev.lithe.report.StageMeasurement;
 import dev.lithe.report.Units;
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -34,8 +35,12 @@ final class CompressionOptions {
     private static final String DEFAULT_RECIPE = "int4";
     private static final double NANOS_PER_SECOND = 1e9;
 
-    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    @Parameters(
+            paramLabel = "MODEL",
+            description = "A Hugging Face model folder, 'demo', or an id on the hub.")
     private String model = "";
+
+    private @Nullable Path folder;
 
     @ArgGroup private How how = new How();
 
@@ -86,9 +91,14 @@ final class CompressionOptions {
         return force;
     }
 
-    /// Where the model lies.
+    /// Finds the model, and fetches it where it has to; `err` hears of that.
+    void find(PrintWriter err) {
+        folder = ModelFinder.folder(model, err);
+    }
+
+    /// Where the model lies, once it was found.
     Path folder() {
-        return ModelSource.folder(model);
+        return Objects.requireNonNull(folder, "find() comes first");
     }
 
     /// The recipe that the options ask for.
@@ -273,12 +283,14 @@ final class CompressionOptions {
     /// Compresses the model into `output`, showing plan and progress.
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
+    /// @param device where the result will run
     /// @return the seconds it took
-    double compress(Recipe recipe, Path output, boolean replace, PrintWriter err) {
+    double compress(Recipe recipe, Path output, boolean replace, Device device, PrintWriter err) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Settled settled = settled(recipe, checkpoint, Pipeline.keptPrices(output, 0), err);
             var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
             print(needs, checkpoint, err);
+            needs.running().kvCache().requireOn(device, output);
             needs.requireRoom(output);
             double seconds = settled.seconds();
             try (var progress = new PipelineProgress(table, err)) {

@@ -1,6 +1,5 @@
 package dev.lithe.cli;
 
-import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.report.Candidate;
 import dev.lithe.report.MeasureOptions;
 import dev.lithe.report.Measurement;
@@ -8,6 +7,8 @@ import dev.lithe.report.Report;
 import dev.lithe.report.ReportFolder;
 import dev.lithe.report.ReportJson;
 import dev.lithe.report.TerminalTable;
+import dev.lithe.tensor.Device;
+import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,7 +27,10 @@ import picocli.CommandLine.Spec;
         description =
                 "Measure a model's perplexity, size and latency, and those of compressed copies beside it.")
 final class EvaluateCommand implements Callable<Integer> {
-    @Parameters(index = "0", paramLabel = "ORIGINAL", description = "A model folder, or demo.")
+    @Parameters(
+            index = "0",
+            paramLabel = "ORIGINAL",
+            description = "A model folder, demo, or an id on the hub.")
     private String original = "";
 
     @Parameters(
@@ -54,12 +58,13 @@ final class EvaluateCommand implements Callable<Integer> {
         var commandLine = spec.commandLine();
         var out = commandLine.getOut();
         var err = commandLine.getErr();
-        Candidate base = Candidate.of("original", original, ModelSource.folder(original));
-        List<Candidate> others = others();
+        Device device = evaluation.device();
+        Candidate base = Candidate.of("original", original, ModelFinder.folder(original, err));
+        List<Candidate> others = others(err);
         if (output != null) {
             ReportFolder.prepare(output);
         }
-        MeasureOptions options = evaluation.measureOptions(null, err);
+        MeasureOptions options = evaluation.measureOptions(null, device, err);
         Report report;
         try (var progress = new MeasureProgress(err)) {
             report = Measurement.measure(base, others, options, progress);
@@ -82,8 +87,9 @@ final class EvaluateCommand implements Callable<Integer> {
 
     /// One compressed model is `compressed`; several go by their folders' names, or by what the
     /// user called them where folders share a name.
-    private List<Candidate> others() {
-        List<Path> folders = compressed.stream().map(ModelSource::folder).toList();
+    private List<Candidate> others(PrintWriter err) {
+        List<Path> folders =
+                compressed.stream().map(model -> ModelFinder.folder(model, err)).toList();
         List<String> names = folders.stream().map(EvaluateCommand::nameOf).toList();
         boolean distinct = names.stream().distinct().count() == names.size();
         List<Candidate> others = new ArrayList<>();

@@ -7,17 +7,21 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.report.MeasureOptions;
 import dev.lithe.report.QualityGate;
 import dev.lithe.report.Report;
+import dev.lithe.tensor.Device;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /// The options of every command that measures.
 final class EvaluationOptions {
     /// The length at which the demo was trained.
     private static final int DEMO_CONTEXT = 256;
+
+    @Mixin private DeviceFlag device = new DeviceFlag();
 
     @Option(
             names = "--text",
@@ -92,7 +96,8 @@ final class EvaluationOptions {
     /// How to measure; tells on `err` when the text is the demo's.
     ///
     /// @param calibrationText what the compressed models were calibrated with, or null
-    MeasureOptions measureOptions(@Nullable Path calibrationText, PrintWriter err) {
+    /// @param on where the models run
+    MeasureOptions measureOptions(@Nullable Path calibrationText, Device on, PrintWriter err) {
         checkGate();
         var latency = new LatencyOptions(latencyPairs, promptTokens, outputTokens, seed);
         return new MeasureOptions(
@@ -102,7 +107,15 @@ final class EvaluationOptions {
                 scoring(),
                 seed,
                 latency,
-                calibrationText);
+                calibrationText,
+                on);
+    }
+
+    /// Where models run.
+    ///
+    /// @throws LitheException where libtorch does not see it
+    Device device() {
+        return device.device();
     }
 
     private static Path readable(Path text) {

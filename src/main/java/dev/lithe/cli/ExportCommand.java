@@ -2,7 +2,6 @@ package dev.lithe.cli;
 
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.GgufType;
-import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.export.DenseExport;
 import dev.lithe.export.GgufExport;
 import dev.lithe.fault.LitheException;
@@ -66,7 +65,8 @@ final class ExportCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
-        try (var checkpoint = Checkpoint.open(ModelSource.folder(model))) {
+        try (var checkpoint =
+                Checkpoint.open(ModelFinder.folder(model, spec.commandLine().getErr()))) {
             switch (form) {
                 case "gguf" -> gguf(checkpoint);
                 case "dense" -> dense(checkpoint);

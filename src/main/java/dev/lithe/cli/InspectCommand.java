@@ -4,7 +4,6 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lithe.checkpoint.Checkpoint;
-import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.Decoder;
 import dev.lithe.model.KvCacheForm;
@@ -49,7 +48,8 @@ final class InspectCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws JsonProcessingException {
-        try (var checkpoint = Checkpoint.open(ModelSource.folder(model))) {
+        try (var checkpoint =
+                Checkpoint.open(ModelFinder.folder(model, spec.commandLine().getErr()))) {
             Inspection inspection = inspect(checkpoint);
             PrintWriter out = spec.commandLine().getOut();
             if (json) {

@@ -4,6 +4,7 @@ import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.compress.Recipe;
 import dev.lithe.route.VariantSource;
 import dev.lithe.serve.ServerOptions;
+import dev.lithe.tensor.Device;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
@@ -48,15 +49,17 @@ final class RunCommand implements Callable<Integer> {
     public Integer call() {
         PrintWriter out = spec.commandLine().getOut();
         PrintWriter err = spec.commandLine().getErr();
+        Device device = work.device();
         CompressionOptions compression = work.compression();
+        compression.find(err);
         Recipe recipe = compression.recipe();
         boolean cached = output == null;
         Path target = output == null ? cached(compression, recipe) : output;
-        var server = options(compression.folder(), target);
+        var server = options(compression.folder(), target, device);
         if (!noServe) {
             server.requireFreePorts();
         }
-        work.run(recipe, target, cached || compression.force(), out, err);
+        work.run(recipe, target, cached || compression.force(), device, out, err);
         if (!noServe) {
             out.println();
             ServeCommand.run(server, work.json() ? err : out);
@@ -74,11 +77,11 @@ final class RunCommand implements Callable<Integer> {
         return ModelSource.cache().resolve(name);
     }
 
-    private ServerOptions options(Path original, Path compressed) {
+    private ServerOptions options(Path original, Path compressed, Device device) {
         return new ServerOptions(
                         List.of(
-                                new VariantSource("original", original),
-                                new VariantSource("compressed", compressed)),
+                                new VariantSource("original", original, device),
+                                new VariantSource("compressed", compressed, device)),
                         Map.of(),
                         address.host(),
                         address.grpcPort(),

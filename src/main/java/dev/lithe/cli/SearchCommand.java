@@ -16,6 +16,7 @@ import dev.lithe.search.Request;
 import dev.lithe.search.Rung;
 import dev.lithe.search.Search;
 import dev.lithe.search.SearchResult;
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Torch;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -50,7 +51,9 @@ final class SearchCommand implements Callable<Integer> {
 
     @Spec private CommandSpec spec;
 
-    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    @Parameters(
+            paramLabel = "MODEL",
+            description = "A Hugging Face model folder, 'demo', or an id on the hub.")
     private String model = "";
 
     @Option(
@@ -153,12 +156,13 @@ final class SearchCommand implements Callable<Integer> {
     }
 
     private Request request(PrintWriter err) {
-        Path folder = ModelSource.folder(model);
+        Device device = evaluation.device();
+        Path folder = ModelFinder.folder(model, err);
         if (maxCandidates != null && maxCandidates < 1) {
             throw LitheException.badInput("--max-candidates %d; give 1 or more", maxCandidates);
         }
         Path text = calibrationText == null ? ModelSource.demoCalibrationText() : calibrationText;
-        MeasureOptions options = evaluation.measureOptions(text, err);
+        MeasureOptions options = evaluation.measureOptions(text, device, err);
         Path target =
                 output == null
                         ? Path.of(folder.toAbsolutePath().normalize().getFileName() + "-search")

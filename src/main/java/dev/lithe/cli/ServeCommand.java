@@ -1,10 +1,10 @@
 package dev.lithe.cli;
 
-import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.fault.LitheException;
 import dev.lithe.route.VariantSource;
 import dev.lithe.serve.Server;
 import dev.lithe.serve.ServerOptions;
+import dev.lithe.tensor.Device;
 import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -29,7 +29,8 @@ final class ServeCommand implements Runnable {
     @Parameters(
             arity = "0..1",
             paramLabel = "MODEL",
-            description = "Served as 'original': a Hugging Face folder, or 'demo'.")
+            description =
+                    "Served as 'original': a Hugging Face folder, 'demo', or an id on the hub.")
     private @Nullable String model;
 
     @Option(names = "--compressed", paramLabel = "FOLDER", description = "Served as 'compressed'.")
@@ -48,6 +49,7 @@ final class ServeCommand implements Runnable {
                     "Share of the requests that name no variant (repeatable); equal shares without.")
     private Map<String, Double> weights = new LinkedHashMap<>();
 
+    @Mixin private DeviceFlag device = new DeviceFlag();
     @Mixin private ServerLoad load = new ServerLoad();
 
     @Mixin private ServerAddress address = new ServerAddress();
@@ -93,15 +95,17 @@ final class ServeCommand implements Runnable {
     }
 
     private List<VariantSource> sources() {
+        Device on = device.device();
+        PrintWriter err = spec.commandLine().getErr();
         List<VariantSource> sources = new ArrayList<>();
         if (model != null) {
-            sources.add(new VariantSource("original", ModelSource.folder(model)));
+            sources.add(new VariantSource("original", ModelFinder.folder(model, err), on));
         }
         if (compressed != null) {
-            sources.add(new VariantSource("compressed", ModelSource.folder(compressed)));
+            sources.add(new VariantSource("compressed", ModelFinder.folder(compressed, err), on));
         }
-        variants.forEach(
-                (name, folder) -> sources.add(new VariantSource(name, ModelSource.folder(folder))));
+        variants.forEach((name, folder) ->
+                sources.add(new VariantSource(name, ModelFinder.folder(folder, err), on)));
         if (sources.isEmpty()) {
             throw LitheException.badInput(
                     "nothing to serve; name a MODEL (try 'lithe serve demo') or a --variant");

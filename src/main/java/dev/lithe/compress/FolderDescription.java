@@ -54,16 +54,21 @@ final class FolderDescription {
                                 owners.put(module, shared.owner());
                             }
                         }));
-        if (schemes.get(Architecture.EMBEDDING) == null) {
-            schemes.remove(Architecture.EMBEDDING); // dense, which readers take for granted
+        List<String> tables = Architecture.tables(config);
+        String embedding = tables.getFirst();
+        for (String table : tables) {
+            if (schemes.get(table) == null) {
+                schemes.remove(table); // dense, which readers take for granted
+            }
+        }
+        if (!schemes.containsKey(embedding)) {
             // a tied output layer must be named, or readers expect its scales
             schemes.putIfAbsent(Architecture.LM_HEAD, null);
         }
         if (schemes.values().stream().anyMatch(Objects::nonNull)) {
-            ObjectNode quantization =
-                    QuantizationMetadata.describe(schemes, Set.of(Architecture.EMBEDDING));
+            ObjectNode quantization = QuantizationMetadata.describe(schemes, Set.copyOf(tables));
             long different = schemes.values().stream().filter(Objects::nonNull).distinct().count();
-            if (schemes.containsKey(Architecture.EMBEDDING) && different == 1) {
+            if (schemes.containsKey(embedding) && different == 1) {
                 // transformers cannot run a quantized embedding, but opens the folder as floats
                 quantization.put("dequantize", true);
             }

@@ -53,12 +53,11 @@ final class PartStore {
                 loaded.set(name, stored);
             }
             part.norms()
-                    .forEach((slot, name) -> {
-                        Value norm = source.load(name, step);
-                        FiniteTensors.require(source.folder(), name, norm, step);
-                        Value typed = inPlannedType(name, norm, step);
-                        loaded.setNorm(slot, NormScales.read(plan.spec(), typed, step));
-                    });
+                    .forEach((norm, name) ->
+                            loaded.setNorm(
+                                    norm,
+                                    NormScales.read(
+                                            plan.spec(), name, each -> typed(each, step), step)));
             return loaded;
         } catch (RuntimeException e) {
             loaded.close();
@@ -66,12 +65,19 @@ final class PartStore {
         }
     }
 
+    /// A tensor of a norm.
+    private Value typed(String name, TensorScope step) {
+        Value tensor = source.load(name, step);
+        FiniteTensors.require(source.folder(), name, tensor, step);
+        return inPlannedType(name, tensor, step);
+    }
+
     /// Appends `part` to the result.
     void write(LoadedPart part) {
         try (var step = TensorScope.open()) {
             for (LinearName name : part.part().linears()) {
                 Linear linear = inPlannedForm(part.linear(name), plan.linear(name).last(), step);
-                linear.tensors()
+                name.tensors(linear, step)
                         .forEach((suffix, tensor) -> {
                             String tensorName = name.module() + "." + suffix;
                             writer.write(tensorName, inPlannedType(tensorName, tensor, step));
@@ -79,10 +85,10 @@ final class PartStore {
             }
             part.part()
                     .norms()
-                    .forEach((slot, name) -> {
-                        Value norm = NormScales.stored(plan.spec(), part.norm(slot), step);
-                        writer.write(name, inPlannedType(name, norm, step));
-                    });
+                    .forEach((norm, name) ->
+                            NormScales.stored(plan.spec(), name, part.norm(norm), step)
+                                    .forEach((each, tensor) ->
+                                            writer.write(each, inPlannedType(each, tensor, step))));
         }
     }
 
@@ -94,10 +100,8 @@ final class PartStore {
             var stored = new LinearReader(made);
             part.linears().forEach(name -> loaded.set(name, stored.read(name, step)));
             part.norms()
-                    .forEach((slot, name) -> {
-                        Value norm = made.load(name, step);
-                        loaded.setNorm(slot, NormScales.read(plan.spec(), norm, step));
-                    });
+                    .forEach((norm, name) ->
+                            loaded.setNorm(norm, NormScales.read(plan.spec(), made, name, step)));
             return loaded;
         } catch (RuntimeException e) {
             loaded.close();

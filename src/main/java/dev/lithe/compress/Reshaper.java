@@ -11,10 +11,12 @@ import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.CheckpointWriter;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Norm;
 import dev.lithe.model.NormScales;
 import dev.lithe.technique.LayerLists;
 import dev.lithe.tensor.DType;
@@ -110,20 +112,25 @@ final class Reshaper {
                 Linear linear = part.linear(name);
                 forms.put(name.module(), linear.form());
                 int type = linear.floatType().code();
-                linear.tensors()
+                name.tensors(linear, step)
                         .forEach((suffix, tensor) -> {
                             boolean exact = linear instanceof Linear.Dense || suffix.equals("bias");
                             Value stored = exact ? step.call("cast", tensor, type) : tensor;
                             writer.write(name.module() + "." + suffix, stored);
                         });
             }
-            int type = source.entry("model.norm.weight").dtype().code();
+            int type = source.entry(lastNorm()).dtype().code();
             part.part()
                     .norms()
-                    .forEach((slot, name) -> {
-                        Value norm = NormScales.stored(part.spec(), part.norm(slot), step);
-                        writer.write(name, step.call("cast", norm, type));
-                    });
+                    .forEach((norm, name) ->
+                            NormScales.stored(part.spec(), name, part.norm(norm), step)
+                                    .forEach((each, tensor) ->
+                                            writer.write(each, step.call("cast", tensor, type))));
         }
+    }
+
+    private String lastNorm() {
+        ModelSpec spec = ModelSpec.of(source.config(), source.folder() + "/config.json");
+        return String.valueOf(Architecture.parts(spec).getLast().norms().get(Norm.FINAL));
     }
 }

@@ -9,6 +9,7 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.NormScales;
 import dev.lithe.model.Part;
 import dev.lithe.tensor.DType;
 import java.nio.file.Files;
@@ -102,7 +103,10 @@ record Shapes(
     private static Map<String, Integer> others(ModelSpec spec) {
         Map<String, Integer> others = new LinkedHashMap<>();
         for (Part part : Architecture.parts(spec)) {
-            part.norms().forEach((norm, name) -> others.put(name, norm.width(spec)));
+            part.norms()
+                    .forEach((norm, name) ->
+                            NormScales.tensors(spec, name)
+                                    .forEach(each -> others.put(each, norm.width(spec))));
         }
         linears(spec).stream()
                 .filter(LinearName::hasBias)

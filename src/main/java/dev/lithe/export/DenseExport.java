@@ -14,6 +14,7 @@ import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.NormScales;
 import dev.lithe.model.Part;
 import dev.lithe.model.SparseAttention;
 import dev.lithe.tensor.DType;
@@ -65,13 +66,20 @@ public final class DenseExport {
         try (var step = TensorScope.open()) {
             for (LinearName name : part.linears()) {
                 Linear linear = reader.read(name, step);
-                write(name.module() + ".weight", DenseWeights.of(linear, step), writer, step);
+                Value weight = DenseWeights.of(linear, step);
+                write(
+                        name.module() + ".weight",
+                        name.transposed() ? step.call("transposed_copy", weight) : weight,
+                        writer,
+                        step);
                 @Nullable Value bias = linear.bias();
                 if (bias != null) {
                     write(name.module() + ".bias", bias, writer, step);
                 }
             }
-            part.norms().values().forEach(name -> writer.write(name, checkpoint.load(name, step)));
+            part.norms().values().stream()
+                    .flatMap(name -> NormScales.tensors(spec, name).stream())
+                    .forEach(name -> writer.write(name, checkpoint.load(name, step)));
         }
     }
 

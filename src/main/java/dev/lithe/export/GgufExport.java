@@ -164,7 +164,7 @@ public final class GgufExport {
         part.norms()
                 .forEach((norm, name) -> {
                     try (var step = TensorScope.open()) {
-                        Value scale = NormScales.read(spec, checkpoint.load(name, step), step);
+                        Value scale = NormScales.read(spec, checkpoint, name, step);
                         floats(prefix + norm(norm) + ".weight", scale.floats());
                     }
                 });

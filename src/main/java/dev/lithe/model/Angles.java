@@ -1,5 +1,6 @@
 package dev.lithe.model;
 
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.Arrays;
@@ -22,7 +23,8 @@ record Angles(Value cos, Value sin, long stride, boolean ofTokens) {
     }
 
     /// Of `counts[i]` tokens from `positions[i]` on, for each i.
-    static Angles ofTokens(ModelSpec spec, long[] counts, long[] positions, TensorScope into) {
+    static Angles ofTokens(
+            ModelSpec spec, long[] counts, long[] positions, Device device, TensorScope into) {
         List<double[]> frequencies = spec.rotaryFrequencies();
         int half = frequencies.getFirst().length;
         int tokens = (int) Arrays.stream(counts).sum();
@@ -45,8 +47,8 @@ record Angles(Value cos, Value sin, long stride, boolean ofTokens) {
                 }
             }
         }
-        Value all = into.tensor(cos, frequencies.size(), 2L * tokens, half);
-        return new Angles(
-                all, into.tensor(sin, frequencies.size(), 2L * tokens, half), stride(all), true);
+        long[] shape = {frequencies.size(), 2L * tokens, half};
+        Value all = device.place(into.tensor(cos, shape), into);
+        return new Angles(all, device.place(into.tensor(sin, shape), into), stride(all), true);
     }
 }

@@ -1,6 +1,7 @@
 package dev.lithe.model;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.Part.Kind;
@@ -21,13 +22,9 @@ public final class Architecture {
                     new Phi3Family(),
                     new GemmaFamily(),
                     new Gemma2Family(),
-                    new Gemma3Family());
-
-    /// The token embedding, (V, d).
-    public static final String EMBEDDING = "model.embed_tokens";
-
-    /// Scale of the last norm, (d).
-    static final String FINAL_NORM = "model.norm.weight";
+                    new Gemma3Family(),
+                    new Gpt2Family(),
+                    new OptFamily());
 
     /// The output layer.
     public static final String LM_HEAD = "lm_head";
@@ -72,11 +69,38 @@ public final class Architecture {
                 .toList();
     }
 
+    /// The modules that ids look up, the token embedding (V, d) first.
+    public static List<String> tables(JsonNode config) {
+        TensorNames names = family(config, "config.json").names();
+        return names.positions().isEmpty()
+                ? List.of(names.embedding())
+                : List.of(names.embedding(), names.positions());
+    }
+
+    private static TensorNames names(ModelSpec spec) {
+        return family(spec).names();
+    }
+
+    private static ModelFamily family(ModelSpec spec) {
+        return KNOWN.stream()
+                .filter(each -> each.architecture().equals(spec.architecture()))
+                .findFirst()
+                .orElseThrow();
+    }
+
     private static Part embedding(ModelSpec spec) {
-        var table =
-                new LinearName(
-                        EMBEDDING, -1, Slot.EMBEDDING, spec.vocabSize(), spec.hiddenSize(), false);
-        return new Part(Kind.EMBEDDING, -1, List.of(table), Map.of());
+        int d = spec.hiddenSize();
+        TensorNames names = names(spec);
+        List<LinearName> tables = new ArrayList<>();
+        tables.add(table(names.embedding(), spec.vocabSize(), d));
+        if (spec.style().learnedPositions()) {
+            tables.add(table(names.positions(), spec.positionRows(), d));
+        }
+        return new Part(Kind.EMBEDDING, -1, tables, Map.of());
+    }
+
+    private static LinearName table(String module, int rows, int width) {
+        return new LinearName(module, -1, Slot.EMBEDDING, rows, width, false);
     }
 
     private static Part output(ModelSpec spec) {
@@ -87,7 +111,7 @@ public final class Architecture {
                 Kind.OUTPUT,
                 -1,
                 spec.tiedEmbeddings() ? List.of() : List.of(head),
-                Map.of(Norm.FINAL, FINAL_NORM));
+                Map.of(Norm.FINAL, names(spec).finalNorm() + ".weight"));
     }
 
     private static Part block(ModelSpec spec, int block) {
@@ -95,8 +119,7 @@ public final class Architecture {
     }
 
     private static List<LinearName> blockLinears(ModelSpec spec, int block) {
-        String attention = name(block) + "self_attn.";
-        String mlp = name(block) + "mlp.";
+        TensorNames names = names(spec);
         int d = spec.hiddenSize();
         int f = spec.intermediateSize();
         int q = spec.heads() * spec.headDim();
@@ -106,48 +129,67 @@ public final class Architecture {
         boolean mb = style.mlpBias();
         List<LinearName> linears = new ArrayList<>();
         if (style.fused()) {
-            linears.add(new LinearName(attention + "qkv_proj", block, Slot.QKV, q + 2 * kv, d, in));
+            linears.add(linear(spec, names.qkv(), block, Slot.QKV, q + 2 * kv, d, in));
         } else {
-            linears.add(new LinearName(attention + "q_proj", block, Slot.QKV, q, d, in));
-            linears.add(new LinearName(attention + "k_proj", block, Slot.QKV, kv, d, in));
-            linears.add(new LinearName(attention + "v_proj", block, Slot.QKV, kv, d, in));
+            linears.add(linear(spec, names.q(), block, Slot.QKV, q, d, in));
+            linears.add(linear(spec, names.k(), block, Slot.QKV, kv, d, in));
+            linears.add(linear(spec, names.v(), block, Slot.QKV, kv, d, in));
         }
-        linears.add(new LinearName(attention + "o_proj", block, Slot.O, d, q, style.outputBias()));
+        linears.add(linear(spec, names.o(), block, Slot.O, d, q, style.outputBias()));
         if (spec.experts().any()) {
-            String router = name(block) + Experts.ROUTER;
             int count = spec.experts().count();
-            linears.add(new LinearName(router, block, Slot.GATE_UP, count, d, true));
+            linears.add(linear(spec, Experts.ROUTER, block, Slot.GATE_UP, count, d, true));
         }
-        if (style.fused()) {
-            linears.add(new LinearName(mlp + "gate_up_proj", block, Slot.GATE_UP, 2 * f, d, mb));
+        if (!style.gated()) {
+            linears.add(linear(spec, names.up(), block, Slot.GATE_UP, f, d, mb));
+        } else if (style.fused()) {
+            linears.add(linear(spec, names.gateUp(), block, Slot.GATE_UP, 2 * f, d, mb));
         } else {
-            linears.add(new LinearName(mlp + "gate_proj", block, Slot.GATE_UP, f, d, mb));
-            linears.add(new LinearName(mlp + "up_proj", block, Slot.GATE_UP, f, d, mb));
+            linears.add(linear(spec, names.gate(), block, Slot.GATE_UP, f, d, mb));
+            linears.add(linear(spec, names.up(), block, Slot.GATE_UP, f, d, mb));
         }
-        linears.add(new LinearName(mlp + "down_proj", block, Slot.DOWN, d, f, mb));
+        linears.add(linear(spec, names.down(), block, Slot.DOWN, d, f, mb));
         return linears;
+    }
+
+    private static LinearName linear(
+            ModelSpec spec, String name, int block, Slot slot, int n, int k, boolean bias) {
+        String module = name(spec, block) + name;
+        return new LinearName(module, block, slot, n, k, bias, family(spec).transposed());
     }
 
     private static Map<Norm, String> blockNorms(ModelSpec spec, int block) {
         Map<Norm, String> norms = new EnumMap<>(Norm.class);
-        norms.put(Norm.INPUT, name(block) + "input_layernorm.weight");
+        String name = name(spec, block);
+        norms.put(Norm.INPUT, name + names(spec).inputNorm() + ".weight");
         if (spec.style().headNorms()) {
-            norms.put(Norm.QUERY, name(block) + "self_attn.q_norm.weight");
-            norms.put(Norm.KEY, name(block) + "self_attn.k_norm.weight");
+            norms.put(Norm.QUERY, name + "self_attn.q_norm.weight");
+            norms.put(Norm.KEY, name + "self_attn.k_norm.weight");
         }
-        String afterAttention = name(block) + "post_attention_layernorm.weight";
+        String afterAttention = name + names(spec).mlpNorm() + ".weight";
         if (spec.style().outputNorms()) {
             norms.put(Norm.ATTENTION_OUTPUT, afterAttention);
-            norms.put(Norm.MLP_INPUT, name(block) + "pre_feedforward_layernorm.weight");
-            norms.put(Norm.MLP_OUTPUT, name(block) + "post_feedforward_layernorm.weight");
+            norms.put(Norm.MLP_INPUT, name + "pre_feedforward_layernorm.weight");
+            norms.put(Norm.MLP_OUTPUT, name + "post_feedforward_layernorm.weight");
         } else {
             norms.put(Norm.MLP_INPUT, afterAttention);
         }
         return norms;
     }
 
-    private static String name(int block) {
-        return "model.layers." + block + ".";
+    private static String name(ModelSpec spec, int block) {
+        return names(spec).blocks() + block + ".";
+    }
+
+    /// Makes `config` say `value` under the key that its architecture has for `usual`.
+    public static void put(ObjectNode config, String usual, int value) {
+        config.put(family(config, "config.json").key(usual), value);
+    }
+
+    /// What `config` says under that key; 0 where it is silent.
+    public static int get(JsonNode config, String usual) {
+        ModelFamily family = family(config, "config.json");
+        return new ConfigReader(config, "config.json", family::key).get(usual).asInt();
     }
 
     /// Whether loaders of the architecture look at `attention_bias`, so that every linear of

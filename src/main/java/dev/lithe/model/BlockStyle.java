@@ -7,6 +7,9 @@ package dev.lithe.model;
 /// @param mlpBias whether gate, up and down have biases
 /// @param headNorms whether each query and key head is normed before it is rotated
 /// @param outputNorms whether what attention and feed-forward part add to the stream is normed
+/// @param layerNorms whether norms subtract the mean first, and have biases
+/// @param positionOffset the row of learned positions that the first token gets; [#ROTARY] where
+///   there are none and heads are rotated
 /// @param normsAddOne whether a norm's stored scale w stands for 1 + w
 /// @param fused whether q, k and v are stored as one linear, and gate and up as another
 /// @param activation of the gate
@@ -23,6 +26,8 @@ public record BlockStyle(
         boolean mlpBias,
         boolean headNorms,
         boolean outputNorms,
+        boolean layerNorms,
+        int positionOffset,
         boolean normsAddOne,
         boolean fused,
         Activation activation,
@@ -31,6 +36,19 @@ public record BlockStyle(
         double attentionCap,
         double logitCap,
         double localTheta) {
+    /// In the place of an offset.
+    static final int ROTARY = -1;
+
+    /// Whether positions are learned vectors.
+    public boolean learnedPositions() {
+        return positionOffset != ROTARY;
+    }
+
+    /// Whether the feed-forward part has a gate.
+    public boolean gated() {
+        return activation.gates();
+    }
+
     static BlockStyle of(ModelFamily family, ConfigReader config, int hiddenSize, int headDim) {
         return new BlockStyle(
                 family.inputBias(config),
@@ -38,6 +56,8 @@ public record BlockStyle(
                 family.mlpBias(config),
                 family.headNorms(),
                 family.outputNorms(),
+                family.layerNorms(),
+                family.positionOffset(),
                 family.normsAddOne(),
                 family.fused(),
                 family.activation(config),

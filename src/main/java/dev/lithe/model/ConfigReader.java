@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.fault.LitheException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /// Reads values of `config.json` and refuses those that no model can have.
 final class ConfigReader {
@@ -11,22 +12,35 @@ final class ConfigReader {
 
     private final JsonNode node;
     private final String where;
+    private final UnaryOperator<String> otherKeys;
 
     ConfigReader(JsonNode node, String where) {
+        this(node, where, UnaryOperator.identity());
+    }
+
+    /// Of an architecture that has other names for some keys, where the usual ones are missing.
+    ConfigReader(JsonNode node, String where, UnaryOperator<String> otherKeys) {
         this.node = node;
         this.where = where;
+        this.otherKeys = otherKeys;
+    }
+
+    /// What it reads, for errors.
+    String where() {
+        return where;
     }
 
     boolean has(String key) {
-        return node.hasNonNull(key);
+        JsonNode value = get(key);
+        return !value.isMissingNode() && !value.isNull();
     }
 
     JsonNode get(String key) {
-        return node.path(key);
+        return node.has(key) ? node.path(key) : node.path(otherKeys.apply(key));
     }
 
     ConfigReader section(String key) {
-        JsonNode section = node.path(key);
+        JsonNode section = get(key);
         if (has(key) && !section.isObject()) {
             throw LitheException.badInput(
                     "%s: %s is %s; it must be an object", where, key, section);
@@ -39,7 +53,7 @@ final class ConfigReader {
     }
 
     int countUpTo(String key, int max) {
-        JsonNode value = node.path(key);
+        JsonNode value = get(key);
         if (!value.isIntegralNumber()
                 || !value.canConvertToInt()
                 || value.asInt() < 1
@@ -56,7 +70,7 @@ final class ConfigReader {
     }
 
     int countFromZero(String key, int fallback) {
-        return has(key) && node.path(key).asInt(-1) == 0 ? 0 : count(key, fallback);
+        return has(key) && get(key).asInt(-1) == 0 ? 0 : count(key, fallback);
     }
 
     Activation activation(String key, String fallback) {
@@ -90,7 +104,7 @@ final class ConfigReader {
         if (!has(key)) {
             return fallback;
         }
-        JsonNode value = node.path(key);
+        JsonNode value = get(key);
         if (!value.isNumber() || !(value.asDouble() > 0) || Double.isInfinite(value.asDouble())) {
             throw LitheException.badInput(
                     "%s: %s is %s; it must be a number above 0", where, key, value);
@@ -100,28 +114,28 @@ final class ConfigReader {
 
     /// 0 where the key is there and null.
     double positiveOrNull(String key, double fallback) {
-        return node.path(key).isNull() ? 0 : positive(key, fallback);
+        return get(key).isNull() ? 0 : positive(key, fallback);
     }
 
     boolean flag(String key, boolean fallback) {
         if (!has(key)) {
             return fallback;
         }
-        if (!node.path(key).isBoolean()) {
+        if (!get(key).isBoolean()) {
             throw LitheException.badInput(
-                    "%s: %s is %s; it must be true or false", where, key, node.path(key));
+                    "%s: %s is %s; it must be true or false", where, key, get(key));
         }
-        return node.path(key).asBoolean();
+        return get(key).asBoolean();
     }
 
     String text(String key, String fallback) {
-        return node.path(key).asText(fallback);
+        return get(key).asText(fallback);
     }
 
     /// Token ids given as one number, a list, or not at all.
     List<Integer> tokens(String key, int vocabSize) {
         List<Integer> ids = new ArrayList<>();
-        JsonNode value = node.path(key);
+        JsonNode value = get(key);
         for (JsonNode id :
                 value.isArray() ? value : has(key) ? List.of(value) : List.<JsonNode>of()) {
             if (!id.isIntegralNumber()

@@ -6,6 +6,7 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
@@ -26,6 +27,7 @@ public final class Decoder implements AutoCloseable {
 
     private final Checkpoint checkpoint;
     private final ModelSpec spec;
+    private final Device device;
     private final TensorScope scope;
     private final RunnableLinears linears;
 
@@ -42,18 +44,24 @@ public final class Decoder implements AutoCloseable {
     private final Value turn;
     private final Value cacheBits;
 
-    private Decoder(Checkpoint checkpoint, Optional<Instructions> instructions, TensorScope scope) {
+    private Decoder(
+            Checkpoint checkpoint,
+            Device device,
+            Optional<Instructions> instructions,
+            TensorScope scope) {
         this.checkpoint = checkpoint;
+        this.device = device;
         this.scope = scope;
-        this.linears = new RunnableLinears(scope);
         this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        spec.kvCache().requireOn(device, checkpoint.folder());
+        this.linears = new RunnableLinears(device, scope);
         this.endTokens = endTokens();
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
         List<Part> parts = Architecture.parts(spec);
         this.norms = loadNorms();
-        Linear stored = reader.read(parts.getFirst().linears().getFirst(), scope);
-        this.embedding = new EmbeddingTable(stored, spec.style().embeddingScale(), scope);
+        Linear stored = onDevice(reader.read(parts.getFirst().linears().getFirst(), scope));
+        this.embedding = new EmbeddingTable(spec, stored, positions(reader), device, scope);
         this.fast =
                 instructions
                         .filter(_ -> NativeForward.takes(spec, reader))
@@ -66,9 +74,9 @@ public final class Decoder implements AutoCloseable {
         this.embeddingIsShared =
                 spec.tiedEmbeddings()
                         && stored instanceof Linear.Dense
-                        && (fast != null || stored.floatType() == DType.F32);
+                        && (fast != null || !device.isCpu() || stored.floatType() == DType.F32);
         this.settings = KernelSettings.of(spec, scope);
-        this.rotary = new RotaryTables(spec, scope);
+        this.rotary = new RotaryTables(spec, device, scope);
         this.turn = scope.call("hadamard", spec.kvCache().keys() == 4 ? spec.headDim() : 1);
         this.cacheBits = scope.list(spec.kvCache().keys(), spec.kvCache().values());
     }
@@ -90,24 +98,49 @@ public final class Decoder implements AutoCloseable {
         return endTokens.contains(token);
     }
 
-    /// Loads the model in `folder`. Weights that a kernel needs in another layout are copied; the
-    /// rest stays mapped.
-    public static Decoder open(Path folder) {
-        return open(folder, NativeLibrary.chosen());
+    private @Nullable Linear positions(LinearReader reader) {
+        List<LinearName> tables = Architecture.parts(spec).getFirst().linears();
+        return tables.size() == 1 ? null : reader.read(tables.getLast(), scope);
     }
 
-    /// The instructions that the model in a checkpoint would be run by; empty where libtorch runs
-    /// it.
+    /// A table of floats is read by the output layer too, where that is the embedding: it goes over
+    /// once.
+    private Linear onDevice(Linear embedding) {
+        return embedding instanceof Linear.Dense dense
+                ? new Linear.Dense(device.place(dense.weight(), scope), null, dense.form())
+                : embedding;
+    }
+
+    /// Loads the model in `folder` for the processor. Weights that a kernel needs in another layout
+    /// are copied; the rest stays mapped.
+    public static Decoder open(Path folder) {
+        return open(folder, Device.CPU);
+    }
+
+    /// Loads the model in `folder` for `device`: the kernels of `src/main/c` run it on the
+    /// processor, libtorch elsewhere.
+    ///
+    /// @throws LitheException where the device cannot run it
+    public static Decoder open(Path folder, Device device) {
+        return open(folder, device, device.isCpu() ? NativeLibrary.chosen() : Optional.empty());
+    }
+
+    /// The instructions that the model in a checkpoint would be run by on the processor; empty
+    /// where libtorch runs it.
     public static Optional<Instructions> instructions(ModelSpec spec, LinearReader reader) {
         return NativeLibrary.chosen().filter(_ -> NativeForward.takes(spec, reader));
     }
 
-    /// The same by given instructions, or by libtorch.
+    /// On the processor by given instructions, or by libtorch.
     static Decoder open(Path folder, Optional<Instructions> instructions) {
+        return open(folder, Device.CPU, instructions);
+    }
+
+    private static Decoder open(Path folder, Device device, Optional<Instructions> instructions) {
         Checkpoint checkpoint = Checkpoint.open(folder);
         TensorScope scope = TensorScope.open();
         try {
-            return new Decoder(checkpoint, instructions, scope);
+            return new Decoder(checkpoint, device, instructions, scope);
         } catch (RuntimeException e) {
             scope.close();
             checkpoint.close();
@@ -120,17 +153,15 @@ public final class Decoder implements AutoCloseable {
         for (Part part : Architecture.parts(spec)) {
             Map<Norm, Value> scales = new EnumMap<>(Norm.class);
             part.norms()
-                    .forEach((norm, name) -> {
-                        Value stored = checkpoint.load(name, scope);
-                        scales.put(norm, NormScales.read(spec, stored, scope));
-                    });
+                    .forEach((norm, name) ->
+                            scales.put(norm, NormScales.read(spec, checkpoint, name, scope)));
             switch (part.kind()) {
                 case EMBEDDING -> {}
                 case BLOCK -> all.addAll(NormScales.ofBlock(scales, scope));
                 case OUTPUT -> all.addAll(scales.values());
             }
         }
-        return scope.list(all);
+        return scope.list(all.stream().map(scale -> device.place(scale, scope)).toList());
     }
 
     private void add(LinearReader reader, Part part) {
@@ -177,9 +208,10 @@ public final class Decoder implements AutoCloseable {
         int heads = spec.kvHeads();
         int width = spec.headDim();
         int layers = spec.layers();
+        String on = device.name();
         return new KvCache(
-                into.call("new_keys", batch, heads, capacity, width, layers, form.keys()),
-                into.call("new_values", batch, heads, capacity, width, layers, form.values()),
+                into.call("new_keys", batch, heads, capacity, width, layers, form.keys(), on),
+                into.call("new_values", batch, heads, capacity, width, layers, form.values(), on),
                 into.call("new_ranges", batch, heads, capacity, layers, form.keys()),
                 capacity,
                 spec.sparseAttention());
@@ -190,7 +222,7 @@ public final class Decoder implements AutoCloseable {
     /// @param ids (B, T) int64
     /// @param position tokens already in the cache; it must have room for T more
     /// @param allPositions whether to return logits of every new token or of the last only
-    /// @return logits, (B, T, V) or (B, 1, V) float32, owned by `into`
+    /// @return logits, (B, T, V) or (B, 1, V) float32 on its device, owned by `into`
     public Value forward(
             Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
         int tokens = ids.size(1);
@@ -310,8 +342,10 @@ public final class Decoder implements AutoCloseable {
         return rotary.angles(rows.counts(), rows.positions(), rows.reach(), into);
     }
 
-    Value embed(Value ids, TensorScope into) {
-        return embedding.lookup(ids, into);
+    Value embed(Pieces rows, TensorScope into) {
+        try (var step = TensorScope.open()) {
+            return embedding.lookup(rows.ids(step), rows.counts(), rows.positions(), into);
+        }
     }
 
     Value runBlocks(Value x, int first, int end, Pieces rows, Angles angles, TensorScope into) {

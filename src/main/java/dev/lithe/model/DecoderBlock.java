@@ -3,6 +3,7 @@ package dev.lithe.model;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.EnumMap;
@@ -33,7 +34,7 @@ public final class DecoderBlock {
         scales.forEach((norm, scale) -> this.scales.put(norm, scope.keep(scale)));
         this.norms = scope.list(NormScales.ofBlock(this.scales, scope));
         this.settings = KernelSettings.of(spec, block, scope);
-        this.rotary = new RotaryTables(spec, scope);
+        this.rotary = new RotaryTables(spec, Device.CPU, scope);
     }
 
     /// Adds the linears of the next slot; what it needs of them is copied or kept.

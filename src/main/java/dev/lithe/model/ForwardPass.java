@@ -23,10 +23,8 @@ public final class ForwardPass implements AutoCloseable {
     ForwardPass(Decoder decoder, Pieces pieces) {
         this.decoder = decoder;
         this.pieces = pieces;
-        try (var step = TensorScope.open()) {
-            this.x = decoder.embed(pieces.ids(step), scope); // (1, T, d)
-            this.angles = decoder.angles(pieces, kept);
-        }
+        this.x = decoder.embed(pieces, scope); // (1, T, d)
+        this.angles = decoder.angles(pieces, kept);
     }
 
     /// Runs the next blocks, at most as many as are left.

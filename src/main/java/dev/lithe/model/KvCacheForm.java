@@ -2,6 +2,8 @@ package dev.lithe.model;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.Device;
+import java.nio.file.Path;
 
 /// How a running model keeps keys and values: in float32, or in 8 or 4 bits.
 ///
@@ -38,6 +40,18 @@ public record KvCacheForm(int keys, int values) {
         if (bits != 4 && bits != 8 && bits != 16) {
             throw LitheException.badInput(
                     "%s in %d bits; choose 4 or 8, or 16 to leave them in float", which, bits);
+        }
+    }
+
+    /// Checks that a model in `folder`, there already or to be made, can be run.
+    ///
+    /// @throws LitheException where it can be kept on the processor only, and `device` is another
+    public void requireOn(Device device, Path folder) {
+        if (!device.isCpu() && !equals(FLOAT)) {
+            throw LitheException.badInput(
+                    "%s keeps keys and values in %s, which runs on the processor only; use --device cpu"
+                            + " in the place of %s",
+                    folder, label(), device);
         }
     }
 

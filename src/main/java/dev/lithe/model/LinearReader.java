@@ -64,7 +64,9 @@ public final class LinearReader {
         if (checkpoint.has(name.module() + ".weight_mask")) {
             return masked(name, n, k);
         }
-        TensorEntry weight = expect(name.module() + ".weight", null, n, k);
+        TensorEntry weight = checkpoint.entry(name.module() + ".weight");
+        boolean transposed = name.transposed() && weight.dtype().isFloat();
+        weight = expect(weight.name(), null, transposed ? k : n, transposed ? n : k);
         if (weight.dtype() == DType.I8 || weight.dtype() == DType.F8_E4M3) {
             return scaled(name, weight.dtype(), n);
         }
@@ -250,8 +252,7 @@ public final class LinearReader {
                             factors);
             case LinearForm.Shared shared ->
                     new Linear.Shared(read(name.of(shared.owner()), scope), bias, shared);
-            case LinearForm.Dense dense ->
-                    new Linear.Dense(checkpoint.load(module + ".weight", scope), bias, dense);
+            case LinearForm.Dense dense -> new Linear.Dense(weight(name, scope), bias, dense);
             case LinearForm.Int8 int8 ->
                     new Linear.Int8(
                             checkpoint.load(module + ".weight", scope),
@@ -284,6 +285,15 @@ public final class LinearReader {
                             bias,
                             grouped);
         };
+    }
+
+    private Value weight(LinearName name, TensorScope scope) {
+        if (!name.transposed()) {
+            return checkpoint.load(name.module() + ".weight", scope);
+        }
+        try (var step = TensorScope.open()) {
+            return scope.call("transposed_copy", checkpoint.load(name.module() + ".weight", step));
+        }
     }
 
     private Linear.Masked masked(
@@ -319,7 +329,10 @@ public final class LinearReader {
     /// Checks every tensor that `spec` needs, embedding and norms included.
     public void checkAll(ModelSpec spec) {
         for (Part part : Architecture.parts(spec)) {
-            part.norms().forEach((norm, name) -> expectFloat(name, norm.width(spec)));
+            part.norms()
+                    .forEach((norm, name) ->
+                            NormScales.tensors(spec, name)
+                                    .forEach(tensor -> expectFloat(tensor, norm.width(spec))));
             part.linears().forEach(this::form);
         }
     }

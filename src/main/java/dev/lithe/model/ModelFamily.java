@@ -9,6 +9,39 @@ interface ModelFamily {
     /// The `model_type` that they declare.
     String modelType();
 
+    /// What its tensors are called.
+    default TensorNames names() {
+        return TensorNames.USUAL;
+    }
+
+    /// The key under which its `config.json` has what others call `usual`.
+    default String key(String usual) {
+        return usual;
+    }
+
+    /// Refuses what Lithe cannot run of it.
+    ///
+    /// @throws dev.lithe.fault.LitheException with the setting
+    default void check(ConfigReader config) {}
+
+    /// Whether dense weights of blocks are stored with a row per input.
+    default boolean transposed() {
+        return false;
+    }
+
+    default int intermediateSize(ConfigReader config, int hiddenSize) {
+        return config.count("intermediate_size");
+    }
+
+    /// `max_position_embeddings` where the configuration is silent.
+    default int positions() {
+        return 2048;
+    }
+
+    default double normEpsilon(ConfigReader config) {
+        return config.positive("rms_norm_eps", 1e-6);
+    }
+
     /// See [BlockStyle], for this and the following.
     default boolean inputBias(ConfigReader config) {
         return false;
@@ -28,6 +61,14 @@ interface ModelFamily {
 
     default boolean outputNorms() {
         return false;
+    }
+
+    default boolean layerNorms() {
+        return false;
+    }
+
+    default int positionOffset() {
+        return BlockStyle.ROTARY;
     }
 
     default boolean normsAddOne() {

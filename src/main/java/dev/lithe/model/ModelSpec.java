@@ -71,8 +71,9 @@ public record ModelSpec(
 
     /// Reads and checks a configuration; `where` names it in errors.
     public static ModelSpec of(JsonNode json, String where) {
-        var config = new ConfigReader(json, where);
         ModelFamily family = Architecture.family(json, where);
+        var config = new ConfigReader(json, where, family::key);
+        family.check(config);
         int heads = config.count("num_attention_heads");
         int hiddenSize = config.count("hidden_size");
         int vocabSize = config.count("vocab_size");
@@ -86,13 +87,13 @@ public record ModelSpec(
                         family.architecture(),
                         vocabSize,
                         hiddenSize,
-                        config.count("intermediate_size"),
+                        family.intermediateSize(config, hiddenSize),
                         layers,
                         heads,
                         config.count("num_key_value_heads", heads),
                         headDim,
                         positions,
-                        config.positive("rms_norm_eps", 1e-6),
+                        family.normEpsilon(config),
                         rope.theta(),
                         rope.scaling(),
                         rope.width(),
@@ -125,7 +126,13 @@ public record ModelSpec(
                     "%s: %d query and %d key-value heads of width %d; together they may be %d wide",
                     where, heads, kvHeads, headDim, ConfigReader.MAX_COUNT);
         }
-        if (headDim % 2 != 0) {
+        if (style.learnedPositions() && sparseAttention.limited()) {
+            throw LitheException.badInput(
+                    "%s: sparse attention moves tokens to other positions as a text goes on, and this"
+                            + " model has learned vectors for its %d; leave sparse_attention out",
+                    where, maxPositions);
+        }
+        if (headDim % 2 != 0 && rotaryWidth > 0) {
             throw LitheException.badInput(
                     "%s: head_dim %d is odd; rotary positions need pairs", where, headDim);
         }
@@ -154,13 +161,20 @@ public record ModelSpec(
         long parameters = (long) vocabSize * hiddenSize;
         parameters +=
                 Architecture.parts(this).stream()
-                        .flatMap(part -> part.norms().keySet().stream())
-                        .mapToLong(norm -> norm.width(this))
-                        .sum();
+                                .flatMap(part -> part.norms().keySet().stream())
+                                .mapToLong(norm -> norm.width(this))
+                                .sum()
+                        * (style.layerNorms() ? 2 : 1);
+        parameters += (long) positionRows() * hiddenSize;
         for (LinearName linear : Architecture.linears(this)) {
             parameters += linear.weights() + (linear.hasBias() ? linear.outFeatures() : 0);
         }
         return parameters;
+    }
+
+    /// Rows of the learned positions; 0 where there are none.
+    int positionRows() {
+        return style.learnedPositions() ? maxPositions + style.positionOffset() : 0;
     }
 
     /// Bytes of the keys and values of one sequence of up to `positions` tokens.

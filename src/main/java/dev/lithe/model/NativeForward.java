@@ -112,10 +112,13 @@ final class NativeForward {
         model.experts(spec.experts().count(), spec.experts().active());
     }
 
-    /// Whether it can run a model: float keys and values, and linears in forms that it reads.
+    /// Whether it can run a model: float keys and values, rotated ones, norms without biases, and
+    /// linears in forms that it reads.
     static boolean takes(ModelSpec spec, LinearReader reader) {
         return spec.kvCache().equals(KvCacheForm.FLOAT)
                 && takesExperts(spec, reader)
+                && !spec.style().layerNorms()
+                && !spec.style().learnedPositions()
                 && Architecture.parts(spec).stream()
                         .flatMap(part -> part.linears().stream())
                         .allMatch(name -> takes(reader.form(name), name.inFeatures()));

@@ -10,7 +10,6 @@ import org.jspecify.annotations.Nullable;
 /// `rope_scaling` and other keys of its own.
 final class RopeReader {
     private static final String ORIGINAL = "original_max_position_embeddings";
-    private static final int DEFAULT_POSITIONS = 2048;
 
     /// Turns within the original context above which YaRN keeps a pair, and below which it slows it
     /// down in full.
@@ -38,11 +37,12 @@ final class RopeReader {
                         : parameters;
         this.where = where;
         this.theta = rope.positive("rope_theta", config.positive("rope_theta", family.theta()));
-        this.positions = config.count("max_position_embeddings", DEFAULT_POSITIONS);
+        this.positions = config.count("max_position_embeddings", family.positions());
         double share =
                 rope.positive("partial_rotary_factor", config.positive("partial_rotary_factor", 1));
-        this.width = (int) (headDim * share);
-        if (width != headDim && (width % 2 != 0 || width < 2 || width > headDim)) {
+        boolean needed = family.positionOffset() == BlockStyle.ROTARY;
+        this.width = needed ? (int) (headDim * share) : 0;
+        if (needed && width != headDim && (width % 2 != 0 || width < 2 || width > headDim)) {
             throw LitheException.badInput(
                     "%s: %d of the %d coordinates of a head are rotated; it must be an even number"
                             + " of them, at least 2",

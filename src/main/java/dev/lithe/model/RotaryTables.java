@@ -1,5 +1,6 @@
 package dev.lithe.model;
 
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.Arrays;
@@ -13,23 +14,29 @@ public final class RotaryTables {
 
     private final TensorScope scope;
     private final ModelSpec spec;
+    private final Device device;
     private int length;
     private Value cos;
     private Value sin;
 
-    RotaryTables(ModelSpec spec, TensorScope scope) {
+    RotaryTables(ModelSpec spec, Device device, TensorScope scope) {
         this.scope = scope;
         this.spec = spec;
+        this.device = device;
         this.length = Math.min(SMALLEST, spec.maxPositions());
         List<Value> tables = of(spec, length, scope);
-        this.cos = tables.get(0);
-        this.sin = tables.get(1);
+        this.cos = device.place(tables.get(0), scope);
+        this.sin = device.place(tables.get(1), scope);
     }
 
     /// Cosines and sines of the positions below `length`.
     public static List<Value> of(ModelSpec spec, int length, TensorScope into) {
         List<double[]> frequencies = spec.rotaryFrequencies();
         int half = frequencies.getFirst().length;
+        if (half == 0) {
+            Value none = into.call("empty", new long[] {1, length, 0});
+            return List.of(none, none);
+        }
         float[] numbers = new float[frequencies.size() * half];
         for (int i = 0; i < numbers.length; i++) {
             numbers[i] = (float) frequencies.get(i / half)[i % half];
@@ -54,7 +61,7 @@ public final class RotaryTables {
     /// @param capacity positions that the caches have room for
     Angles angles(long[] counts, long[] positions, int capacity, TensorScope into) {
         if (spec.sparseAttention().limited()) {
-            return Angles.ofTokens(spec, counts, positions, into);
+            return Angles.ofTokens(spec, counts, positions, device, into);
         }
         cover(capacity);
         return Angles.ofPositions(cos, sin);
@@ -67,7 +74,7 @@ public final class RotaryTables {
         }
         length = (int) Math.min(spec.maxPositions(), Math.max(positions, 2L * length));
         List<Value> tables = of(spec, length, scope);
-        cos = tables.get(0);
-        sin = tables.get(1);
+        cos = device.place(tables.get(0), scope);
+        sin = device.place(tables.get(1), scope);
     }
 }

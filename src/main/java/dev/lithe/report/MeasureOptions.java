@@ -3,6 +3,7 @@ package dev.lithe.report;
 import dev.lithe.evaluate.LatencyOptions;
 import dev.lithe.evaluate.Scoring;
 import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.Device;
 import dev.lithe.tokenize.TextFile;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
@@ -15,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 /// @param seed of the bootstrap
 /// @param calibrationText what the compressed models were calibrated with, to name it and to refuse
 ///   it as `text`; null where unknown
+/// @param device where the models are computed
 public record MeasureOptions(
         Path text,
         @Nullable Integer context,
@@ -22,13 +24,26 @@ public record MeasureOptions(
         Scoring scoring,
         long seed,
         LatencyOptions latency,
-        @Nullable Path calibrationText) {
+        @Nullable Path calibrationText,
+        Device device) {
     private static final int DEFAULT_CONTEXT = 2048;
 
     public MeasureOptions {
         if (tokens < 2) {
             throw LitheException.badInput("%d tokens; a prediction needs 2 or more", tokens);
         }
+    }
+
+    /// On the processor.
+    public MeasureOptions(
+            Path text,
+            @Nullable Integer context,
+            long tokens,
+            Scoring scoring,
+            long seed,
+            LatencyOptions latency,
+            @Nullable Path calibrationText) {
+        this(text, context, tokens, scoring, seed, latency, calibrationText, Device.CPU);
     }
 
     /// Refuses to measure with the text that was calibrated with.

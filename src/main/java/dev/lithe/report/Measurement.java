@@ -116,7 +116,7 @@ public final class Measurement implements AutoCloseable {
                         spec.architecture(),
                         sizes.getFirst().parameters(),
                         original.source()),
-                Surroundings.now(Clock.systemUTC()),
+                Surroundings.now(Clock.systemUTC(), options.device()),
                 new Report.Evaluation(
                         new Report.Text(text.name(), text.sha256()),
                         read.tokens(),
@@ -227,7 +227,7 @@ public final class Measurement implements AutoCloseable {
 
     private void load() {
         for (Candidate candidate : candidates) {
-            Decoder decoder = Decoder.open(candidate.folder());
+            Decoder decoder = Decoder.open(candidate.folder(), options.device());
             decoders.add(decoder);
             subjects.add(new Subject(candidate.name(), decoder));
         }

@@ -22,7 +22,7 @@ public final class StageMeasurement implements AutoCloseable {
     /// @param folder the original's
     public StageMeasurement(Path folder, MeasureOptions options) {
         this.folder = folder;
-        this.original = Decoder.open(folder);
+        this.original = Decoder.open(folder, options.device());
         this.options = options;
         this.text = TextFile.read(options.text());
         this.tokens = TextTokens.of(text, folder);
@@ -37,7 +37,7 @@ public final class StageMeasurement implements AutoCloseable {
     public Report.Stage of(String name, Path made) {
         long bytes = ModelSize.of(made).weightBytes();
         TextTokens theirs = TextTokens.of(text, made);
-        try (Decoder decoder = Decoder.open(made)) {
+        try (Decoder decoder = Decoder.open(made, options.device())) {
             if (!theirs.isLike(tokens)
                     || decoder.spec().vocabSize() != original.spec().vocabSize()) {
                 return new Report.Stage(name, bytes, null, null);

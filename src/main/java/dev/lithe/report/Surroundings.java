@@ -1,5 +1,6 @@
 package dev.lithe.report;
 
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Torch;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -15,7 +16,7 @@ final class Surroundings {
 
     private Surroundings() {}
 
-    static Report.Environment now(Clock clock) {
+    static Report.Environment now(Clock clock, Device device) {
         String version = Surroundings.class.getPackage().getImplementationVersion();
         return new Report.Environment(
                 version == null ? "development" : version,
@@ -25,7 +26,7 @@ final class Surroundings {
                 Runtime.getRuntime().availableProcessors(),
                 Torch.threads(),
                 Torch.version(),
-                Torch.device(),
+                device.name(),
                 "float32",
                 Instant.now(clock).truncatedTo(ChronoUnit.SECONDS).toString());
     }

@@ -2,6 +2,7 @@ package dev.lithe.route;
 
 import dev.lithe.engine.ServedModel;
 import dev.lithe.fault.LitheException;
+import dev.lithe.tensor.Device;
 import java.nio.file.Path;
 import java.util.regex.Pattern;
 
@@ -17,9 +18,9 @@ public record Variant(String name, ServedModel model, long memoryBytes) implemen
     }
 
     /// Loads a variant from a model folder.
-    public static Variant open(String name, Path folder) {
+    public static Variant open(String name, Path folder, Device device) {
         requireName(name);
-        ServedModel model = ServedModel.open(folder);
+        ServedModel model = ServedModel.open(folder, device);
         return new Variant(name, model, model.decoder().memoryBytes());
     }
 

@@ -40,7 +40,14 @@ public record Request(
         origin.put("model", source.sha256().toString() + source.config());
         origin.put("calibration", TextFile.read(calibrationText).sha256());
         origin.put("evaluation", TextFile.read(options.text()).sha256());
-        origin.put("measure", options.context() + " " + options.tokens() + " " + options.latency());
+        origin.put(
+                "measure",
+                options.context()
+                        + " "
+                        + options.tokens()
+                        + " "
+                        + options.latency()
+                        + (options.device().isCpu() ? "" : " " + options.device()));
         origin.put("space", space == null ? "" : TextFile.read(space).sha256());
         origin.put("goal", goal.toString());
         return origin.put("seed", seed);

@@ -88,7 +88,7 @@ final class Trials implements AutoCloseable {
             if (Files.exists(file)) {
                 requireSame(file, origin);
             }
-            Decoder original = Decoder.open(request.model());
+            Decoder original = Decoder.open(request.model(), request.options().device());
             opened.add(original);
             HeldOut heldOut = HeldOut.of(request.calibrationText(), folder, request.model());
             JsonLines journal = JsonLines.open(file, origin);
@@ -201,7 +201,7 @@ final class Trials implements AutoCloseable {
     private Outcome scored(Proposal proposal, Rung rung, long start) {
         Path made = request.folder().resolve("trial");
         compress(proposal.recipe(), heldOut.calibration(), rung, made);
-        try (Decoder decoder = Decoder.open(made)) {
+        try (Decoder decoder = Decoder.open(made, request.options().device())) {
             var windows = heldOut.windows(rung.tokens(), original.spec());
             var score = BriefScore.of(original, decoder, windows);
             return new Outcome(

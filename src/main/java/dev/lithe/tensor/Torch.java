@@ -158,7 +158,7 @@ public final class Torch {
     static PtNDManager newManager() {
         Engine _ = engine();
         JniUtils.setGraphExecutorOptimize(true);
-        return (PtNDManager) NDManager.newBaseManager(NAME);
+        return (PtNDManager) NDManager.newBaseManager(ai.djl.Device.cpu(), NAME);
     }
 
     /// Runs `work` on a thread of its own, which takes its OpenMP workers with it when it ends.
@@ -184,11 +184,6 @@ public final class Torch {
     /// libtorch's version, as `2.7.1`.
     public static String version() {
         return engine().getVersion();
-    }
-
-    /// What computes: `cpu` or `gpu(0)`.
-    public static String device() {
-        return engine().defaultDevice().toString().replace("()", "");
     }
 
     /// Threads that one operation may use.

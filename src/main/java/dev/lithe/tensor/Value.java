@@ -62,7 +62,7 @@ public final class Value {
     /// The elements of a float tensor, row-major.
     public float[] floats() {
         try (var step = TensorScope.open();
-                NDArray array = step.call("to_float", this).handle.toTensor(step.manager())) {
+                NDArray array = step.call("host_floats", this).handle.toTensor(step.manager())) {
             return array.toFloatArray();
         }
     }
@@ -70,7 +70,7 @@ public final class Value {
     /// The elements of an integer tensor, row-major.
     public long[] longs() {
         try (var step = TensorScope.open();
-                NDArray array = step.call("to_long", this).handle.toTensor(step.manager())) {
+                NDArray array = step.call("host_longs", this).handle.toTensor(step.manager())) {
             return array.toLongArray();
         }
     }

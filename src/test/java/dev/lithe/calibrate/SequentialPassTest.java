@@ -80,7 +80,7 @@ class SequentialPassTest {
                         seen.add(name.module());
                         return stored;
                     });
-            List<String> expectedNames = new ArrayList<>(List.of(Architecture.EMBEDDING));
+            List<String> expectedNames = new ArrayList<>(List.of("model.embed_tokens"));
             Architecture.linears(spec(checkpoint))
                     .forEach(name -> expectedNames.add(name.module()));
             assertThat(seen).isEqualTo(expectedNames);
@@ -106,7 +106,7 @@ class SequentialPassTest {
     /// The output layer in plain Java over the pass's last states.
     private static float[] logits(SequentialPass pass, Checkpoint checkpoint, TensorScope scope) {
         boolean tied = spec(checkpoint).tiedEmbeddings();
-        String head = tied ? Architecture.EMBEDDING : Architecture.LM_HEAD;
+        String head = tied ? "model.embed_tokens" : Architecture.LM_HEAD;
         Value w = checkpoint.load(head + ".weight", scope);
         Value norm = scope.call("to_float", checkpoint.load("model.norm.weight", scope));
         float[] weight = w.floats();

@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
@@ -46,7 +47,7 @@ class HubTest {
     @TempDir private Path temporary;
 
     private final Map<String, byte[]> files = new TreeMap<>();
-    private final List<String> requests = new ArrayList<>();
+    private final List<String> requests = Collections.synchronizedList(new ArrayList<>());
     private final Map<String, Integer> faults = new ConcurrentHashMap<>();
     private HttpServer hub;
     private HttpServer store;

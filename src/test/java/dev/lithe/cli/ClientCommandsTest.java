@@ -11,6 +11,7 @@ import dev.lithe.evaluate.Bootstrap;
 import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
 import dev.lithe.serve.Serving;
+import dev.lithe.tensor.Device;
 import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.test.junit.QuarkusTest;
 import jakarta.inject.Inject;
@@ -45,7 +46,7 @@ class ClientCommandsTest {
 
     @BeforeAll
     void start() {
-        variant = Variant.open("original", Path.of("src/main/resources/demo"));
+        variant = Variant.open("original", Path.of("src/main/resources/demo"), Device.CPU);
         var other = new Variant("other", variant.model(), variant.memoryBytes());
         engine = new Engine(EngineLimits.DEFAULT);
         var router = new Router(List.of(variant, other), Map.of(), new SplittableRandom(1));

@@ -53,7 +53,7 @@ class QuantizedEmbeddingTest {
         Path source = model.write(folder.resolve("source"));
         Path made = compress(source, stage);
         Map<String, RawTensor> tensors = model.tensors();
-        tensors.put(Architecture.EMBEDDING + ".weight", stored(made));
+        tensors.put("model.embed_tokens" + ".weight", stored(made));
         Path floats = model.write(folder.resolve("floats"), model.config(), tensors);
         float[] expected = logits(floats);
         float[] actual = logits(made);
@@ -86,7 +86,7 @@ class QuantizedEmbeddingTest {
         Path source = TinyModel.small().write(folder.resolve("source"));
         Path made = compress(source, "rtn:bits=4,group_size=16");
         try (var checkpoint = Checkpoint.open(made)) {
-            assertThat(checkpoint.has(Architecture.EMBEDDING + ".weight")).isTrue();
+            assertThat(checkpoint.has("model.embed_tokens" + ".weight")).isTrue();
         }
     }
 

@@ -116,6 +116,12 @@ class KubernetesTest {
         ObjectNode job = find("overlays/job", "Job", "lithe-compress");
         ((ObjectNode) job.at("/spec/template/spec")).remove("containers");
         assertThatThrownBy(() -> validate(job)).hasMessageContaining("containers");
+        ObjectNode gpu = find("overlays/gpu", "Deployment", "lithe");
+        container(gpu).withObject("/resources").put("limit", "1");
+        assertThatThrownBy(() -> validate(gpu)).hasMessageContaining("limit");
+        ObjectNode search = find("overlays/search", "Job", "lithe-search");
+        search.withObject("/spec").put("completionsMode", "Indexed");
+        assertThatThrownBy(() -> validate(search)).hasMessageContaining("completionsMode");
         ObjectNode unknown = deployment.deepCopy().put("kind", "Deploiement");
         assertThatThrownBy(() -> validate(unknown)).hasMessageContaining("Deploiement");
     }
@@ -248,17 +254,32 @@ class KubernetesTest {
         }
     }
 
+    /// A pod computes on a GPU where it asks for one, and asks for one where it does.
     @Test
-    void theImageCopiesWhatTheBuildLeaves() throws IOException {
-        String docker = Files.readString(Path.of("src/main/docker/Dockerfile.jvm"));
-        List<String> kept = Files.readAllLines(Path.of(".dockerignore"));
-        List<String> copied =
-                docker.lines()
-                        .filter(line -> line.startsWith("COPY "))
-                        .map(line -> line.split(" ")[1])
-                        .toList();
-        assertThat(copied).containsExactly("target/lithe", "target/quarkus-app");
-        copied.forEach(path -> assertThat(kept).contains("!" + path));
-        assertThat(docker).contains("USER 10001").contains("ENTRYPOINT [\"lithe\"]");
+    void podsGetTheDevicesTheyNeed() throws IOException {
+        int gpus = 0;
+        for (JsonNode pod : pods()) {
+            JsonNode container = pod.at("/containers/0");
+            JsonNode limit = container.at("/resources/limits/nvidia.com~1gpu");
+            boolean wanted = Kustomization.texts(container, "args").contains("--device=cuda");
+            assertThat(limit.isMissingNode()).isEqualTo(!wanted);
+            assertThat(container.at("/resources/requests/nvidia.com~1gpu")).isEqualTo(limit);
+            assertThat(container.path("image").asText()).isEqualTo(wanted ? "lithe-cuda" : "lithe");
+            gpus += wanted ? 1 : 0;
+        }
+        assertThat(gpus).isEqualTo(1);
+    }
+
+    /// Trials have one writer.
+    @Test
+    void aSearchIsOnePodThatGoesOn() throws IOException {
+        JsonNode spec = find("overlays/search", "Job", "lithe-search").path("spec");
+        assertThat(spec.path("parallelism").intValue()).isEqualTo(1);
+        assertThat(spec.path("completions").intValue()).isEqualTo(1);
+        assertThat(spec.path("backoffLimit").intValue()).isPositive();
+        JsonNode pod = spec.at("/template/spec");
+        assertThat(Kustomization.texts(pod.at("/containers/0"), "args"))
+                .contains("search", "--output=/models/search");
+        assertThat(Kustomization.texts(pod, "claimName")).containsExactly("lithe-models");
     }
 }

@@ -18,7 +18,7 @@ final class AgainstNaive {
 
     /// Fails where a logit of `decoder`, which runs `model`, is off.
     static void check(Decoder decoder, TinyModel model) {
-        var naive = new NaiveDecoder(model.config(), model.tensors());
+        var naive = Naive.of(model);
         int[] ids = new Random(11).ints(LENGTH, 0, VOCAB).toArray();
         double[][] expected = naive.logits(ids);
         prefill(decoder, ids, expected);
@@ -64,7 +64,7 @@ final class AgainstNaive {
     }
 
     /// Three sequences: six tokens at once, then one by one.
-    private static void batch(Decoder decoder, NaiveDecoder naive) {
+    private static void batch(Decoder decoder, Naive naive) {
         int prompt = 6;
         int length = 9;
         int[] ids = new Random(12).ints(3 * length, 0, VOCAB).toArray();

@@ -127,7 +127,7 @@ abstract class ArchitectureContract {
     void computesTheSameInALongContext(Optional<Instructions> instructions) throws IOException {
         TinyModel model = model().positions(512).window(130);
         int[] ids = new Random(3).ints(300, 0, 300).toArray();
-        double[][] expected = new NaiveDecoder(model.config(), model.tensors()).logits(ids);
+        double[][] expected = Naive.of(model).logits(ids);
         try (Decoder decoder = Decoder.open(model.write(temporary.resolve("long")), instructions)) {
             AgainstNaive.chunks(decoder, ids, expected, 120, 121, 290, 291, 292, 300);
         }
@@ -139,7 +139,7 @@ abstract class ArchitectureContract {
         double expected = 0;
         for (long[] window : windows().windows()) {
             int[] ids = Arrays.stream(window).mapToInt(Math::toIntExact).toArray();
-            double[][] logits = new NaiveDecoder(model.config(), model.tensors()).logits(ids);
+            double[][] logits = Naive.of(model).logits(ids);
             for (int t = 0; t + 1 < ids.length; t++) {
                 double sum = Arrays.stream(logits[t]).map(Math::exp).sum();
                 expected += Math.log(sum) - logits[t][ids[t + 1]];
@@ -184,7 +184,7 @@ abstract class ArchitectureContract {
                         .hasMessageContaining(reason);
                 return;
             }
-            new Pipeline(recipe, source, (_, _) -> windows(), new Quiet()).run(output, false);
+            compress(source, stage, output);
         }
         float[] before = logits(folder);
         float[] after = logits(output);
@@ -196,6 +196,11 @@ abstract class ArchitectureContract {
             off = Math.max(off, Math.abs(after[i] - before[i]));
         }
         assertThat(off / largest).isLessThan(CLOSE.getOrDefault(stage, 3.0));
+    }
+
+    static void compress(Checkpoint source, String stage, Path output) {
+        var recipe = RecipeParser.inline(List.of(stage));
+        new Pipeline(recipe, source, (_, _) -> windows(), new Quiet()).run(output, false);
     }
 
     private static float[] logits(Path folder) {

@@ -12,6 +12,7 @@ import dev.lithe.checkpoint.QuantizationMetadata;
 import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
@@ -55,6 +56,7 @@ abstract class LinearFormContract {
     private static final double FLOAT16_ROUNDING = 4e-4;
     private static final double BFLOAT16_ROUNDING = 8e-3;
     private static final double FLOAT8_STEP = 2e-3;
+    private static final double BIAS_SIZE = 1;
     private static final String MODULE = "model.layers.0.mlp.down_proj";
 
     /// One size of one form.
@@ -270,6 +272,33 @@ abstract class LinearFormContract {
         }
     }
 
+    /// The weights as they are laid out for a CUDA device, multiplied on the processor, which takes
+    /// all of them but those of 4 bits for tensor cores. No CUDA device has run this.
+    @ParameterizedTest
+    @MethodSource("cases")
+    void whatACudaDeviceGetsMeansTheSame(Case a) {
+        try (var scope = TensorScope.open()) {
+            Linear linear = make(a, a.n(), scope);
+            var parts = new PartList(Device.CPU, scope);
+            var products =
+                    new CudaLinears.Products(false, CudaLinears.Products.of(Device.CPU).float8());
+            var runnable = new RunnableLinears(parts, new CudaLinears(parts, products), scope);
+            float[] x = input(a, ROWS);
+            float[] y = run(runnable, List.of(linear), x, ROWS, a.k(), scope);
+            float[] expected = run(List.of(linear), x, ROWS, a.k());
+            double[] sizes = sizes(linear, a);
+            for (int i = 0; i < y.length; i++) {
+                double size = linear.bias() == null ? 0 : BIAS_SIZE;
+                for (int k = 0; k < a.k(); k++) {
+                    size += sizes[i % a.n() * a.k() + k] * Math.abs(x[i / a.n() * a.k() + k]);
+                }
+                assertThat((double) Math.abs(y[i] - expected[i]))
+                        .as("%s, row %d, output %d", a, i / a.n(), i % a.n())
+                        .isLessThanOrEqualTo(2 * BFLOAT16_ROUNDING * size);
+            }
+        }
+    }
+
     @ParameterizedTest
     @MethodSource("cases")
     void staysCloseToTheWeightsItWasMadeFrom(Case a) {
@@ -416,18 +445,27 @@ abstract class LinearFormContract {
     /// y (rows, N) of one slot that holds `linears`.
     private static float[] run(List<Linear> linears, float[] x, int rows, int k) {
         try (var scope = TensorScope.open()) {
-            var runnable = new RunnableLinears(scope);
-            runnable.addSlot(linears);
-            Value input = scope.tensor(x, 1, rows, k);
-            return scope.call(
-                            "project",
-                            input,
-                            0,
-                            runnable.weights(),
-                            runnable.packed(),
-                            runnable.parts(),
-                            runnable.slots())
-                    .floats();
+            return run(new RunnableLinears(scope), linears, x, rows, k, scope);
         }
+    }
+
+    private static float[] run(
+            RunnableLinears runnable,
+            List<Linear> linears,
+            float[] x,
+            int rows,
+            int k,
+            TensorScope scope) {
+        runnable.addSlot(linears);
+        Value input = scope.tensor(x, 1, rows, k);
+        return scope.call(
+                        "project",
+                        input,
+                        0,
+                        runnable.weights(),
+                        runnable.packed(),
+                        runnable.parts(),
+                        runnable.slots())
+                .floats();
     }
 }

@@ -11,7 +11,7 @@ import java.util.stream.IntStream;
 /// The forward pass written out in loops over doubles, one position after the other, straight from
 /// config.json and the tensors: Llama's, and what sets Mistral, Qwen, Phi and Gemma apart. It
 /// shares no code with the program.
-final class NaiveDecoder {
+final class NaiveDecoder implements Naive {
     private static final String SPARSE = "lithe_sparse_attention";
 
     private final JsonNode config;
@@ -52,8 +52,8 @@ final class NaiveDecoder {
         return this;
     }
 
-    /// The logits of every position of `ids`, (T, V).
-    double[][] logits(int... ids) {
+    @Override
+    public double[][] logits(int... ids) {
         double[][] x = new double[ids.length][];
         for (int t = 0; t < ids.length; t++) {
             x[t] = row("model.embed_tokens.weight", ids[t], hidden);

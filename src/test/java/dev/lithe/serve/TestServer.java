@@ -8,6 +8,7 @@ import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceFutureStub;
 import dev.lithe.proto.v1.GenerationServiceGrpc.GenerationServiceStub;
 import dev.lithe.route.Router;
 import dev.lithe.route.Variant;
+import dev.lithe.tensor.Device;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
@@ -35,7 +36,7 @@ final class TestServer implements AutoCloseable {
             EngineLimits limits,
             Map<String, Double> weights,
             Path other) {
-        this(serving, port, limits, weights, Variant.open("other", other));
+        this(serving, port, limits, weights, Variant.open("other", other, Device.CPU));
     }
 
     private TestServer(
@@ -47,7 +48,7 @@ final class TestServer implements AutoCloseable {
         this.serving = serving;
         var router =
                 new Router(
-                        List.of(Variant.open("original", DEMO), other),
+                        List.of(Variant.open("original", DEMO, Device.CPU), other),
                         weights,
                         new SplittableRandom(7));
         this.models = new Serving.Models(router, new Engine(limits));
@@ -57,7 +58,7 @@ final class TestServer implements AutoCloseable {
 
     /// The demo model beside what was made of it.
     static TestServer compressed(Serving serving, int port, Path folder) {
-        Variant variant = Variant.open("compressed", folder);
+        Variant variant = Variant.open("compressed", folder, Device.CPU);
         return new TestServer(serving, port, EngineLimits.DEFAULT, Map.of(), variant);
     }
 

@@ -12,6 +12,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
@@ -68,6 +69,7 @@ public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        Rotary.require(model, "block_heal does not train such models; leave it out");
         // shapes stay as they are
     }
 

@@ -10,6 +10,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.distill.StudentShape.Start;
 
@@ -81,6 +82,7 @@ public final class Distill implements ModelTechnique<Distill.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        Rotary.require(model, "distill does not train such models; leave it out");
         config.shape().configure(model, model.path("num_hidden_layers").asInt());
     }
 

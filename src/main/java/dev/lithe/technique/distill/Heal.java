@@ -10,6 +10,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import java.nio.file.Path;
 
@@ -84,6 +85,7 @@ public final class Heal implements ModelTechnique<Heal.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        Rotary.require(model, "heal does not train such models; leave it out");
         if (!config.adapter().isEmpty()) {
             Adapter.checkTarget(Path.of(config.adapter())); // shapes stay as they are
         }

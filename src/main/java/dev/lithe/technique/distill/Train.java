@@ -9,6 +9,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import dev.lithe.technique.distill.StudentShape.Start;
 import dev.lithe.tokenize.TextFile;
@@ -90,6 +91,7 @@ public final class Train implements ModelTechnique<Train.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        Rotary.require(model, "train does not train such models; choose another");
         for (Path file : reads(config)) {
             if (!Files.isRegularFile(file)) {
                 throw LitheException.badInput(

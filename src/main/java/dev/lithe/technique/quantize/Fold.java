@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// A norm feeds q, k and v, or gate and up, or the output layer. v feeds o, where every head has
 /// values of its own (shared ones reach several places of o's input, each with its own best s). up
-/// feeds down; both only where they are linears of their own.
+/// feeds down where there is a gate; both only where they are linears of their own.
 ///
 /// @param slot the slot of the readers
 /// @param source the linear that makes the channels, or null for the norm before `slot`
@@ -39,7 +39,7 @@ record Fold(Slot slot, @Nullable LinearName source, List<LinearName> readers) {
                     }
                 }
                 case DOWN -> {
-                    if (!fused) {
+                    if (!fused && part.spec().style().gated()) {
                         folds.add(new Fold(slot, last(part, Slot.GATE_UP), readers));
                     }
                 }

@@ -11,6 +11,7 @@ import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.BlockTechnique;
 import dev.lithe.technique.Family;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Settings;
 import dev.lithe.technique.Targets;
 import dev.lithe.technique.Technique;
@@ -92,6 +93,7 @@ public final class Rotate implements BlockTechnique<Rotate.Config> {
 
     @Override
     public void checkModel(ModelSpec spec, Config config) {
+        Rotary.require(spec, "such norms do not commute with a rotation; leave rotate out");
         if (spec.tiedEmbeddings()) {
             throw LitheException.badInput(
                     "the output layer is the embedding (tie_word_embeddings), but the last norm's"

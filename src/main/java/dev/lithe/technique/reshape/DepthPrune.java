@@ -7,6 +7,7 @@ import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.LayerLists;
@@ -84,13 +85,13 @@ public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
-        int blocks = model.path(LAYERS).asInt();
+        int blocks = Architecture.get(model, LAYERS);
         if (config.remove() >= blocks) {
             throw LitheException.badInput(
                     "remove is %d, and the model has %d blocks; at least one has to stay",
                     config.remove(), blocks);
         }
-        model.put(LAYERS, blocks - config.remove());
+        Architecture.put(model, LAYERS, blocks - config.remove());
     }
 
     @Override

@@ -13,6 +13,7 @@ import dev.lithe.model.Part.Kind;
 import dev.lithe.technique.Cut;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -84,6 +85,7 @@ public final class Gqa implements ModelTechnique<Gqa.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        Rotary.require(model, "loaders of such models share no keys and values; leave gqa out");
         ModelSpec spec = ModelSpec.of(model, "config.json");
         if (spec.style().fused()) {
             throw LitheException.badInput(

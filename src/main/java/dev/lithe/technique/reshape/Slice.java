@@ -12,6 +12,7 @@ import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Norm;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -89,6 +90,7 @@ public final class Slice implements ModelTechnique<Slice.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        Rotary.require(model, "such norms do not commute with a rotation; leave slice out");
         ModelSpec spec = ModelSpec.of(model, "config.json");
         if (spec.style().outputNorms()) {
             throw LitheException.badInput(

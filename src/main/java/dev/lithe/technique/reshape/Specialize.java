@@ -9,6 +9,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import dev.lithe.tokenize.BpeFile;
 import dev.lithe.tokenize.Tokenizer;
@@ -100,6 +101,7 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        Rotary.require(model, "specialize cuts gates and heads of others; leave it out");
         config.read();
         ModelSpec spec = ModelSpec.of(model, name());
         spec.experts().requireNone(name());

@@ -155,7 +155,8 @@ public final class VocabTrim implements ModelTechnique<VocabTrim.Config> {
             Value rows = step.tensor(vocabulary.rows(), vocabulary.rows().length);
             for (int i = 0; i < from.part().linears().size(); i++) {
                 var linear = from.linear(from.part().linears().get(i));
-                to.set(to.part().linears().get(i), Cut.rows(linear, rows, step));
+                // behind the tokens' embedding there may be that of positions
+                to.set(to.part().linears().get(i), i == 0 ? Cut.rows(linear, rows, step) : linear);
             }
         }
     }

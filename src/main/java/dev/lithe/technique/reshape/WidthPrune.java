@@ -13,6 +13,7 @@ import dev.lithe.model.Part.Kind;
 import dev.lithe.technique.Cut;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
+import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -95,6 +96,7 @@ public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        Rotary.require(model, "width_prune cuts gates and shared heads; leave it out");
         requireItsOwnLinears(model);
         int channels = model.path(FFN).asInt();
         if (config.ffn() > 0) {

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
@@ -106,7 +107,7 @@ public final class ShareLayers implements ModelTechnique<ShareLayers.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
-        int layers = model.path("num_hidden_layers").asInt();
+        int layers = Architecture.get(model, "num_hidden_layers");
         if (config.blocks() >= layers) {
             throw LitheException.badInput(
                     "blocks is %d, the model has %d; choose fewer", config.blocks(), layers);

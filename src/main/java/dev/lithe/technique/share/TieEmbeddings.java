@@ -8,6 +8,7 @@ import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part.Kind;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
@@ -71,7 +72,7 @@ public final class TieEmbeddings implements ModelTechnique<TieEmbeddings.Config>
 
     @Override
     public void configure(ObjectNode model, Config config) {
-        if (model.path(TIED).asBoolean()) {
+        if (ModelSpec.of(model, "config.json").tiedEmbeddings()) {
             throw LitheException.badInput("the model is tied already; leave the stage out");
         }
         model.put(TIED, true);
@@ -119,6 +120,7 @@ public final class TieEmbeddings implements ModelTechnique<TieEmbeddings.Config>
         for (int i = 0; i < model.blocks().size(); i++) {
             made.take(made.blocks().get(i), model.blocks().get(i));
         }
+        made.take(made.embedding(), model.embedding());
         var name = model.embedding().part().linears().getFirst();
         var head = model.output().part().linears().getFirst();
         // the plan refuses others

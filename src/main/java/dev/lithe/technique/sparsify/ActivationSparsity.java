@@ -6,6 +6,7 @@ import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.ActivationThresholds;
+import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.Part.Kind;
 import dev.lithe.technique.Family;
@@ -87,7 +88,7 @@ public final class ActivationSparsity implements ModelTechnique<ActivationSparsi
 
     @Override
     public void configure(ObjectNode model, Config config) {
-        int blocks = model.path("num_hidden_layers").asInt();
+        int blocks = Architecture.get(model, "num_hidden_layers");
         thresholds(Collections.nCopies(blocks, List.of(0.0, 0.0, 0.0, 0.0)), config)
                 .describe(model);
     }
