@@ -52,6 +52,19 @@ public final class JsonLines implements AutoCloseable {
         }
     }
 
+    /// The whole lines of a file that somebody else may be writing.
+    public static List<JsonNode> read(Path file) throws IOException {
+        List<JsonNode> lines = new ArrayList<>();
+        for (String line : wholeLines(file)) {
+            JsonNode node = parse(line);
+            if (node == null) {
+                break;
+            }
+            lines.add(node);
+        }
+        return lines;
+    }
+
     private static List<String> wholeLines(Path file) throws IOException {
         if (!Files.exists(file)) {
             return List.of();

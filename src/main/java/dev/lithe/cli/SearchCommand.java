@@ -16,11 +16,13 @@ import dev.lithe.search.Request;
 import dev.lithe.search.Rung;
 import dev.lithe.search.Search;
 import dev.lithe.search.SearchResult;
+import dev.lithe.search.Workers;
 import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Torch;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -109,6 +111,36 @@ final class SearchCommand implements Callable<Integer> {
                     "Where recipe, journal, finalists and report go. Default: MODEL-search here.")
     private @Nullable Path output;
 
+    @Option(
+            names = "--workers",
+            paramLabel = "N",
+            defaultValue = "1",
+            description =
+                    "Processes that search together in one --output, each started with its --worker"
+                            + " (default: 1). They find what one would.")
+    private int workers;
+
+    @Option(
+            names = "--worker",
+            paramLabel = "I",
+            defaultValue = "${env:JOB_COMPLETION_INDEX}",
+            description = "Which of them this is, from 0; a Kubernetes Job says so by itself.")
+    private @Nullable Integer worker;
+
+    @Option(
+            names = "--on",
+            paramLabel = "kubernetes",
+            description =
+                    "Print the Job that does it with --workers pods, for 'kubectl apply -f -', and search"
+                            + " nothing here. Paths are those of the pods: /models is their volume.")
+    private @Nullable String cluster;
+
+    @Option(
+            names = "--image",
+            paramLabel = "NAME",
+            description = "What the pods of --on kubernetes run.")
+    private @Nullable String image;
+
     @Option(names = "--json", description = "Print JSON instead of the table.")
     private boolean json;
 
@@ -118,6 +150,11 @@ final class SearchCommand implements Callable<Integer> {
     public Integer call() throws JsonProcessingException {
         PrintWriter out = spec.commandLine().getOut();
         PrintWriter err = spec.commandLine().getErr();
+        if (cluster != null) {
+            out.print(job());
+            out.flush();
+            return 0;
+        }
         Request request = request(err);
         Measurement.check(request.model(), request.options());
         SearchResult result = search(request, err);
@@ -135,6 +172,31 @@ final class SearchCommand implements Callable<Integer> {
         out.flush();
         result.requireWithinLimits();
         return 0;
+    }
+
+    private String job() {
+        if (!"kubernetes".equals(cluster)) {
+            throw LitheException.badInput(
+                    "--on %s; only kubernetes is known, and without --on it is this machine",
+                    cluster);
+        }
+        Workers _ = new Workers(0, workers);
+        if (output == null) {
+            throw LitheException.badInput(
+                    "--on kubernetes needs --output, a folder on the volume, such as /models/search");
+        }
+        return SearchJob.of(spec.commandLine().getParseResult().originalArgs(), workers, image);
+    }
+
+    private Workers workers() {
+        if (workers > 1 && worker == null) {
+            throw LitheException.badInput(
+                    "--workers %d needs --worker, which of them this is, from 0 to %d",
+                    workers, workers - 1);
+        }
+        return workers <= 1
+                ? new Workers(0, workers)
+                : new Workers(Objects.requireNonNull(worker), workers);
     }
 
     private static SearchResult search(Request request, PrintWriter err) {
@@ -178,7 +240,8 @@ final class SearchCommand implements Callable<Integer> {
                 text,
                 options,
                 space,
-                target);
+                target,
+                workers());
     }
 
     private double seconds() {

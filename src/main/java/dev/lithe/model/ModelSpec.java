@@ -76,6 +76,7 @@ public record ModelSpec(
         family.check(config);
         int heads = config.count("num_attention_heads");
         int hiddenSize = config.count("hidden_size");
+        int channels = family.intermediateSize(config, hiddenSize);
         int vocabSize = config.count("vocab_size");
         List<Integer> bos = config.tokens("bos_token_id", vocabSize);
         int headDim = config.count("head_dim", family.headDim(hiddenSize, heads));
@@ -87,7 +88,7 @@ public record ModelSpec(
                         family.architecture(),
                         vocabSize,
                         hiddenSize,
-                        family.intermediateSize(config, hiddenSize),
+                        channels,
                         layers,
                         heads,
                         config.count("num_key_value_heads", heads),
@@ -110,7 +111,7 @@ public record ModelSpec(
                         KvCacheForm.of(config, where),
                         ActivationThresholds.of(config, layers, where),
                         SparseAttention.of(config, positions, where),
-                        Experts.of(config, config.count("intermediate_size"), where));
+                        Experts.of(config, channels, where));
         spec.check(where);
         return spec;
     }

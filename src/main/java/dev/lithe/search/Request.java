@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
 /// @param options how finalists are measured
 /// @param space a file of options, or null for the built-in ones
 /// @param folder where everything goes
+/// @param workers the processes that search together in that folder
 public record Request(
         String modelName,
         Path model,
@@ -30,7 +31,8 @@ public record Request(
         Path calibrationText,
         MeasureOptions options,
         @Nullable Path space,
-        Path folder) {
+        Path folder,
+        Workers workers) {
     /// All that decides what trials find, or which are made; not how many.
     JsonNode origin(Checkpoint source) {
         String version = Request.class.getPackage().getImplementationVersion();

@@ -24,8 +24,9 @@ import org.jspecify.annotations.Nullable;
 ///    sizes) are compressed with all of the calibration text and measured on the evaluation text.
 ///
 /// What comes next depends on the seed and on what was found, never on the clock, but for when it
-/// ends: by the sum of the seconds that trials took. All of that is in the journal, so a search
-/// that was stopped does the same again from there without doing the work again.
+/// ends: by the sum of the seconds that trials took. All of that is in journals, so a search that
+/// was stopped does the same again from there without doing the work again, and several processes
+/// ([Workers]) do the same together.
 public final class Search {
     private static final int GENERATION = 6;
     private static final int PROMOTED = 3;
@@ -93,18 +94,9 @@ public final class Search {
     }
 
     private SearchResult run() {
-        List<Tried> batch = new ArrayList<>();
-        for (Proposal seed : space.seeds()) {
-            if (exploring(SEEDING)) {
-                screen(seed).ifPresent(batch::add);
-            }
-        }
-        promote(batch);
+        promote(screen(space.seeds(), SEEDING));
         while (exploring(1)) {
-            List<Tried> generation = new ArrayList<>();
-            for (int i = 0; i < GENERATION; i++) {
-                child().flatMap(this::screen).ifPresent(generation::add);
-            }
+            List<Tried> generation = screen(children(), 1);
             if (generation.isEmpty()) {
                 break;
             }
@@ -113,13 +105,28 @@ public final class Search {
         return finish();
     }
 
+    private List<Tried> screen(List<Proposal> proposals, double share) {
+        List<Tried> batch = new ArrayList<>();
+        for (List<Proposal> group : request.workers().groups(proposals)) {
+            if (exploring(share)) {
+                trials.prepare(group, Rung.SCREEN);
+            }
+            for (Proposal each : group) {
+                if (exploring(share)) {
+                    screen(each).ifPresent(batch::add);
+                }
+            }
+        }
+        return batch;
+    }
+
     private boolean exploring(double share) {
         return seen.size() < share * request.trials()
                 && trials.seconds() < share * EXPLORING * request.seconds();
     }
 
     private Optional<Tried> screen(Proposal proposal) {
-        if (!exploring(1) || !seen.add(proposal.key())) {
+        if (!seen.add(proposal.key())) {
             return Optional.empty();
         }
         int number = seen.size();
@@ -138,20 +145,35 @@ public final class Search {
         boolean better = outcome.worked() && (best == null || order.compare(outcome, best) < 0);
         if (better) {
             best = outcome;
-            SearchFolder.writeRecipe(request, proposal, outcome, rung);
+            if (request.workers().first()) {
+                SearchFolder.writeRecipe(request, proposal, outcome, rung);
+            }
         }
         listener.tried(number, proposal.summary(), rung, outcome, better);
     }
 
     private void promote(List<Tried> batch) {
         int count = (batch.size() + PROMOTED - 1) / PROMOTED;
-        for (Tried each : ranked(batch).subList(0, count)) {
-            if (trials.deepens() && trials.seconds() < EXPLORING * request.seconds()) {
-                Outcome outcome = trials.of(each.proposal, Rung.FULL);
-                tell(each.number, each.proposal, Rung.FULL, outcome);
-                each.full = outcome.worked() ? outcome : null;
+        for (List<Tried> group : request.workers().groups(ranked(batch).subList(0, count))) {
+            if (deepening()) {
+                trials.prepare(proposals(group), Rung.FULL);
+            }
+            for (Tried each : group) {
+                if (deepening()) {
+                    Outcome outcome = trials.of(each.proposal, Rung.FULL);
+                    tell(each.number, each.proposal, Rung.FULL, outcome);
+                    each.full = outcome.worked() ? outcome : null;
+                }
             }
         }
+    }
+
+    private boolean deepening() {
+        return trials.deepens() && trials.seconds() < EXPLORING * request.seconds();
+    }
+
+    private static List<Proposal> proposals(List<Tried> some) {
+        return some.stream().map(each -> each.proposal).toList();
     }
 
     private List<Tried> ranked(List<Tried> some) {
@@ -166,7 +188,17 @@ public final class Search {
                 .toList();
     }
 
-    private Optional<Proposal> child() {
+    /// Of what is known by now, so that they can be tried at the same time.
+    private List<Proposal> children() {
+        List<Proposal> children = new ArrayList<>();
+        Set<String> drawn = new HashSet<>(seen);
+        for (int i = 0; i < GENERATION; i++) {
+            child(drawn).filter(each -> drawn.add(each.key())).ifPresent(children::add);
+        }
+        return children;
+    }
+
+    private Optional<Proposal> child(Set<String> drawn) {
         List<Tried> parents = new ArrayList<>(front());
         List<Tried> ranked = ranked(tried);
         parents.addAll(ranked.subList(0, Math.min(GENERATION, ranked.size())));
@@ -175,7 +207,7 @@ public final class Search {
             Proposal a = parents.get(random.nextInt(parents.size())).proposal;
             Proposal b = parents.get(random.nextInt(parents.size())).proposal;
             Optional<Proposal> child = space.child(a, b, choices, random);
-            if (child.isPresent() && !seen.contains(child.get().key())) {
+            if (child.isPresent() && !drawn.contains(child.get().key())) {
                 return child;
             }
         }
@@ -199,8 +231,14 @@ public final class Search {
         List<SearchResult.Finalist> finalists = new ArrayList<>();
         String trouble = "nothing was tried";
         int needed = 1 + SINGLES;
-        for (Tried each : finalists()) {
+        for (List<Tried> group : request.workers().groups(finalists())) {
             if (finalists.size() < needed || trials.seconds() < request.seconds()) {
+                trials.prepare(proposals(group), Rung.FINAL);
+            }
+            for (Tried each : group) {
+                if (finalists.size() >= needed && trials.seconds() >= request.seconds()) {
+                    break;
+                }
                 Outcome outcome = trials.of(each.proposal, Rung.FINAL);
                 listener.tried(each.number, each.proposal.summary(), Rung.FINAL, outcome, false);
                 if (outcome.worked()) {
@@ -225,7 +263,9 @@ public final class Search {
                     trouble);
         }
         var result = SearchResult.of(request, seen.size(), trials.seconds(), finalists);
-        SearchFolder.write(request, result);
+        if (request.workers().first()) {
+            SearchFolder.write(request, result);
+        }
         return result;
     }
 }

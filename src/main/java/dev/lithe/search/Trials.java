@@ -1,13 +1,10 @@
 package dev.lithe.search;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.FolderLock;
-import dev.lithe.checkpoint.JsonLines;
 import dev.lithe.checkpoint.Sha256;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Pipeline;
@@ -31,13 +28,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/// Carries recipes out and measures what they wrote. What was found stays in a journal, and what
-/// recipes share as their beginning in a folder: neither is done again.
+/// Carries recipes out and measures what they wrote. What was found stays ([Found]), and so does
+/// what recipes share as their beginning, in a folder: neither is done again.
 final class Trials implements AutoCloseable {
     private static final double NANOS_PER_SECOND = 1e9;
     private static final Compressor.Listener SILENT = (_, _, _) -> {};
@@ -48,9 +43,9 @@ final class Trials implements AutoCloseable {
     private final Checkpoint source;
     private final Decoder original;
     private final HeldOut heldOut;
-    private final JsonLines journal;
+    private final Found found;
     private final FolderLock lock;
-    private final Map<String, Outcome> known = new HashMap<>();
+    private final Workers workers;
     private double seconds;
 
     private Trials(
@@ -58,24 +53,22 @@ final class Trials implements AutoCloseable {
             Checkpoint source,
             Decoder original,
             HeldOut heldOut,
-            JsonLines journal,
+            Found found,
             FolderLock lock) {
         this.lock = lock;
         this.request = request;
+        this.workers = request.workers();
         this.source = source;
         this.original = original;
         this.heldOut = heldOut;
-        this.journal = journal;
-        for (JsonNode entry : journal.entries()) {
-            known.put(entry.path("trial").asText(), Outcome.of(entry.path("outcome")));
-        }
+        this.found = found;
     }
 
     /// Trials for `request`; those of an earlier search of the same kind in its folder are known.
     ///
     /// @throws LitheException where the folder holds something else, or another search is in it
     static Trials open(Request request) {
-        Path folder = request.folder();
+        Path folder = request.workers().own(request.folder());
         List<AutoCloseable> opened = new ArrayList<>();
         try {
             Files.createDirectories(folder);
@@ -84,15 +77,12 @@ final class Trials implements AutoCloseable {
             Checkpoint source = Checkpoint.open(request.model());
             opened.add(source);
             JsonNode origin = request.origin(source);
-            Path file = folder.resolve("journal.jsonl");
-            if (Files.exists(file)) {
-                requireSame(file, origin);
-            }
+            Found found = Found.open(request.folder(), request.workers(), origin);
+            opened.add(found);
             Decoder original = Decoder.open(request.model(), request.options().device());
             opened.add(original);
             HeldOut heldOut = HeldOut.of(request.calibrationText(), folder, request.model());
-            JsonLines journal = JsonLines.open(file, origin);
-            return new Trials(request, source, original, heldOut, journal, lock);
+            return new Trials(request, source, original, heldOut, found, lock);
         } catch (IOException e) {
             opened.reversed().forEach(Trials::release);
             throw LitheException.badInput("%s: cannot be written: %s", folder, e.getMessage())
@@ -111,18 +101,6 @@ final class Trials implements AutoCloseable {
         }
     }
 
-    private static void requireSame(Path file, JsonNode origin) throws IOException {
-        try (var lines = Files.lines(file)) {
-            String first = lines.findFirst().orElse("");
-            if (!first.equals(origin.toString())) {
-                throw LitheException.badInput(
-                        "%s is of a search for another model, text, seed or limit, or by another Lithe; choose another"
-                                + " --output, or delete that folder",
-                        file);
-            }
-        }
-    }
-
     /// Seconds that the trials asked for took, as the journal has them: a search that goes on comes
     /// by the same sums as the one that was stopped.
     double seconds() {
@@ -138,15 +116,32 @@ final class Trials implements AutoCloseable {
         return source;
     }
 
+    /// Makes what these come to known: each worker tries its share, and waits for the others'. One
+    /// alone tries each when it is asked for.
+    void prepare(List<Proposal> proposals, Rung rung) {
+        if (workers.alone()) {
+            return;
+        }
+        for (int i = 0; i < proposals.size(); i++) {
+            String name = name(proposals.get(i), rung);
+            if (workers.makes(i) && found.get(name) == null) {
+                found.add(name, proposals.get(i), attempt(proposals.get(i), rung));
+            }
+        }
+        proposals.forEach(each -> found.await(name(each, rung)));
+    }
+
     /// What `proposal` comes to, tried as `rung` says, now or earlier.
     Outcome of(Proposal proposal, Rung rung) {
         String name = name(proposal, rung);
-        Outcome outcome = known.get(name);
+        Outcome outcome = found.get(name);
         if (outcome == null) {
             outcome = attempt(proposal, rung);
-            append(name, proposal, outcome);
-            known.put(name, outcome);
-        } else if (rung == Rung.FINAL && outcome.worked() && !hasReport(proposal)) {
+            found.add(name, proposal, outcome);
+        } else if (rung == Rung.FINAL
+                && outcome.worked()
+                && !hasReport(proposal)
+                && workers.first()) {
             Outcome _ = attempt(proposal, rung); // somebody removed it
         }
         seconds += outcome.seconds();
@@ -176,15 +171,8 @@ final class Trials implements AutoCloseable {
         return rung.label() + " " + Sha256.of(key).substring(0, 16);
     }
 
-    private void append(String name, Proposal proposal, Outcome outcome) {
-        ObjectNode entry = JsonNodeFactory.instance.objectNode().put("trial", name);
-        entry.set("recipe", proposal.stages());
-        entry.set("outcome", outcome.toJson());
-        try {
-            journal.append(entry);
-        } catch (IOException e) {
-            throw LitheException.internal("the journal cannot be written", e);
-        }
+    private Path own() {
+        return workers.own(request.folder());
     }
 
     private void compress(Recipe recipe, Path text, Rung rung, Path output) {
@@ -195,11 +183,11 @@ final class Trials implements AutoCloseable {
                         source,
                         (folder, spec) -> CalibrationSet.draw(text, options, folder, spec),
                         (_, _, _) -> SILENT)
-                .run(output, true, request.folder().resolve("shared"));
+                .run(output, true, own().resolve("shared"));
     }
 
     private Outcome scored(Proposal proposal, Rung rung, long start) {
-        Path made = request.folder().resolve("trial");
+        Path made = own().resolve("trial");
         compress(proposal.recipe(), heldOut.calibration(), rung, made);
         try (Decoder decoder = Decoder.open(made, request.options().device())) {
             var windows = heldOut.windows(rung.tokens(), original.spec());
@@ -274,7 +262,7 @@ final class Trials implements AutoCloseable {
 
     @Override
     public void close() {
-        Pipeline.delete(request.folder().resolve("trial"));
-        List.of(journal, original, source, lock).forEach(Trials::release);
+        Pipeline.delete(own().resolve("trial"));
+        List.of(found, original, source, lock).forEach(Trials::release);
     }
 }

@@ -8,4 +8,13 @@ public final class CommandLines {
     public static void parse(String... arguments) {
         Main.commandLine().parseArgs(arguments);
     }
+
+    /// What a command that ends well prints.
+    public static String printed(String... arguments) {
+        var run = CommandLineRun.of((Object[]) arguments);
+        if (run.code() != 0) {
+            throw new AssertionError(run.err());
+        }
+        return run.out();
+    }
 }

@@ -62,6 +62,22 @@ class SearchCommandTest {
     }
 
     @Test
+    void workersSayWhichTheyAre() {
+        var run = search("--workers", "3");
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.err()).contains("--workers 3 needs --worker, ", "from 0 to 2");
+        run = search("--workers", "3", "--worker", "3");
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.err()).contains("worker 3 of 3; they are numbered 0 to 2");
+        run = search("--workers", "0");
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.err()).contains("0 workers; choose 1 to 1000");
+        run = search("--on", "mars");
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.err()).contains("--on mars; only kubernetes is known");
+    }
+
+    @Test
     void limitsThatNothingKeepsEndWithThree() {
         var run = search("--max-bytes", "100");
         assertThat(run.code()).as(run.err()).isEqualTo(3);

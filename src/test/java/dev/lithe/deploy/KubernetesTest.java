@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonParser;
 import dev.lithe.cli.CommandLines;
@@ -270,16 +271,51 @@ class KubernetesTest {
         assertThat(gpus).isEqualTo(1);
     }
 
-    /// Trials have one writer.
+    /// Workers wait for each other, so all of them run at once.
     @Test
-    void aSearchIsOnePodThatGoesOn() throws IOException {
+    void aSearchHasAPodForEachWorker() throws IOException {
         JsonNode spec = find("overlays/search", "Job", "lithe-search").path("spec");
-        assertThat(spec.path("parallelism").intValue()).isEqualTo(1);
-        assertThat(spec.path("completions").intValue()).isEqualTo(1);
-        assertThat(spec.path("backoffLimit").intValue()).isPositive();
+        assertThat(spec.path("completionMode").textValue()).isEqualTo("Indexed");
+        int pods = spec.path("completions").intValue();
+        assertThat(spec.path("parallelism").intValue()).isEqualTo(pods);
+        assertThat(spec.path("backoffLimit").intValue()).isGreaterThanOrEqualTo(pods);
         JsonNode pod = spec.at("/template/spec");
         assertThat(Kustomization.texts(pod.at("/containers/0"), "args"))
-                .contains("search", "--output=/models/search");
+                .contains("search", "--output=/models/search", "--workers=" + pods);
         assertThat(Kustomization.texts(pod, "claimName")).containsExactly("lithe-models");
+    }
+
+    @Test
+    void theCommandPrintsItsOwnJob() throws IOException {
+        String[] command = {
+            "search",
+            "/models/own",
+            "--max-bytes=30%",
+            "--on",
+            "kubernetes",
+            "--workers",
+            "7",
+            "--image=registry.example/lithe:2",
+            "-o",
+            "/models/found"
+        };
+        JsonNode job = new YAMLMapper().readTree(CommandLines.printed(command));
+        validate(job);
+        assertThat(job.at("/spec/completions").intValue()).isEqualTo(7);
+        assertThat(job.at("/spec/parallelism").intValue()).isEqualTo(7);
+        assertThat(job.path("spec").has("suspend")).isFalse();
+        JsonNode container = job.at("/spec/template/spec/containers/0");
+        assertThat(container.path("image").textValue()).isEqualTo("registry.example/lithe:2");
+        List<String> arguments = Kustomization.texts(container, "args");
+        assertThat(arguments)
+                .containsExactly(
+                        "search",
+                        "/models/own",
+                        "--max-bytes=30%",
+                        "--workers",
+                        "7",
+                        "-o",
+                        "/models/found");
+        CommandLines.parse(arguments.toArray(String[]::new));
     }
 }

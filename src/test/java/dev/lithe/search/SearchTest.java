@@ -17,8 +17,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -85,7 +89,8 @@ class SearchTest {
                 new MeasureOptions(
                         text, 64, 512, Scoring.ALL, 0, new LatencyOptions(0, 8, 8, 0), calibration),
                 space,
-                folder.resolve(to));
+                folder.resolve(to),
+                Workers.ALONE);
     }
 
     private static SearchResult run(Request request) {
@@ -120,6 +125,78 @@ class SearchTest {
                 .hasSameTextualContentAs(folder.resolve("whole/recipe.yaml"));
     }
 
+    /// Three processes in one folder, here threads, find what one does; one of them is stopped and
+    /// started again, and what they share lies in their journals together.
+    @Test
+    void workersFindTogetherWhatOneDoes() throws Exception {
+        Request alone = request("together", 0.2);
+        int count = 3;
+        try (var pool = Executors.newFixedThreadPool(count)) {
+            List<Future<SearchResult>> results = new ArrayList<>();
+            for (int i = 0; i < count; i++) {
+                Request request = with(alone, new Workers(i, count));
+                boolean stops = i == 1;
+                results.add(
+                        pool.submit(() -> {
+                            if (stops) {
+                                stopped(request, 3);
+                            }
+                            return run(request);
+                        }));
+            }
+            for (Future<SearchResult> result : results) {
+                assertThat(keys(result.get())).isEqualTo(keys(whole));
+                assertThat(result.get().tried()).isEqualTo(TRIALS);
+            }
+        }
+        assertThat(alone.folder().resolve("recipe.yaml"))
+                .hasSameTextualContentAs(folder.resolve("whole/recipe.yaml"));
+        Set<String> all = new HashSet<>();
+        int made = 0;
+        for (int i = 0; i < count; i++) {
+            List<String> own = trials(alone.folder().resolve("worker-" + i));
+            assertThat(own).hasSizeGreaterThan(2);
+            made += own.size() - 1;
+            all.addAll(own);
+        }
+        assertThat(all).containsAll(trials(request("whole", 0.2)));
+        assertThat(made).isEqualTo(all.size() - 1); // the first line, and nothing twice
+        SearchResult again = run(alone);
+        assertThat(keys(again)).isEqualTo(keys(whole));
+        assertThat(trials(alone)).hasSize(1); // one alone knows what they found
+    }
+
+    private static Request with(Request request, Workers workers) {
+        return new Request(
+                request.modelName(),
+                request.model(),
+                request.goal(),
+                request.seconds(),
+                request.trials(),
+                request.seed(),
+                request.calibrationText(),
+                request.options(),
+                request.space(),
+                request.folder(),
+                workers);
+    }
+
+    private static void stopped(Request request, int after) {
+        int[] told = {0};
+        try {
+            Search.run(
+                    request,
+                    (_, _, _, _, _) -> {
+                        if (++told[0] > after) {
+                            throw new Stopped();
+                        }
+                    });
+            throw new AssertionError("it was not stopped");
+        } catch (Stopped _) {
+            assertThat(told[0]).isEqualTo(after + 1);
+        }
+    }
+
     @Test
     void aTimeThatIsOverEndsTheSameAgain() throws IOException {
         Request full = request("timed", 0.2);
@@ -134,7 +211,8 @@ class SearchTest {
                         full.calibrationText(),
                         full.options(),
                         full.space(),
-                        full.folder());
+                        full.folder(),
+                        full.workers());
         SearchResult first = run(request);
         List<String> tried = trials(request);
         SearchResult again = run(request);
@@ -149,8 +227,12 @@ class SearchTest {
 
     /// What was tried, in its order.
     private static List<String> trials(Request request) throws IOException {
+        return trials(request.folder());
+    }
+
+    private static List<String> trials(Path folder) throws IOException {
         List<String> trials = new ArrayList<>();
-        for (String line : Files.readAllLines(request.folder().resolve("journal.jsonl"))) {
+        for (String line : Files.readAllLines(folder.resolve("journal.jsonl"))) {
             trials.add(line.replaceFirst("\"seconds\":[^,]*,", ""));
         }
         return trials;
