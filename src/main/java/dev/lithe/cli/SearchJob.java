@@ -17,6 +17,10 @@ import org.jspecify.annotations.Nullable;
 /// `k8s/overlays/search` with a user's arguments, ready for `kubectl apply -f -`.
 final class SearchJob {
     private static final String TEMPLATE = "/k8s/search/job.yaml";
+
+    /// Pods that may fail, for each worker.
+    private static final int RETRIES = 4;
+
     private static final YAMLMapper YAML =
             YAMLMapper.builder()
                     .disable(YAMLGenerator.Feature.WRITE_DOC_START_MARKER)
@@ -36,6 +40,7 @@ final class SearchJob {
             ObjectNode job = (ObjectNode) YAML.readTree(Objects.requireNonNull(file, TEMPLATE));
             ObjectNode spec = job.withObject("/spec");
             spec.put("completions", workers).put("parallelism", workers);
+            spec.put("backoffLimit", RETRIES * workers);
             spec.remove("suspend"); // Kueue's, who may not be there
             job.withObject("/metadata/labels").remove("kueue.x-k8s.io/queue-name");
             JsonNode pod = spec.at("/template/spec/containers/0");
