@@ -34,7 +34,9 @@ final class CompressionOptions {
     private static final String DEFAULT_RECIPE = "int4";
     private static final double NANOS_PER_SECOND = 1e9;
 
-    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    @Parameters(
+            paramLabel = "MODEL",
+            description = "A Hugging Face model folder, a .gguf file, or 'demo'.")
     private String model = "";
 
     @ArgGroup private How how = new How();

@@ -3,6 +3,7 @@ package dev.lithe.cli;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.GgufType;
 import dev.lithe.checkpoint.ModelSource;
+import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.export.DenseExport;
 import dev.lithe.export.GgufExport;
 import dev.lithe.fault.LitheException;
@@ -13,6 +14,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -36,7 +38,9 @@ final class ExportCommand implements Callable<Integer> {
 
     @Spec private CommandSpec spec;
 
-    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    @Parameters(
+            paramLabel = "MODEL",
+            description = "A Hugging Face model folder, a .gguf file, or 'demo'.")
     private String model = "";
 
     @Option(
@@ -87,14 +91,17 @@ final class ExportCommand implements Callable<Integer> {
             throw LitheException.badInput(
                     "%s exists; choose another --output, or add --force", output);
         }
-        requireOther(checkpoint.folder());
+        requireOther(checkpoint);
         GgufExport.write(checkpoint, type == null ? null : ggufType(type), output);
     }
 
     /// Refuses to replace a file of the model, which is read while the other is written.
-    private void requireOther(Path folder) {
+    private void requireOther(Checkpoint checkpoint) {
+        Path folder = checkpoint.folder();
         try (var files = Files.list(folder)) {
-            for (Path file : files.filter(each -> !each.toString().endsWith(".gguf")).toList()) {
+            Stream<Path> weights = checkpoint.entries().values().stream().map(TensorEntry::file);
+            Stream<Path> others = files.filter(each -> !each.toString().endsWith(".gguf"));
+            for (Path file : Stream.concat(weights, others).distinct().toList()) {
                 if (Files.exists(output) && Files.exists(file) && Files.isSameFile(file, output)) {
                     throw LitheException.badInput(
                             "%s is a file of the model to export; choose another --output", output);

@@ -31,6 +31,7 @@ final class Kernels {
     private static final List<String> FILES =
             List.of(
                     "tensor",
+                    "gguf",
                     "linear",
                     "decoder",
                     "kvcache",
