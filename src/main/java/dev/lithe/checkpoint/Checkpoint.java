@@ -88,7 +88,11 @@ public final class Checkpoint implements AutoCloseable {
         } else {
             throw noWeights(folder);
         }
-        return new Checkpoint(folder, config, entries, false);
+        ForeignLinears foreign = CompressedTensors.read(folder, config, entries);
+        return foreign == null
+                ? new Checkpoint(folder, config, entries, false)
+                : new Checkpoint(
+                        folder, foreign.config(), foreign.seen(), foreign.views(), null, false);
     }
 
     private static Checkpoint ofGguf(Path folder, JsonNode config) {
@@ -192,7 +196,8 @@ public final class Checkpoint implements AutoCloseable {
         return folder;
     }
 
-    /// `config.json`, as it is.
+    /// `config.json`; where other tools store linears their own way, as Lithe would have written
+    /// it.
     public JsonNode config() {
         return config;
     }

@@ -3,15 +3,10 @@ package dev.lithe.checkpoint;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
 import dev.lithe.fault.LitheException;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
-import java.util.Set;
-import org.jspecify.annotations.Nullable;
 
 /// The `config.json` that a GGUF file's values stand for.
 final class GgufConfig {
@@ -36,9 +31,6 @@ final class GgufConfig {
                     "attn_logit_softcapping",
                     "final_logit_softcapping",
                     "use_parallel_residual");
-
-    private static final String EMBEDDING = "model.embed_tokens";
-    private static final String LM_HEAD = "lm_head";
 
     private final GgufFile gguf;
     private final Path file;
@@ -122,7 +114,8 @@ final class GgufConfig {
                 });
         stretch(headDim);
         specialTokens();
-        quantization(headDim);
+        QuantizationMetadata.describeIn(
+                config, new GgufTensors(gguf, architecture, headDim).schemes());
         return config;
     }
 
@@ -240,19 +233,5 @@ final class GgufConfig {
         } else if (!ends.isEmpty()) {
             config.set("eos_token_id", ends);
         }
-    }
-
-    private void quantization(int headDim) {
-        Map<String, @Nullable Scheme> schemes =
-                new LinkedHashMap<>(new GgufTensors(gguf, architecture, headDim).schemes());
-        if (schemes.values().stream().allMatch(Objects::isNull)) {
-            return;
-        }
-        if (schemes.get(EMBEDDING) == null) {
-            schemes.remove(EMBEDDING);
-            schemes.putIfAbsent(LM_HEAD, null);
-        }
-        config.set(
-                "quantization_config", QuantizationMetadata.describe(schemes, Set.of(EMBEDDING)));
     }
 }

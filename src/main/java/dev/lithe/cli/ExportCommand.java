@@ -4,6 +4,7 @@ import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.GgufType;
 import dev.lithe.checkpoint.ModelSource;
 import dev.lithe.checkpoint.TensorEntry;
+import dev.lithe.export.CompressedTensorsExport;
 import dev.lithe.export.DenseExport;
 import dev.lithe.export.GgufExport;
 import dev.lithe.fault.LitheException;
@@ -47,7 +48,10 @@ final class ExportCommand implements Callable<Integer> {
             names = "--to",
             required = true,
             paramLabel = "FORM",
-            description = "gguf (one file, for llama.cpp) or dense (a Hugging Face folder).")
+            description =
+                    "gguf (one file, for llama.cpp); compressed-tensors (a folder for transformers and"
+                            + " vLLM, integers and 8-bit floats code by code); or dense (a folder"
+                            + " of floats).")
     private String form = "";
 
     @Option(
@@ -73,10 +77,18 @@ final class ExportCommand implements Callable<Integer> {
         try (var checkpoint = Checkpoint.open(ModelSource.folder(model))) {
             switch (form) {
                 case "gguf" -> gguf(checkpoint);
-                case "dense" -> dense(checkpoint);
+                case "dense" -> {
+                    refuseType();
+                    DenseExport.write(checkpoint, output, force);
+                }
+                case "compressed-tensors" -> {
+                    refuseType();
+                    CompressedTensorsExport.write(checkpoint, output, force);
+                }
                 default ->
                         throw LitheException.badInput(
-                                "--to %s is unknown; Lithe exports gguf and dense", form);
+                                "--to %s is unknown; Lithe exports gguf, compressed-tensors and dense",
+                                form);
             }
         }
         spec.commandLine().getOut().printf("%s · %s%n", output, Units.bytes(size(output)));
@@ -124,12 +136,11 @@ final class ExportCommand implements Callable<Integer> {
                                 name));
     }
 
-    private void dense(Checkpoint checkpoint) {
+    private void refuseType() {
         if (type != null) {
             throw LitheException.badInput(
-                    "--type goes with --to gguf; a dense folder keeps the model's own type");
+                    "--type goes with --to gguf; a folder keeps the model's own type");
         }
-        DenseExport.write(checkpoint, output, force);
     }
 
     private static long size(Path output) {

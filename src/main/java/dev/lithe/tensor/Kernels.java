@@ -32,6 +32,7 @@ final class Kernels {
             List.of(
                     "tensor",
                     "gguf",
+                    "foreign",
                     "linear",
                     "decoder",
                     "kvcache",
