@@ -21,8 +21,8 @@ import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
 /// A Hugging Face model folder: `config.json`, `tokenizer.json`, and safetensors, single or sharded
-/// by `model.safetensors.index.json`. Opening reads headers only; tensors are mapped when first
-/// asked for, so a model larger than memory opens too.
+/// by `model.safetensors.index.json`, or what [GgufFolder] makes of a GGUF file. Opening reads
+/// headers only; tensors are mapped when first asked for, so a model larger than memory opens too.
 public final class Checkpoint implements AutoCloseable {
     static final String SINGLE = "model.safetensors";
     static final String INDEX = "model.safetensors.index.json";
@@ -36,15 +36,29 @@ public final class Checkpoint implements AutoCloseable {
     private final Path folder;
     private final JsonNode config;
     private final Map<String, TensorEntry> entries;
+    private final Map<String, TensorView> views;
+    private final @Nullable GgufFile gguf;
     private final boolean copies;
     private final Map<Path, TensorFile> files = new HashMap<>();
     private @Nullable Map<String, String> hashes;
 
     private Checkpoint(
             Path folder, JsonNode config, Map<String, TensorEntry> entries, boolean copies) {
+        this(folder, config, entries, Map.of(), null, copies);
+    }
+
+    private Checkpoint(
+            Path folder,
+            JsonNode config,
+            Map<String, TensorEntry> entries,
+            Map<String, TensorView> views,
+            @Nullable GgufFile gguf,
+            boolean copies) {
         this.folder = folder;
         this.config = config;
         this.entries = Collections.unmodifiableMap(entries);
+        this.views = views;
+        this.gguf = gguf;
         this.copies = copies;
     }
 
@@ -69,10 +83,17 @@ public final class Checkpoint implements AutoCloseable {
             readShards(folder, entries);
         } else if (Files.exists(folder.resolve(SINGLE))) {
             addAll(SafetensorsHeader.read(folder.resolve(SINGLE)), entries);
+        } else if (Files.exists(folder.resolve(GgufFolder.NAME))) {
+            return ofGguf(folder, config);
         } else {
             throw noWeights(folder);
         }
-        return new Checkpoint(folder, config, named(config, entries), false);
+        Map<String, TensorEntry> named = named(config, entries);
+        ForeignLinears foreign = CompressedTensors.read(folder, config, named);
+        return foreign == null
+                ? new Checkpoint(folder, config, named, false)
+                : new Checkpoint(
+                        folder, foreign.config(), foreign.seen(), foreign.views(), null, false);
     }
 
     /// GPT-2 as it lies on the hub lacks the prefix that transformers writes, and takes either.
@@ -90,6 +111,15 @@ public final class Checkpoint implements AutoCloseable {
                                 : entry.named("transformer." + entry.name()))
                 .forEach(entry -> named.put(entry.name(), entry));
         return named;
+    }
+
+    private static Checkpoint ofGguf(Path folder, JsonNode config) {
+        GgufFile gguf = GgufFile.read(folder.resolve(GgufFolder.NAME));
+        var tensors =
+                new GgufTensors(gguf, GgufConfig.architecture(gguf), GgufConfig.headDim(gguf));
+        Map<String, TensorEntry> entries = new LinkedHashMap<>();
+        tensors.views().forEach((name, view) -> entries.put(name, view.entry()));
+        return new Checkpoint(folder, config, entries, tensors.views(), gguf, false);
     }
 
     private static LitheException noWeights(Path folder) {
@@ -184,7 +214,8 @@ public final class Checkpoint implements AutoCloseable {
         return folder;
     }
 
-    /// `config.json`, as it is.
+    /// `config.json`; where other tools store linears their own way, as Lithe would have written
+    /// it.
     public JsonNode config() {
         return config;
     }
@@ -220,6 +251,11 @@ public final class Checkpoint implements AutoCloseable {
     /// valid while `into` and this checkpoint are open.
     public Value load(String name, TensorScope into) {
         TensorEntry entry = entry(name);
+        TensorView view = views.get(name);
+        return view == null ? load(entry, into) : view.maker().make(this::load, into);
+    }
+
+    private Value load(TensorEntry entry, TensorScope into) {
         TensorFile file = files.computeIfAbsent(entry.file(), TensorFile::open);
         return copies ? file.copy(entry, into) : file.load(entry, into);
     }
@@ -235,6 +271,18 @@ public final class Checkpoint implements AutoCloseable {
             hashes = Collections.unmodifiableMap(found);
         }
         return hashes;
+    }
+
+    /// The blocks of a tensor of the GGUF file that it was opened from, by that file's name for it;
+    /// null where it was opened from none, or that has no such tensor.
+    ///
+    /// @param architecture as which they are wanted: the order of rows depends on it
+    public @Nullable GgufRaw raw(String name, String architecture) {
+        if (gguf == null || !GgufConfig.architecture(gguf).equals(architecture)) {
+            return null;
+        }
+        GgufFile.Tensor tensor = gguf.tensors().get(name);
+        return tensor == null ? null : new GgufRaw(tensor, gguf.file());
     }
 
     /// Bytes of all tensors on disk, headers and other files aside.

@@ -1,6 +1,8 @@
 package dev.lithe.checkpoint;
 
+import java.util.Arrays;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /// How GGUF stores numbers: blocks of so many numbers in so many bytes (`ggml-common.h` of
 /// llama.cpp).
@@ -57,6 +59,19 @@ public enum GgufType {
     /// Bytes of `numbers` of them, a multiple of [#block].
     public long bytes(long numbers) {
         return numbers / block * bytes;
+    }
+
+    /// Whether Lithe reads it.
+    boolean readable() {
+        return this != Q2_K && this != Q3_K;
+    }
+
+    /// The names of all types that Lithe reads.
+    static String readableNames() {
+        return Arrays.stream(values())
+                .filter(GgufType::readable)
+                .map(Enum::name)
+                .collect(Collectors.joining(", "));
     }
 
     /// The type with this number, if Lithe knows it.

@@ -8,10 +8,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
-/// Turns what a user calls a model into a folder: a path, `demo`, the small model inside the
-/// program, or the id of a model that was pulled from the hub.
+/// Turns what a user calls a model into a folder: a path, a GGUF file, `demo`, the small model
+/// inside the program, or the id of a model that was pulled from the hub.
 public final class ModelSource {
     /// The name of the model inside the program.
     public static final String DEMO = "demo";
@@ -37,6 +38,9 @@ public final class ModelSource {
             return unpackDemo();
         }
         Path folder = Path.of(model);
+        if (Files.isRegularFile(folder) && model.toLowerCase(Locale.ROOT).endsWith(".gguf")) {
+            return GgufFolder.of(folder);
+        }
         if (!Files.isDirectory(folder)) {
             Optional<HubId> id = HubId.of(model);
             if (id.isPresent()) {
@@ -49,7 +53,8 @@ public final class ModelSource {
                                         model, model));
             }
             throw LitheException.badInput(
-                    "'%s' is no folder; a model is a Hugging Face folder, or '%s'", model, DEMO);
+                    "'%s' is no folder; a model is a Hugging Face folder, a .gguf file, or '%s'",
+                    model, DEMO);
         }
         return folder;
     }

@@ -11,7 +11,9 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /// The `quantization_config` of `config.json` in compressed-tensors' form: which modules are
@@ -108,6 +110,8 @@ public final class QuantizationMetadata {
 
     /// The key of the modules that have another one's weights, and whose.
     public static final String OWNERS = "lithe_shared";
+
+    private static final String EMBEDDING = "model.embed_tokens";
 
     private record Group(List<String> targets, Scheme scheme) {}
 
@@ -278,20 +282,54 @@ public final class QuantizationMetadata {
     /// The scheme of `module`, or null where it is not quantized. A name or pattern wins over the
     /// class name.
     public @Nullable Scheme schemeOf(String module) {
-        if (ignore.stream().anyMatch(pattern -> ModulePattern.matches(pattern, module))) {
+        Group group = matching(module, groups, Group::targets, ignore);
+        return group == null ? null : group.scheme();
+    }
+
+    /// The group of a `quantization_config` that `module` is in, as it is there; null where it is
+    /// in none.
+    static @Nullable JsonNode groupOf(JsonNode quantization, String module) {
+        List<JsonNode> all = new ArrayList<>();
+        quantization.path("config_groups").forEach(all::add);
+        List<String> ignored = texts(quantization.path("ignore"));
+        return matching(module, all, group -> texts(group.path("targets")), ignored);
+    }
+
+    private static <T> @Nullable T matching(
+            String module,
+            List<T> groups,
+            Function<T, List<String>> targets,
+            List<String> ignored) {
+        if (ignored.stream().anyMatch(pattern -> ModulePattern.matches(pattern, module))) {
             return null;
         }
-        Scheme byClass = null;
-        for (Group group : groups) {
-            if (group.targets().stream()
-                    .anyMatch(target -> ModulePattern.matches(target, module))) {
-                return group.scheme();
+        T byClass = null;
+        for (T group : groups) {
+            List<String> names = targets.apply(group);
+            if (names.stream().anyMatch(target -> ModulePattern.matches(target, module))) {
+                return group;
             }
-            if (byClass == null && group.targets().contains("Linear")) {
-                byClass = group.scheme();
+            if (byClass == null && names.contains("Linear")) {
+                byClass = group;
             }
         }
         return byClass;
+    }
+
+    /// Makes `config` say how modules are quantized.
+    ///
+    /// @param modules all linears, the embedding among them; null for those that are not
+    public static void describeIn(ObjectNode config, Map<String, @Nullable Scheme> modules) {
+        config.remove("quantization_config");
+        if (modules.values().stream().allMatch(Objects::isNull)) {
+            return;
+        }
+        Map<String, @Nullable Scheme> schemes = new LinkedHashMap<>(modules);
+        if (schemes.get(EMBEDDING) == null) {
+            schemes.remove(EMBEDDING); // dense, which readers take for granted
+            schemes.putIfAbsent("lm_head", null); // or they expect scales of a tied one
+        }
+        config.set("quantization_config", describe(schemes, Set.of(EMBEDDING)));
     }
 
     /// The `quantization_config` that describes `schemes`, all of which the class name `Linear`

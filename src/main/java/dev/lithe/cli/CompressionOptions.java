@@ -37,7 +37,7 @@ final class CompressionOptions {
 
     @Parameters(
             paramLabel = "MODEL",
-            description = "A Hugging Face model folder, 'demo', or an id on the hub.")
+            description = "A Hugging Face model folder, a .gguf file, 'demo', or an id on the hub.")
     private String model = "";
 
     private @Nullable Path folder;

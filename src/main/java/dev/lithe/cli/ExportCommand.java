@@ -2,6 +2,8 @@ package dev.lithe.cli;
 
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.GgufType;
+import dev.lithe.checkpoint.TensorEntry;
+import dev.lithe.export.CompressedTensorsExport;
 import dev.lithe.export.DenseExport;
 import dev.lithe.export.GgufExport;
 import dev.lithe.fault.LitheException;
@@ -12,6 +14,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -35,14 +38,19 @@ final class ExportCommand implements Callable<Integer> {
 
     @Spec private CommandSpec spec;
 
-    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    @Parameters(
+            paramLabel = "MODEL",
+            description = "A Hugging Face model folder, a .gguf file, or 'demo'.")
     private String model = "";
 
     @Option(
             names = "--to",
             required = true,
             paramLabel = "FORM",
-            description = "gguf (one file, for llama.cpp) or dense (a Hugging Face folder).")
+            description =
+                    "gguf (one file, for llama.cpp); compressed-tensors (a folder for transformers and"
+                            + " vLLM, integers and 8-bit floats code by code); or dense (a folder"
+                            + " of floats).")
     private String form = "";
 
     @Option(
@@ -69,10 +77,18 @@ final class ExportCommand implements Callable<Integer> {
                 Checkpoint.open(ModelFinder.folder(model, spec.commandLine().getErr()))) {
             switch (form) {
                 case "gguf" -> gguf(checkpoint);
-                case "dense" -> dense(checkpoint);
+                case "dense" -> {
+                    refuseType();
+                    DenseExport.write(checkpoint, output, force);
+                }
+                case "compressed-tensors" -> {
+                    refuseType();
+                    CompressedTensorsExport.write(checkpoint, output, force);
+                }
                 default ->
                         throw LitheException.badInput(
-                                "--to %s is unknown; Lithe exports gguf and dense", form);
+                                "--to %s is unknown; Lithe exports gguf, compressed-tensors and dense",
+                                form);
             }
         }
         spec.commandLine().getOut().printf("%s · %s%n", output, Units.bytes(size(output)));
@@ -87,14 +103,17 @@ final class ExportCommand implements Callable<Integer> {
             throw LitheException.badInput(
                     "%s exists; choose another --output, or add --force", output);
         }
-        requireOther(checkpoint.folder());
+        requireOther(checkpoint);
         GgufExport.write(checkpoint, type == null ? null : ggufType(type), output);
     }
 
     /// Refuses to replace a file of the model, which is read while the other is written.
-    private void requireOther(Path folder) {
+    private void requireOther(Checkpoint checkpoint) {
+        Path folder = checkpoint.folder();
         try (var files = Files.list(folder)) {
-            for (Path file : files.filter(each -> !each.toString().endsWith(".gguf")).toList()) {
+            Stream<Path> weights = checkpoint.entries().values().stream().map(TensorEntry::file);
+            Stream<Path> others = files.filter(each -> !each.toString().endsWith(".gguf"));
+            for (Path file : Stream.concat(weights, others).distinct().toList()) {
                 if (Files.exists(output) && Files.exists(file) && Files.isSameFile(file, output)) {
                     throw LitheException.badInput(
                             "%s is a file of the model to export; choose another --output", output);
@@ -117,12 +136,11 @@ final class ExportCommand implements Callable<Integer> {
                                 name));
     }
 
-    private void dense(Checkpoint checkpoint) {
+    private void refuseType() {
         if (type != null) {
             throw LitheException.badInput(
-                    "--type goes with --to gguf; a dense folder keeps the model's own type");
+                    "--type goes with --to gguf; a folder keeps the model's own type");
         }
-        DenseExport.write(checkpoint, output, force);
     }
 
     private static long size(Path output) {

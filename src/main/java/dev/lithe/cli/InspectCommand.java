@@ -29,7 +29,9 @@ import picocli.CommandLine.Spec;
 final class InspectCommand implements Callable<Integer> {
     @Spec private CommandSpec spec;
 
-    @Parameters(paramLabel = "MODEL", description = "A Hugging Face model folder, or 'demo'.")
+    @Parameters(
+            paramLabel = "MODEL",
+            description = "A Hugging Face model folder, a .gguf file, or 'demo'.")
     private String model = "";
 
     @Option(names = "--json", description = "Print JSON, with every linear.")

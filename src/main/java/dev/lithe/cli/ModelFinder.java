@@ -24,7 +24,7 @@ final class ModelFinder {
 
     static Path folder(String model, Map<String, String> environment, PrintWriter err) {
         Optional<HubId> id = HubId.of(model);
-        if (Files.isDirectory(Path.of(model)) || id.isEmpty()) {
+        if (Files.exists(Path.of(model)) || id.isEmpty()) {
             return ModelSource.folder(model);
         }
         return HubCache.of(environment)

@@ -55,7 +55,7 @@ final class SearchCommand implements Callable<Integer> {
 
     @Parameters(
             paramLabel = "MODEL",
-            description = "A Hugging Face model folder, 'demo', or an id on the hub.")
+            description = "A Hugging Face model folder, a .gguf file, 'demo', or an id on the hub.")
     private String model = "";
 
     @Option(

@@ -1,6 +1,7 @@
 package dev.lithe.evaluate;
 
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
@@ -10,17 +11,15 @@ import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part;
 import dev.lithe.model.Part.Kind;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /// How large a model is on disk.
 ///
-/// @param weightBytes of its safetensors files, headers included
+/// @param weightBytes of the files that hold its tensors, headers included
 /// @param folderBytes of every file in its folder
 /// @param parameters that its configuration gives it, however they are stored
 /// @param linears how many linear layers are stored in each form, by the form's label; the
@@ -38,8 +37,8 @@ public record ModelSize(
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
             var spec = ModelSpec.of(checkpoint.config(), folder + "/config.json");
             return new ModelSize(
-                    bytes(folder, file -> file.toString().endsWith(".safetensors")),
-                    bytes(folder, _ -> true),
+                    weightBytes(checkpoint),
+                    bytes(folder),
                     spec.parameters(),
                     linears(checkpoint, spec));
         }
@@ -64,13 +63,18 @@ public record ModelSize(
         return linears;
     }
 
-    private static long bytes(Path folder, Predicate<Path> which) {
+    private static long weightBytes(Checkpoint checkpoint) {
+        return checkpoint.entries().values().stream()
+                .map(TensorEntry::file)
+                .distinct()
+                .mapToLong(ModelSize::size)
+                .sum();
+    }
+
+    private static long bytes(Path folder) {
         try (Stream<Path> files = Files.list(folder)) {
-            return files.filter(Files::isRegularFile)
-                    .filter(which)
-                    .mapToLong(ModelSize::size)
-                    .sum();
-        } catch (IOException | UncheckedIOException e) {
+            return files.filter(Files::isRegularFile).mapToLong(ModelSize::size).sum();
+        } catch (IOException e) {
             throw LitheException.badInput("%s cannot be listed: %s", folder, e.getMessage())
                     .causedBy(e);
         }
@@ -80,7 +84,8 @@ public record ModelSize(
         try {
             return Files.size(file);
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw LitheException.badInput("%s cannot be read: %s", file, e.getMessage())
+                    .causedBy(e);
         }
     }
 }

@@ -2,15 +2,17 @@ package dev.lithe.export;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.GgufNames;
+import dev.lithe.checkpoint.GgufRaw;
 import dev.lithe.checkpoint.GgufType;
 import dev.lithe.checkpoint.GgufWriter;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.Experts;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
-import dev.lithe.model.Norm;
 import dev.lithe.model.NormScales;
 import dev.lithe.model.Part;
 import dev.lithe.model.RopeScaling;
@@ -19,34 +21,20 @@ import dev.lithe.tensor.Value;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
-import java.util.Map;
+import java.util.Arrays;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /// Writes a model as one GGUF file, tokenizer and chat template included.
 ///
 /// Integers that a type of GGUF can hold go over code by code ([GgufRows]); what has no form there
 /// (factors, shared weights, codebooks, masks) is written as the float16 weights that it stands
-/// for. llama.cpp turns neighbouring coordinates of a head where Hugging Face turns its halves, so
-/// for its architecture `llama` the rows of q and k are put in that order (`conversion/llama.py`).
+/// for, and what came from GGUF goes back byte by byte. llama.cpp turns neighbouring coordinates of
+/// a head where Hugging Face turns its halves, so for its architecture `llama` the rows of q and k
+/// are put in that order (`conversion/llama.py`).
 public final class GgufExport {
-    private static final Map<String, String> ARCHITECTURES =
-            Map.of(
-                    "LlamaForCausalLM", "llama",
-                    "MistralForCausalLM", "llama",
-                    "Qwen2ForCausalLM", "qwen2",
-                    "Qwen3ForCausalLM", "qwen3");
-
-    private static final Map<String, String> LINEARS =
-            Map.of(
-                    "q_proj", "attn_q",
-                    "k_proj", "attn_k",
-                    "v_proj", "attn_v",
-                    "o_proj", "attn_output",
-                    "gate_proj", "ffn_gate",
-                    "up_proj", "ffn_up",
-                    "down_proj", "ffn_down",
-                    "lm_head", "output",
-                    "embed_tokens", "token_embd");
+    private static final String WEIGHT = ".weight";
+    private static final String ROPE_FACTORS = "rope_freqs.weight";
 
     private final Checkpoint checkpoint;
     private final ModelSpec spec;
@@ -63,13 +51,14 @@ public final class GgufExport {
         this.spec = ModelSpec.of(config, checkpoint.folder() + "/config.json");
         this.reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
-        @Nullable String known = ARCHITECTURES.get(spec.architecture());
+        @Nullable String known = GgufNames.architectures().get(spec.architecture());
         if (known == null) {
             throw LitheException.badInput(
                     "%s cannot be exported as GGUF, only %s; use --to dense and llama.cpp's own"
                             + " converter",
                     spec.architecture(),
-                    String.join(", ", ARCHITECTURES.keySet().stream().sorted().toList()));
+                    String.join(
+                            ", ", GgufNames.architectures().keySet().stream().sorted().toList()));
         }
         this.architecture = known;
         if (spec.sparseAttention().limited()) {
@@ -119,6 +108,7 @@ public final class GgufExport {
             case null -> {}
             case RopeScaling.Linear linear -> scaling("linear", linear.factor());
             case RopeScaling.Llama3 llama3 -> frequencies(llama3);
+            case RopeScaling.PerPair pairs when pairs.magnitude() == 1 -> frequencies(pairs);
             case RopeScaling.Yarn _, RopeScaling.PerPair _ ->
                     throw LitheException.badInput(
                             "the model's rotary positions are stretched by '%s', which Lithe cannot"
@@ -133,6 +123,10 @@ public final class GgufExport {
 
     private GgufType mostly() {
         LinearName first = Architecture.linears(spec).getFirst();
+        GgufRaw raw = checkpoint.raw(theirs(first.module()) + WEIGHT, architecture);
+        if (raw != null) {
+            return raw.type();
+        }
         return GgufRows.closest(reader.form(first), first.inFeatures());
     }
 
@@ -147,6 +141,9 @@ public final class GgufExport {
 
     /// By how much each frequency is divided.
     private void frequencies(RopeScaling scaling) {
+        if (takenOver(ROPE_FACTORS, new long[] {spec.rotaryWidth() / 2})) {
+            return;
+        }
         double[] plain = new double[spec.rotaryWidth() / 2];
         for (int i = 0; i < plain.length; i++) {
             plain[i] = Math.pow(spec.ropeTheta(), -2.0 * i / spec.rotaryWidth());
@@ -156,49 +153,60 @@ public final class GgufExport {
         for (int i = 0; i < ratios.length; i++) {
             ratios[i] = (float) (plain[i] / stretched[i]);
         }
-        floats("rope_freqs.weight", ratios);
+        floats(ROPE_FACTORS, ratios);
     }
 
     private void add(Part part) {
-        String prefix = part.block() < 0 ? "" : "blk." + part.block() + ".";
-        part.norms()
-                .forEach((norm, name) -> {
-                    try (var step = TensorScope.open()) {
-                        Value scale = NormScales.read(spec, checkpoint, name, step);
-                        floats(prefix + norm(norm) + ".weight", scale.floats());
-                    }
-                });
+        for (String name : part.norms().values()) {
+            String target = theirs(name.substring(0, name.length() - WEIGHT.length())) + WEIGHT;
+            try (var step = TensorScope.open()) {
+                Value scale = NormScales.read(spec, checkpoint, name, step);
+                if (!takenOver(target, scale.shape())) {
+                    floats(target, scale.floats());
+                }
+            }
+        }
         for (LinearName name : part.linears()) {
-            String last = name.module().substring(name.module().lastIndexOf('.') + 1);
-            String target = prefix + LINEARS.get(last);
-            int[] rows = order(last, name.outFeatures());
+            String target = theirs(name.module());
+            int[] rows = order(name.module(), name.outFeatures());
             GgufType stored = type(name);
             long[] shape = {name.outFeatures(), name.inFeatures()};
-            gguf.tensor(
-                    target + ".weight",
-                    stored,
-                    shape,
-                    channel -> {
-                        try (var step = TensorScope.open()) {
-                            GgufRows.write(reader.read(name, step), stored, rows, channel, step);
-                        }
-                    });
-            if (name.hasBias()) {
+            if (!takenOver(target + WEIGHT, shape)) {
+                gguf.tensor(
+                        target + WEIGHT,
+                        stored,
+                        shape,
+                        channel -> {
+                            try (var step = TensorScope.open()) {
+                                GgufRows.write(
+                                        reader.read(name, step), stored, rows, channel, step);
+                            }
+                        });
+            }
+            if (name.hasBias() && !takenOver(target + ".bias", new long[] {name.outFeatures()})) {
                 bias(name, target + ".bias", rows);
             }
         }
     }
 
-    private static String norm(Norm norm) {
-        return switch (norm) {
-            case INPUT -> "attn_norm";
-            case QUERY -> "attn_q_norm";
-            case KEY -> "attn_k_norm";
-            case MLP_INPUT -> "ffn_norm";
-            case FINAL -> "output_norm";
-            case ATTENTION_OUTPUT -> "post_attention_norm";
-            case MLP_OUTPUT -> "post_ffw_norm";
-        };
+    private String theirs(String module) {
+        return GgufNames.theirs(module)
+                .orElseThrow(
+                        () -> LitheException.of(Fault.INTERNAL, "GGUF has no name for %s", module));
+    }
+
+    /// Adds a tensor as it is in the GGUF file that the model came from, if it did and no other
+    /// type is asked for.
+    private boolean takenOver(String target, long[] shape) {
+        GgufRaw raw = checkpoint.raw(target, architecture);
+        boolean same =
+                raw != null
+                        && (type == null || type == raw.type())
+                        && raw.shape().equals(Arrays.stream(shape).boxed().toList());
+        if (same) {
+            gguf.tensor(target, raw.type(), shape, raw::writeTo);
+        }
+        return same;
     }
 
     /// The type that is asked for, where its blocks fit into a row.
@@ -211,16 +219,9 @@ public final class GgufExport {
 
     /// Which row of the linear each row of the file is.
     private int[] order(String module, int count) {
-        boolean turned =
-                architecture.equals("llama")
-                        && (module.equals("q_proj") || module.equals("k_proj"));
-        int width = spec.headDim();
-        int[] rows = new int[count];
-        for (int row = 0; row < count; row++) {
-            int at = row % width;
-            rows[row] = turned ? row - at + at % 2 * (width / 2) + at / 2 : row;
-        }
-        return rows;
+        return GgufNames.turned(architecture, module)
+                ? GgufNames.turnedRows(count, spec.headDim())
+                : IntStream.range(0, count).toArray();
     }
 
     private void bias(LinearName name, String target, int[] rows) {

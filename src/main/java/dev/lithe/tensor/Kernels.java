@@ -31,6 +31,8 @@ final class Kernels {
     private static final List<String> FILES =
             List.of(
                     "tensor",
+                    "gguf",
+                    "foreign",
                     "linear",
                     "decoder",
                     "kvcache",

@@ -28,6 +28,31 @@ class ExportCommandTest {
         assertThat(CommandLineRun.of("inspect", dense).code()).isZero();
     }
 
+    /// A GGUF file is a model to every command.
+    @Test
+    void readsWhatItWrote() throws IOException {
+        Path model = TinyModel.small().write(temporary.resolve("model"));
+        Path file = temporary.resolve("model.gguf");
+        assertThat(CommandLineRun.of("export", model, "--to", "gguf", "-o", file).code()).isZero();
+        var inspect = CommandLineRun.of("inspect", file);
+        assertThat(inspect.code()).isZero();
+        assertThat(inspect.out()).contains("model.gguf · LlamaForCausalLM");
+        Path small = temporary.resolve("small");
+        var compress =
+                CommandLineRun.of(
+                        "compress",
+                        file,
+                        "--stage",
+                        "rtn:bits=4,group_size=32",
+                        "-o",
+                        small,
+                        "--no-evaluate");
+        assertThat(compress.err() + compress.code()).endsWith("0");
+        assertThat(CommandLineRun.of("inspect", small).out()).contains("int4 group 32");
+        assertThat(small.resolve("tokenizer.json")).exists();
+        refused("is a file of the model", "export", file, "--to", "gguf", "-o", file, "--force");
+    }
+
     @Test
     void refusesWhatItCannotDo() throws IOException {
         Path model = TinyModel.small().write(temporary.resolve("model"));

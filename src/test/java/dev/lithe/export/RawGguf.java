@@ -17,7 +17,8 @@ import java.util.Map;
 record RawGguf(Map<String, Object> values, Map<String, Tensor> tensors) {
     /// @param type ggml's number
     /// @param shape slowest first
-    record Tensor(int type, List<Long> shape, float[] numbers) {}
+    /// @param bytes as they are stored
+    record Tensor(int type, List<Long> shape, float[] numbers, byte[] bytes) {}
 
     static RawGguf read(Path file) throws IOException {
         var in = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
@@ -50,7 +51,9 @@ record RawGguf(Map<String, Object> values, Map<String, Tensor> tensors) {
             long count = place.shape().stream().reduce(1L, (a, b) -> a * b);
             in.position((int) (data + place.offset()));
             float[] numbers = numbers(in, place.type(), (int) count);
-            tensors.put(place.name(), new Tensor(place.type(), place.shape(), numbers));
+            byte[] bytes = new byte[in.position() - (int) (data + place.offset())];
+            in.get((int) (data + place.offset()), bytes);
+            tensors.put(place.name(), new Tensor(place.type(), place.shape(), numbers, bytes));
         }
         return new RawGguf(values, tensors);
     }
@@ -93,6 +96,16 @@ record RawGguf(Map<String, Object> values, Map<String, Tensor> tensors) {
             }
             return numbers;
         }
+        if (type >= 12 && type <= 14) {
+            for (int first = 0; first < count; first += 256) {
+                if (type == 14) {
+                    sixBits(in, numbers, first);
+                } else {
+                    twoLevels(in, type == 13, numbers, first);
+                }
+            }
+            return numbers;
+        }
         for (int first = 0; first < count; first += 32) {
             float d = Float.float16ToFloat(in.getShort());
             float m = type == 3 || type == 7 ? Float.float16ToFloat(in.getShort()) : 0;
@@ -113,5 +126,55 @@ record RawGguf(Map<String, Object> values, Map<String, Tensor> tensors) {
             }
         }
         return numbers;
+    }
+
+    /// Q4_K and, with fifth bits, Q5_K.
+    private static void twoLevels(ByteBuffer in, boolean fifth, float[] numbers, int first) {
+        float d = Float.float16ToFloat(in.getShort());
+        float least = Float.float16ToFloat(in.getShort());
+        byte[] scales = new byte[12];
+        byte[] high = new byte[32];
+        byte[] codes = new byte[128];
+        in.get(scales);
+        if (fifth) {
+            in.get(high);
+        }
+        in.get(codes);
+        for (int i = 0; i < 256; i++) {
+            int group = i / 32;
+            int pair = codes[group / 2 * 32 + i % 32] & 0xff;
+            int q = group % 2 == 0 ? pair % 16 : pair / 16;
+            q += (high[i % 32] >> group & 1) * 16;
+            int scale;
+            int minimum;
+            if (group < 4) {
+                scale = scales[group] & 63;
+                minimum = scales[group + 4] & 63;
+            } else {
+                int both = scales[group + 4] & 0xff;
+                scale = both % 16 + ((scales[group - 4] & 0xff) >> 6) * 16;
+                minimum = both / 16 + ((scales[group] & 0xff) >> 6) * 16;
+            }
+            numbers[first + i] = d * scale * q - least * minimum;
+        }
+    }
+
+    /// Q6_K.
+    private static void sixBits(ByteBuffer in, float[] numbers, int first) {
+        byte[] low = new byte[128];
+        byte[] high = new byte[64];
+        byte[] scales = new byte[16];
+        in.get(low);
+        in.get(high);
+        in.get(scales);
+        float d = Float.float16ToFloat(in.getShort());
+        for (int i = 0; i < 256; i++) {
+            int half = i / 128;
+            int at = i % 128;
+            int both = low[half * 64 + at % 64] & 0xff;
+            int q = at < 64 ? both % 16 : both / 16;
+            q += ((high[half * 32 + at % 32] & 0xff) >> at / 32 * 2 & 3) * 16;
+            numbers[first + i] = d * scales[i / 16] * (q - 32);
+        }
     }
 }
