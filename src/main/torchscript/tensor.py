@@ -70,6 +70,10 @@ def to_device(self, x: Tensor, device: str) -> Tensor:
   return x.to(torch.device(device))
 
 
+def first_of(self, x: Tensor) -> float:
+  return float(torch.reshape(x, [-1])[0])
+
+
 def host_floats(self, x: Tensor) -> Tensor:
   return torch.contiguous(x.to(6).cpu())
 

@@ -353,27 +353,30 @@ public final class Decoder implements AutoCloseable {
             fast.runBlocks(x, first, end, rows, angles);
             return into.keep(x);
         }
-        return into.call(
-                "run_blocks",
-                x,
-                first,
-                end,
-                rows.counts(),
-                rows.positions(),
-                linears.weights(),
-                linears.packed(),
-                linears.parts(),
-                linears.slots(),
-                norms,
-                settings.heads(),
-                settings.numbers(),
-                angles.cos(),
-                angles.sin(),
-                rows.batch().keys(),
-                rows.batch().values(),
-                rows.batch().ranges(),
-                turn,
-                cacheBits);
+        Value made =
+                into.call(
+                        "run_blocks",
+                        x,
+                        first,
+                        end,
+                        rows.counts(),
+                        rows.positions(),
+                        linears.weights(),
+                        linears.packed(),
+                        linears.parts(),
+                        linears.slots(),
+                        norms,
+                        settings.heads(),
+                        settings.numbers(),
+                        angles.cos(),
+                        angles.sin(),
+                        rows.batch().keys(),
+                        rows.batch().values(),
+                        rows.batch().ranges(),
+                        turn,
+                        cacheBits);
+        device.await(made);
+        return made;
     }
 
     Value head(Value x, Pieces rows, Angles angles, TensorScope into) {

@@ -85,6 +85,16 @@ public record Device(String name) {
         return isCpu() ? value : into.call("to_device", value, name);
     }
 
+    /// Waits until `value` is computed: other devices than the processor go on behind the caller's
+    /// back, so that times would be those of handing work over.
+    public void await(Value value) {
+        if (!isCpu()) {
+            try (var step = TensorScope.open()) {
+                double _ = step.call("first_of", value).number();
+            }
+        }
+    }
+
     @Override
     public String toString() {
         return name;

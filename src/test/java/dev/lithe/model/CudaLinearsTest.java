@@ -77,6 +77,17 @@ class CudaLinearsTest {
         }
     }
 
+    @Test
+    void waitingReadsWhatIsComputed() {
+        try (var scope = TensorScope.open()) {
+            Value here = scope.tensor(new float[] {1, 2, 3, 4}, 2, 2);
+            Device.CPU.await(here);
+            new Device("cpu:0").await(here); // another name, so that it is not passed over
+            Value there = META.place(here, scope);
+            assertThatThrownBy(() -> META.await(there)).isInstanceOf(LitheException.class);
+        }
+    }
+
     /// `torch.ones([T])` would lie on the processor wherever the model is.
     @ParameterizedTest
     @ValueSource(strings = {"decoder", "sinks"})

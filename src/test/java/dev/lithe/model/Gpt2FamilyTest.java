@@ -2,12 +2,14 @@ package dev.lithe.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.RawTensor;
 import dev.lithe.TinyModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.tensor.DType;
+import dev.lithe.tensor.TensorScope;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -56,6 +58,28 @@ class Gpt2FamilyTest extends ArchitectureContract {
         ObjectNode config = model().config().put(key, value);
         assertThatThrownBy(() -> ModelSpec.of(config, "config.json"))
                 .hasMessageContaining(key + " is " + value);
+    }
+
+    @Test
+    void positionsCanBeQuantizedToo(@TempDir Path folder) throws IOException {
+        TinyModel model = model();
+        Path made = folder.resolve("made");
+        try (Checkpoint source = Checkpoint.open(model.write(folder.resolve("model")))) {
+            compress(source, "rtn:bits=8,group_size=16,targets=[\"re:.*\"]", made);
+        }
+        try (Checkpoint checkpoint = Checkpoint.open(made);
+                Decoder decoder = Decoder.open(made);
+                var scope = TensorScope.open()) {
+            assertThat(checkpoint.has("transformer.wpe.weight_packed")).isTrue();
+            int[] ids = {5, 4, 3, 2};
+            double[] expected = Naive.of(model).logits(ids)[3];
+            KvCache cache = decoder.newCache(1, ids.length, scope);
+            float[] logits =
+                    decoder.forward(AgainstNaive.ids(scope, ids), 0, cache, false, scope).floats();
+            for (int i = 0; i < logits.length; i++) {
+                assertThat((double) logits[i]).isCloseTo(expected[i], within(0.3));
+            }
+        }
     }
 
     @Test
