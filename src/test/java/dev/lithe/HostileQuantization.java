@@ -17,7 +17,7 @@ final class HostileQuantization {
 
     static Stream<Arguments> quantization() {
         return Stream.of(
-                packed("unknown method", node -> node.put("quant_method", "awq"), "'awq'"),
+                packed("unknown method", node -> node.put("quant_method", "aqlm"), "'aqlm'"),
                 packed("no method", node -> node.remove("quant_method"), "'none'"),
                 packed("no groups", node -> node.remove("config_groups"), "config_groups"),
                 packed("groups as text", node -> node.put("config_groups", "all"), "config_groups"),

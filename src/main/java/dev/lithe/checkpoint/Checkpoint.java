@@ -27,6 +27,9 @@ public final class Checkpoint implements AutoCloseable {
     static final String SINGLE = "model.safetensors";
     static final String INDEX = "model.safetensors.index.json";
 
+    /// Where older GPTQ tools say what `config.json` says now.
+    private static final String QUANTIZE_CONFIG = "quantize_config.json";
+
     /// `config.json`, the index and `lithe.json` of any real model are far smaller.
     private static final long MAX_JSON_BYTES = 64L << 20;
 
@@ -89,7 +92,7 @@ public final class Checkpoint implements AutoCloseable {
             throw noWeights(folder);
         }
         Map<String, TensorEntry> named = named(config, entries);
-        ForeignLinears foreign = CompressedTensors.read(folder, config, named);
+        ForeignLinears foreign = foreign(folder, config, named);
         return foreign == null
                 ? new Checkpoint(folder, config, named, false)
                 : new Checkpoint(
@@ -111,6 +114,22 @@ public final class Checkpoint implements AutoCloseable {
                                 : entry.named("transformer." + entry.name()))
                 .forEach(entry -> named.put(entry.name(), entry));
         return named;
+    }
+
+    private static @Nullable ForeignLinears foreign(
+            Path folder, JsonNode config, Map<String, TensorEntry> entries) {
+        JsonNode quantization = config.path("quantization_config");
+        Path apart = folder.resolve(QUANTIZE_CONFIG);
+        if (!quantization.isObject() && Files.exists(apart)) {
+            JsonNode found = readJson(apart);
+            return Gptq.read(folder, config, found, entries);
+        }
+        return switch (quantization.path("quant_method").asText("none")) {
+            case "gptq" -> Gptq.read(folder, config, quantization, entries);
+            case "awq" -> AwqGemm.read(folder, config, quantization, entries);
+            case "compressed-tensors" -> CompressedTensors.read(folder, config, entries);
+            default -> null; // plain, or refused where it is read
+        };
     }
 
     private static Checkpoint ofGguf(Path folder, JsonNode config) {

@@ -79,7 +79,10 @@ final class CompressedTensors {
 
     private boolean isForeign(String module) {
         JsonNode weights = weights(module);
-        String type = weights == null ? "none" : weights.path("type").asText("int");
+        if (weights == null) {
+            return false;
+        }
+        String type = weights.path("type").asText("int");
         if (!type.equals("int") && !type.equals("float")) {
             return false;
         }

@@ -75,8 +75,8 @@ final class GgufFolder {
                     Files.deleteIfExists(link.resolveSibling(name));
                 }
                 try {
-                    Files.deleteIfExists(link.getParent());
-                    Files.deleteIfExists(link.getParent().getParent());
+                    Files.deleteIfExists(link.resolve("..").normalize());
+                    Files.deleteIfExists(link.resolve("../..").normalize());
                 } catch (DirectoryNotEmptyException _) {
                     // someone put something there
                 }

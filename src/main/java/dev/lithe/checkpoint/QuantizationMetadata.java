@@ -137,7 +137,7 @@ public final class QuantizationMetadata {
         String method = node.path("quant_method").asText("none");
         if (!method.equals("compressed-tensors")) {
             throw LitheException.badInput(
-                    "%s: quant_method '%s' is unknown; Lithe reads compressed-tensors",
+                    "%s: quant_method '%s' is unknown; Lithe reads compressed-tensors, gptq and awq",
                     where, method);
         }
         if (!node.path("config_groups").isObject()) {

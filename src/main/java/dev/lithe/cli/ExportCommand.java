@@ -6,6 +6,7 @@ import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.export.CompressedTensorsExport;
 import dev.lithe.export.DenseExport;
 import dev.lithe.export.GgufExport;
+import dev.lithe.export.GptqExport;
 import dev.lithe.fault.LitheException;
 import dev.lithe.report.Units;
 import java.io.IOException;
@@ -49,8 +50,8 @@ final class ExportCommand implements Callable<Integer> {
             paramLabel = "FORM",
             description =
                     "gguf (one file, for llama.cpp); compressed-tensors (a folder for transformers and"
-                            + " vLLM, integers and 8-bit floats code by code); or dense (a folder"
-                            + " of floats).")
+                            + " vLLM, integers and 8-bit floats code by code); gptq (a folder of integers"
+                            + " in GPTQ's layout); or dense (a folder of floats).")
     private String form = "";
 
     @Option(
@@ -85,9 +86,14 @@ final class ExportCommand implements Callable<Integer> {
                     refuseType();
                     CompressedTensorsExport.write(checkpoint, output, force);
                 }
+                case "gptq" -> {
+                    refuseType();
+                    GptqExport.write(checkpoint, output, force);
+                }
                 default ->
                         throw LitheException.badInput(
-                                "--to %s is unknown; Lithe exports gguf, compressed-tensors and dense",
+                                "--to %s is unknown; Lithe exports gguf, compressed-tensors, gptq and"
+                                        + " dense",
                                 form);
             }
         }

@@ -199,14 +199,13 @@ public final class GgufExport {
     /// type is asked for.
     private boolean takenOver(String target, long[] shape) {
         GgufRaw raw = checkpoint.raw(target, architecture);
-        boolean same =
-                raw != null
-                        && (type == null || type == raw.type())
-                        && raw.shape().equals(Arrays.stream(shape).boxed().toList());
-        if (same) {
-            gguf.tensor(target, raw.type(), shape, raw::writeTo);
+        if (raw == null
+                || type != null && type != raw.type()
+                || !raw.shape().equals(Arrays.stream(shape).boxed().toList())) {
+            return false;
         }
-        return same;
+        gguf.tensor(target, raw.type(), shape, raw::writeTo);
+        return true;
     }
 
     /// The type that is asked for, where its blocks fit into a row.
