@@ -26,14 +26,17 @@ import picocli.CommandLine.Spec;
         description =
                 "Measure a model's perplexity, size and latency, and those of compressed copies beside it.")
 final class EvaluateCommand implements Callable<Integer> {
-    @Parameters(index = "0", paramLabel = "ORIGINAL", description = "A model folder, or demo.")
+    @Parameters(
+            index = "0",
+            paramLabel = "ORIGINAL",
+            description = "A model folder, a .gguf file, or demo.")
     private String original = "";
 
     @Parameters(
             index = "1..*",
             arity = "0..*",
             paramLabel = "COMPRESSED",
-            description = "Model folders to compare with it.")
+            description = "Models to compare with it.")
     private List<String> compressed = List.of();
 
     @Mixin private EvaluationOptions evaluation;

@@ -29,7 +29,7 @@ final class ServeCommand implements Runnable {
     @Parameters(
             arity = "0..1",
             paramLabel = "MODEL",
-            description = "Served as 'original': a Hugging Face folder, or 'demo'.")
+            description = "Served as 'original': a Hugging Face folder, a .gguf file, or 'demo'.")
     private @Nullable String model;
 
     @Option(names = "--compressed", paramLabel = "FOLDER", description = "Served as 'compressed'.")
