@@ -30,14 +30,14 @@ final class EvaluateCommand implements Callable<Integer> {
     @Parameters(
             index = "0",
             paramLabel = "ORIGINAL",
-            description = "A model folder, demo, or an id on the hub.")
+            description = "A model folder, a .gguf file, demo, or an id on the hub.")
     private String original = "";
 
     @Parameters(
             index = "1..*",
             arity = "0..*",
             paramLabel = "COMPRESSED",
-            description = "Model folders to compare with it.")
+            description = "Models to compare with it.")
     private List<String> compressed = List.of();
 
     @Mixin private EvaluationOptions evaluation;

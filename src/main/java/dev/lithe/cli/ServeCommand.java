@@ -30,7 +30,7 @@ final class ServeCommand implements Runnable {
             arity = "0..1",
             paramLabel = "MODEL",
             description =
-                    "Served as 'original': a Hugging Face folder, 'demo', or an id on the hub.")
+                    "Served as 'original': a Hugging Face folder, a .gguf file, 'demo', or an id on the hub.")
     private @Nullable String model;
 
     @Option(names = "--compressed", paramLabel = "FOLDER", description = "Served as 'compressed'.")
