@@ -127,8 +127,8 @@ final class CompressedTensors {
         long n = weight.shape().get(0);
         long k = weight.shape().get(1);
         JsonNode block = weights.path("block_structure");
-        long rows = block.path(0).asLong();
-        long columns = block.path(1).asLong();
+        long rows = Math.min(n, block.path(0).asLong());
+        long columns = Math.min(k, block.path(1).asLong());
         if (rows < 1
                 || columns < 1
                 || !scale.dtype().isFloat()

@@ -79,7 +79,8 @@ final class HubClient implements AutoCloseable {
                     wait = retryAfter(response).orElse(wait);
                 }
             } catch (IOException e) {
-                trouble = "the connection broke (" + e.getMessage() + ")";
+                String why = e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
+                trouble = "the connection broke (" + why + ")";
             }
             if (attempt == TRIES || wait.compareTo(LONGEST_WAIT) > 0) {
                 throw LitheException.of(

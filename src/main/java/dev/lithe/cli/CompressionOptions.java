@@ -133,15 +133,29 @@ final class CompressionOptions {
             var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
             print(needs, checkpoint, out);
             out.printf(
-                    "needs      memory %s of %s available%s · disk %s%n",
-                    Units.bytes(needs.memoryBytes()),
+                    "needs      memory %s of %s available%s%s · disk %s%n",
+                    needs.costs().isEmpty() ? "unknown" : Units.bytes(needs.memoryBytes()),
                     Units.bytes(Machine.here().availableBytes()),
                     needs.spills() ? ", calibration windows on disk" : "",
+                    notEstimated(needs),
                     Units.bytes(needs.diskBytes()));
-            out.printf("time       %s%n", times(settled, needs));
+            String times = times(settled, needs);
+            out.printf("time       %s%n", times.isEmpty() ? "unknown" : times);
             out.flush();
             needs.requireRoom(output);
         }
+    }
+
+    /// Names the stages that nobody foretells: those that take the model as a whole.
+    private static String notEstimated(Needs needs) {
+        List<String> stages =
+                needs.legs().stream()
+                        .filter(Pipeline.Leg::whole)
+                        .map(leg -> leg.recipe().summary())
+                        .toList();
+        return stages.isEmpty()
+                ? ""
+                : ", without " + String.join(", ", stages) + " (see docs/techniques.md)";
     }
 
     private static String times(Settled settled, Needs needs) {
@@ -250,10 +264,13 @@ final class CompressionOptions {
     private static String estimates(Needs needs) {
         return needs.costs().isEmpty()
                 ? ""
-                : " · peak memory about %s · about %s"
+                : " · peak memory about %s · about %s%s"
                         .formatted(
                                 Units.bytes(needs.memoryBytes()),
-                                Units.seconds(needs.totalSeconds()));
+                                Units.seconds(needs.totalSeconds()),
+                                needs.legs().stream().anyMatch(Pipeline.Leg::whole)
+                                        ? " besides the stages that take the whole model"
+                                        : "");
     }
 
     /// What keys and values become, where they do not stay in floats.

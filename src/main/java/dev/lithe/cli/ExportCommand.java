@@ -7,7 +7,9 @@ import dev.lithe.export.CompressedTensorsExport;
 import dev.lithe.export.DenseExport;
 import dev.lithe.export.GgufExport;
 import dev.lithe.export.GptqExport;
+import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.report.Units;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -37,11 +39,14 @@ final class ExportCommand implements Callable<Integer> {
                     GgufType.Q5_0,
                     GgufType.Q5_1);
 
+    private static final List<String> FORMS =
+            List.of("gguf", "compressed-tensors", "gptq", "dense");
+
     @Spec private CommandSpec spec;
 
     @Parameters(
             paramLabel = "MODEL",
-            description = "A Hugging Face model folder, a .gguf file, or 'demo'.")
+            description = "A Hugging Face model folder, a .gguf file, 'demo', or an id on the hub.")
     private String model = "";
 
     @Option(
@@ -74,6 +79,10 @@ final class ExportCommand implements Callable<Integer> {
 
     @Override
     public Integer call() {
+        if (!FORMS.contains(form)) {
+            throw LitheException.badInput(
+                    "--to %s is unknown; Lithe exports %s", form, String.join(", ", FORMS));
+        }
         try (var checkpoint =
                 Checkpoint.open(ModelFinder.folder(model, spec.commandLine().getErr()))) {
             switch (form) {
@@ -90,15 +99,25 @@ final class ExportCommand implements Callable<Integer> {
                     refuseType();
                     GptqExport.write(checkpoint, output, force);
                 }
-                default ->
-                        throw LitheException.badInput(
-                                "--to %s is unknown; Lithe exports gguf, compressed-tensors, gptq and"
-                                        + " dense",
-                                form);
+                default -> throw LitheException.of(Fault.INTERNAL, "no export to %s", form);
             }
+            tellWhatIsLeftOut(checkpoint);
         }
         spec.commandLine().getOut().printf("%s · %s%n", output, Units.bytes(size(output)));
         return 0;
+    }
+
+    private void tellWhatIsLeftOut(Checkpoint checkpoint) {
+        ModelSpec shapes = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
+        var err = spec.commandLine().getErr();
+        if (shapes.experts().any()) {
+            err.printf(
+                    "left out   the router: of %s, the export runs all%n",
+                    shapes.experts().label());
+        }
+        if (!shapes.thresholds().ofBlocks().isEmpty()) {
+            err.println("noted      other programs take no input for 0 (activation_sparsity)");
+        }
     }
 
     private void gguf(Checkpoint checkpoint) {

@@ -7,6 +7,7 @@ import dev.lithe.checkpoint.ModelSource;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 
@@ -24,7 +25,12 @@ final class ModelFinder {
 
     static Path folder(String model, Map<String, String> environment, PrintWriter err) {
         Optional<HubId> id = HubId.of(model);
-        if (Files.exists(Path.of(model)) || id.isEmpty()) {
+        Path path = Path.of(model);
+        boolean local =
+                Files.exists(path)
+                        || model.toLowerCase(Locale.ROOT).endsWith(".gguf")
+                        || path.getParent() != null && Files.isDirectory(path.getParent());
+        if (local || id.isEmpty()) {
             return ModelSource.folder(model);
         }
         return HubCache.of(environment)

@@ -170,7 +170,9 @@ final class SearchCommand implements Callable<Integer> {
             out.printf("plot       %s%n", request.folder().resolve("report.html"));
         }
         out.flush();
-        result.requireWithinLimits();
+        if (request.workers().first()) {
+            result.requireWithinLimits();
+        }
         return 0;
     }
 
@@ -181,7 +183,8 @@ final class SearchCommand implements Callable<Integer> {
                     cluster);
         }
         Workers _ = new Workers(0, workers);
-        if (output == null) {
+        requireWellWritten();
+        if (output == null || !output.isAbsolute()) {
             throw LitheException.badInput(
                     "--on kubernetes needs --output, a folder on the volume, such as /models/search");
         }
@@ -189,14 +192,33 @@ final class SearchCommand implements Callable<Integer> {
     }
 
     private Workers workers() {
+        if (workers == 1 && worker == null) {
+            return Workers.ALONE;
+        }
         if (workers > 1 && worker == null) {
             throw LitheException.badInput(
                     "--workers %d needs --worker, which of them this is, from 0 to %d",
                     workers, workers - 1);
         }
-        return workers <= 1
+        return worker == null
                 ? new Workers(0, workers)
                 : new Workers(Objects.requireNonNull(worker), workers);
+    }
+
+    /// What can be refused without a model.
+    private void requireWellWritten() {
+        double _ = seconds();
+        if (maxBytes != null && !BYTES.matcher(maxBytes).matches()) {
+            throw LitheException.badInput(
+                    "--max-bytes %s; write bytes, such as 4000000, or a share, such as 40%%",
+                    maxBytes);
+        }
+        if (prefer != null) {
+            Preference _ = preference(prefer);
+        }
+        if (maxCandidates != null && maxCandidates < 1) {
+            throw LitheException.badInput("--max-candidates %d; give 1 or more", maxCandidates);
+        }
     }
 
     private static SearchResult search(Request request, PrintWriter err) {
@@ -210,8 +232,25 @@ final class SearchCommand implements Callable<Integer> {
             return Torch.onOwnThread(() ->
                     Search.run(
                             request,
-                            (number, recipe, rung, outcome, best) ->
-                                    err.println(line(number, recipe, rung, outcome, best))));
+                            new Search.Listener() {
+                                @Override
+                                public void tried(
+                                        int number,
+                                        String recipe,
+                                        Rung rung,
+                                        Outcome outcome,
+                                        boolean best) {
+                                    err.println(line(number, recipe, rung, outcome, best));
+                                }
+
+                                @Override
+                                public void waits(int worker) {
+                                    err.printf(
+                                            "waiting    for worker %d, which must run too; start it again if it"
+                                                    + " ended%n",
+                                            worker);
+                                }
+                            }));
         } finally {
             Runtime.getRuntime().removeShutdownHook(stopped);
         }
@@ -219,10 +258,9 @@ final class SearchCommand implements Callable<Integer> {
 
     private Request request(PrintWriter err) {
         Device device = evaluation.device();
+        requireWellWritten();
+        Workers together = workers();
         Path folder = ModelFinder.folder(model, err);
-        if (maxCandidates != null && maxCandidates < 1) {
-            throw LitheException.badInput("--max-candidates %d; give 1 or more", maxCandidates);
-        }
         Path text = calibrationText == null ? ModelSource.demoCalibrationText() : calibrationText;
         MeasureOptions options = evaluation.measureOptions(text, device, err);
         Path target =
@@ -241,7 +279,7 @@ final class SearchCommand implements Callable<Integer> {
                 options,
                 space,
                 target,
-                workers());
+                together);
     }
 
     private double seconds() {
@@ -287,11 +325,7 @@ final class SearchCommand implements Callable<Integer> {
             return null;
         }
         Matcher written = BYTES.matcher(maxBytes);
-        if (!written.matches()) {
-            throw LitheException.badInput(
-                    "--max-bytes %s; write bytes, such as 4000000, or a share, such as 40%%",
-                    maxBytes);
-        }
+        boolean _ = written.matches(); // #requireWellWritten knows that it does
         double number = Double.parseDouble(maxBytes.replace("%", ""));
         if (written.group(3).isEmpty()) {
             return (long) number;

@@ -25,6 +25,7 @@ final class SearchJob {
             YAMLMapper.builder()
                     .disable(YAMLGenerator.Feature.WRITE_DOC_START_MARKER)
                     .enable(YAMLGenerator.Feature.MINIMIZE_QUOTES)
+                    .enable(YAMLGenerator.Feature.ALWAYS_QUOTE_NUMBERS_AS_STRINGS)
                     .enable(YAMLGenerator.Feature.INDENT_ARRAYS_WITH_INDICATOR)
                     .build();
 
@@ -45,7 +46,7 @@ final class SearchJob {
             job.withObject("/metadata/labels").remove("kueue.x-k8s.io/queue-name");
             JsonNode pod = spec.at("/template/spec/containers/0");
             ArrayNode args = ((ObjectNode) pod).putArray("args");
-            without(arguments, "--on", "--image").forEach(args::add);
+            without(arguments, "--on", "--image", "--worker").forEach(args::add);
             if (image != null) {
                 ((ObjectNode) pod).put("image", image);
             }

@@ -46,9 +46,14 @@ record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) imple
         return result;
     }
 
-    /// Refuses what files of `source` forbid.
-    void check(Checkpoint source) {
-        technique.check(source, config);
+    /// Refuses what `source`, or what the stages `before` made of it, forbids.
+    void check(Checkpoint source, ModelSpec before) {
+        technique.check(source, before, config);
+    }
+
+    /// Folders that it writes besides the result.
+    List<Path> writes() {
+        return technique.writes(config);
     }
 
     /// The form in which it leaves `linear`, of a model with the shapes `spec`, that has the form

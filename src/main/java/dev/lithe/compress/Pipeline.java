@@ -102,8 +102,9 @@ public final class Pipeline {
                 legs.add(new Leg(leg, plan, shapes.spec()));
             } else {
                 try {
+                    ModelSpec before = shapes.spec();
                     shapes = shapes.after(whole);
-                    whole.check(source);
+                    whole.check(source, before);
                 } catch (LitheException e) {
                     throw LitheException.badInput(
                                     "recipe '%s': %s: %s",
@@ -158,12 +159,26 @@ public final class Pipeline {
         Compressor.checkOutput(source.folder(), output, replace);
         List<Recipe> legs = recipe.legs();
         List<Leg> planned = plan(recipe, source);
+        planned.forEach(leg -> requireApart(leg, output));
         Path from = source.folder();
         for (int i = 0; i < legs.size(); i++) {
             boolean last = i == legs.size() - 1;
             Path to = last ? output : between.folder(i, planned.get(i).recipe().summary());
             run(planned.get(i), from, to, keptPrices(kept, i), last, replace || !last);
             from = to;
+        }
+    }
+
+    private static void requireApart(Leg leg, Path output) {
+        ModelStage<?> whole = leg.recipe().whole();
+        Path target = output.toAbsolutePath().normalize();
+        for (Path each : whole == null ? List.<Path>of() : whole.writes()) {
+            Path written = each.toAbsolutePath().normalize();
+            if (written.startsWith(target) || target.startsWith(written)) {
+                throw LitheException.badInput(
+                        "%s writes to %s, and the result goes to %s; choose folders apart",
+                        whole.name(), each, output);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ import org.jspecify.annotations.Nullable;
 final class Found implements AutoCloseable {
     private static final String FILE = "journal.jsonl";
     private static final int MILLIS = 200;
+    private static final int LOOKS_A_MINUTE = 300;
 
     private final Path folder;
     private final JsonNode origin;
@@ -63,14 +64,13 @@ final class Found implements AutoCloseable {
     }
 
     private static void requireSame(Path file, JsonNode origin) throws IOException {
-        try (var lines = Files.lines(file)) {
-            String first = lines.findFirst().orElse("");
-            if (!first.isEmpty() && !first.equals(origin.toString())) {
-                throw LitheException.badInput(
-                        "%s is of a search for another model, text, seed or limit, or by another Lithe; choose another"
-                                + " --output, or delete that folder",
-                        file);
-            }
+        String text = Files.readString(file);
+        int end = text.indexOf('\n'); // none where it is being written, or was cut off
+        if (end >= 0 && !text.substring(0, end).equals(origin.toString())) {
+            throw LitheException.badInput(
+                    "%s is of a search for another model, text, seed or limit, or by another Lithe; choose another"
+                            + " --output, or delete that folder",
+                    file);
         }
     }
 
@@ -97,12 +97,17 @@ final class Found implements AutoCloseable {
     }
 
     /// Waits until another worker has made `trial`.
-    void await(String trial) {
+    ///
+    /// @param waits runs each time that a minute has passed without it
+    void await(String trial, Runnable waits) {
         try {
-            while (!known.containsKey(trial)) {
+            for (int looks = 1; !known.containsKey(trial); looks++) {
                 look();
                 if (!known.containsKey(trial)) {
                     Thread.sleep(MILLIS);
+                }
+                if (looks % LOOKS_A_MINUTE == 0) {
+                    waits.run();
                 }
             }
         } catch (IOException e) {

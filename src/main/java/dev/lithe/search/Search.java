@@ -45,6 +45,9 @@ public final class Search {
     public interface Listener {
         /// Recipe `number` was tried as `rung` says, and is the best so far where `best` is set.
         void tried(int number, String recipe, Rung rung, Outcome outcome, boolean best);
+
+        /// Nothing has come from another worker for a while.
+        default void waits(int worker) {}
     }
 
     /// A recipe that was tried.
@@ -109,7 +112,7 @@ public final class Search {
         List<Tried> batch = new ArrayList<>();
         for (List<Proposal> group : request.workers().groups(proposals)) {
             if (exploring(share)) {
-                trials.prepare(group, Rung.SCREEN);
+                trials.prepare(group, Rung.SCREEN, listener::waits);
             }
             for (Proposal each : group) {
                 if (exploring(share)) {
@@ -156,7 +159,7 @@ public final class Search {
         int count = (batch.size() + PROMOTED - 1) / PROMOTED;
         for (List<Tried> group : request.workers().groups(ranked(batch).subList(0, count))) {
             if (deepening()) {
-                trials.prepare(proposals(group), Rung.FULL);
+                trials.prepare(proposals(group), Rung.FULL, listener::waits);
             }
             for (Tried each : group) {
                 if (deepening()) {
@@ -233,7 +236,7 @@ public final class Search {
         int needed = 1 + SINGLES;
         for (List<Tried> group : request.workers().groups(finalists())) {
             if (finalists.size() < needed || trials.seconds() < request.seconds()) {
-                trials.prepare(proposals(group), Rung.FINAL);
+                trials.prepare(proposals(group), Rung.FINAL, listener::waits);
             }
             for (Tried each : group) {
                 if (finalists.size() >= needed && trials.seconds() >= request.seconds()) {

@@ -29,6 +29,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 
 /// Carries recipes out and measures what they wrote. What was found stays ([Found]), and so does
@@ -118,7 +119,9 @@ final class Trials implements AutoCloseable {
 
     /// Makes what these come to known: each worker tries its share, and waits for the others'. One
     /// alone tries each when it is asked for.
-    void prepare(List<Proposal> proposals, Rung rung) {
+    ///
+    /// @param waits hears of a worker from which nothing has come for a while
+    void prepare(List<Proposal> proposals, Rung rung, IntConsumer waits) {
         if (workers.alone()) {
             return;
         }
@@ -128,7 +131,10 @@ final class Trials implements AutoCloseable {
                 found.add(name, proposals.get(i), attempt(proposals.get(i), rung));
             }
         }
-        proposals.forEach(each -> found.await(name(each, rung)));
+        for (int i = 0; i < proposals.size(); i++) {
+            int worker = workers.of(i);
+            found.await(name(proposals.get(i), rung), () -> waits.accept(worker));
+        }
     }
 
     /// What `proposal` comes to, tried as `rung` says, now or earlier.

@@ -33,13 +33,18 @@ public record Workers(int index, int count) {
     }
 
     /// Whether this is the one that writes what is for people.
-    boolean first() {
+    public boolean first() {
         return index == 0;
     }
 
     /// Whether the trial at `place` of those that come next is this one's.
     boolean makes(int place) {
-        return place % count == index;
+        return of(place) == index;
+    }
+
+    /// Whose the trial at `place` is.
+    int of(int place) {
+        return place % count;
     }
 
     /// Where this one keeps what is its own, in the folder of the search.

@@ -51,11 +51,18 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
     /// @throws LitheException where it cannot be done, with the reason and the way out
     void configure(ObjectNode model, C config);
 
-    /// Refuses what the files beside `config.json` forbid, before any work.
+    /// Refuses what the files beside `config.json`, or what the stages before made of the original,
+    /// forbid, before any work.
     ///
     /// @param source the model that the whole recipe starts from
+    /// @param before shapes of the model that comes to it
     /// @throws LitheException with the reason and the way out
-    default void check(Checkpoint source, C config) {}
+    default void check(Checkpoint source, ModelSpec before, C config) {}
+
+    /// Folders that it writes besides the result.
+    default List<Path> writes(C config) {
+        return List.of();
+    }
 
     /// The form in which it leaves linears that have the form `before`; only dense ones, unless it
     /// says otherwise.

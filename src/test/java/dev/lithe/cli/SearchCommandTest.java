@@ -72,6 +72,20 @@ class SearchCommandTest {
         run = search("--workers", "0");
         assertThat(run.code()).isEqualTo(2);
         assertThat(run.err()).contains("0 workers; choose 1 to 1000");
+        run = search("--worker", "-1");
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.err()).contains("worker -1 of 1");
+        String[] job = {"search", "/models/m", "--on", "kubernetes", "--output", "/models/s"};
+        for (String wrong :
+                List.of("--max-bytes=much", "--budget=x", "--prefer=x", "--output=models/s")) {
+            List<Object> arguments = new ArrayList<>(List.of((Object[]) job));
+            arguments.removeIf(each -> wrong.startsWith("--output") && each.equals("--output"));
+            arguments.removeIf(each -> wrong.startsWith("--output") && each.equals("/models/s"));
+            arguments.add(wrong);
+            run = CommandLineRun.of(arguments.toArray());
+            assertThat(run.code()).as(wrong).isEqualTo(2);
+            assertThat(run.err()).contains(wrong.substring(0, wrong.indexOf('=')));
+        }
         run = search("--on", "mars");
         assertThat(run.code()).isEqualTo(2);
         assertThat(run.err()).contains("--on mars; only kubernetes is known");

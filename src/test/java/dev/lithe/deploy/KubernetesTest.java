@@ -306,6 +306,7 @@ class KubernetesTest {
         assertThat(job.path("spec").has("suspend")).isFalse();
         JsonNode container = job.at("/spec/template/spec/containers/0");
         assertThat(container.path("image").textValue()).isEqualTo("registry.example/lithe:2");
+        assertThat(container.path("args")).allMatch(JsonNode::isTextual); // a 7 would be refused
         List<String> arguments = Kustomization.texts(container, "args");
         assertThat(arguments)
                 .containsExactly(

@@ -163,7 +163,10 @@ record Adapter(Path folder, Scale scale, Set<String> modules) {
 
     /// Refuses a folder that holds something else, before any work.
     static void checkTarget(Path folder) {
-        if (Files.exists(folder) && !Files.isRegularFile(folder.resolve(CONFIG))) {
+        boolean adapter =
+                Files.isRegularFile(folder.resolve(CONFIG))
+                        || Files.isRegularFile(folder.resolve(MODEL));
+        if (Files.exists(folder) && !adapter) {
             throw LitheException.badInput(
                     "adapter is '%s', which exists and holds no adapter; name a new folder",
                     folder);
@@ -176,13 +179,17 @@ record Adapter(Path folder, Scale scale, Set<String> modules) {
             for (LinearName name : block.part().linears()) {
                 Place place = student.place(name);
                 if (place.adapter() && place.kept() >= 0) {
-                    throw LitheException.badInput(
-                            "%s was pruned, and an adapter beside it would bring the zeros back; leave"
-                                    + " the key adapter out",
-                            name.module());
+                    throw pruned(name.module());
                 }
             }
         }
+    }
+
+    static LitheException pruned(String module) {
+        return LitheException.badInput(
+                "%s was pruned, and an adapter beside it would bring the zeros back; leave the key"
+                        + " adapter out",
+                module);
     }
 
     /// Writes what the adapters of `student`, made from `model`, have learned.
@@ -205,12 +212,22 @@ record Adapter(Path folder, Scale scale, Set<String> modules) {
             }
             ArrayNode list = config.putArray("target_modules");
             targets.forEach(list::add);
-            Path _ = Files.createDirectories(folder);
-            SafetensorsFile.write(folder.resolve(MODEL), tensors);
+            Path partial = folder.resolveSibling(folder.getFileName() + ".partial");
+            Path _ = Files.createDirectories(partial);
+            SafetensorsFile.write(partial.resolve(MODEL), tensors);
             Path _ =
                     Files.writeString(
-                            folder.resolve(CONFIG),
+                            partial.resolve(CONFIG),
                             JSON.writerWithDefaultPrettyPrinter().writeValueAsString(config));
+            if (Files.exists(folder)) { // an adapter, as #checkTarget knows
+                Files.delete(folder.resolve(CONFIG));
+                Files.deleteIfExists(folder.resolve(MODEL));
+                Files.move(partial.resolve(MODEL), folder.resolve(MODEL));
+                Files.move(partial.resolve(CONFIG), folder.resolve(CONFIG));
+                Files.delete(partial);
+            } else {
+                Files.move(partial, folder);
+            }
         } catch (JsonProcessingException e) {
             throw LitheException.internal("JSON cannot be written", e);
         } catch (IOException e) {

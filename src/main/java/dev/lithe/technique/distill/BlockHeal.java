@@ -6,6 +6,7 @@ import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.calibrate.Workbench;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
@@ -32,6 +33,7 @@ import java.util.List;
 /// Steps are those of each block. The original has as many blocks, and as wide a stream: it goes
 /// behind techniques that change what is in a block, not behind `depth_prune`. No weight may be
 /// shared between blocks. Both streams of all calibration windows are in memory, 8 d bytes a token.
+/// A run that was killed begins with the first block again: the steps of a block are short.
 @AutoService(Technique.class)
 public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
     /// @param rank of the adapters, or 0 to train all weights
@@ -70,7 +72,13 @@ public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
     @Override
     public void configure(ObjectNode model, Config config) {
         Rotary.require(model, "block_heal does not train such models; leave it out");
-        // shapes stay as they are
+        Heal.requireRank(model, config.rank()); // shapes stay as they are
+    }
+
+    @Override
+    public void check(Checkpoint source, ModelSpec before, Config config) {
+        Lesson.requireSameTokens(source, before);
+        requireSameBlocks(before, ModelSpec.of(source.config(), "config.json"));
     }
 
     @Override

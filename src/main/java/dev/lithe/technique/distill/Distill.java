@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
@@ -84,6 +85,13 @@ public final class Distill implements ModelTechnique<Distill.Config> {
     public void configure(ObjectNode model, Config config) {
         Rotary.require(model, "distill does not train such models; leave it out");
         config.shape().configure(model, model.path("num_hidden_layers").asInt());
+    }
+
+    @Override
+    public void check(Checkpoint source, ModelSpec before, Config config) {
+        if (needsOriginal(config)) {
+            Lesson.requireSameTokens(source, before);
+        }
     }
 
     @Override

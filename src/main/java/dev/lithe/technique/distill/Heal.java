@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
@@ -13,6 +14,7 @@ import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import java.nio.file.Path;
+import java.util.List;
 
 /// Trains a compressed model on what the original says, until it says much the same (Hinton,
 /// Vinyals, Dean, arXiv 1503.02531; as healing after pruning: Muralidharan et al., "Minitron",
@@ -86,6 +88,7 @@ public final class Heal implements ModelTechnique<Heal.Config> {
     @Override
     public void configure(ObjectNode model, Config config) {
         Rotary.require(model, "heal does not train such models; leave it out");
+        requireRank(model, config.rank());
         if (!config.adapter().isEmpty()) {
             Adapter.checkTarget(Path.of(config.adapter())); // shapes stay as they are
         }
@@ -93,6 +96,9 @@ public final class Heal implements ModelTechnique<Heal.Config> {
 
     @Override
     public LinearForm outcome(ModelSpec spec, LinearName linear, LinearForm before, Config config) {
+        if (!config.adapter().isEmpty() && before instanceof LinearForm.Masked) {
+            throw Adapter.pruned(linear.module());
+        }
         if (!config.adapter().isEmpty() && linear.block() >= 0 && !adapts(before)) {
             throw LitheException.badInput(
                     "linears are %s, whose factors learn themselves; leave the key adapter out",
@@ -103,6 +109,30 @@ public final class Heal implements ModelTechnique<Heal.Config> {
 
     private static boolean adapts(LinearForm form) {
         return !(form instanceof LinearForm.LowRank || form instanceof LinearForm.Shared);
+    }
+
+    @Override
+    public void check(Checkpoint source, ModelSpec before, Config config) {
+        if (needsOriginal(config)) {
+            Lesson.requireSameTokens(source, before);
+        }
+    }
+
+    @Override
+    public List<Path> writes(Config config) {
+        return config.adapter().isEmpty() ? List.of() : List.of(Path.of(config.adapter()));
+    }
+
+    /// Refuses adapters that are wider than what they stand beside.
+    static void requireRank(ObjectNode model, int rank) {
+        ModelSpec spec = ModelSpec.of(model, "config.json");
+        int most = Math.max(spec.hiddenSize(), spec.intermediateSize());
+        if (rank > most) {
+            throw LitheException.badInput(
+                    "rank is %d, and no linear of the model has more than %d inputs; choose less (16 is"
+                            + " usual)",
+                    rank, most);
+        }
     }
 
     static void requireRank(int rank) {

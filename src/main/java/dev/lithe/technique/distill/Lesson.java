@@ -4,6 +4,7 @@ import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.TensorScope;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -95,15 +96,27 @@ record Lesson(String stage, Objective objective, Schedule schedule, int rank) {
                 teacher, batches.all(), objective.temperature(), k, model.bench().unfinished());
     }
 
-    /// @throws LitheException where `teacher` has other tokens than `model`
+    /// @throws LitheException where `teacher` has other tokens than `model` Refuses, before any
+    ///   work, a teacher with other tokens than those of a model with the shapes `before`.
+    static void requireSameTokens(Checkpoint teacher, ModelSpec before) {
+        int theirs = ModelSpec.of(teacher.config(), "config.json").vocabSize();
+        if (theirs != before.vocabSize()) {
+            throw otherTokens(theirs, before.vocabSize());
+        }
+    }
+
+    private static LitheException otherTokens(int theirs, int ours) {
+        return LitheException.badInput(
+                "the original's %d tokens are other ones than this model's %d, so it cannot be its teacher;"
+                        + " put the stage before the one that changes tokens",
+                theirs, ours);
+    }
+
     static void requireSameTokens(WholeModel model, WholeModel teacher) {
         int ours = model.spec().vocabSize();
         int theirs = teacher.spec().vocabSize();
         if (ours != theirs || !sameTokenizer(model.folder(), teacher.folder())) {
-            throw LitheException.badInput(
-                    "the original's %d tokens are other ones than this model's %d, so it cannot be its teacher;"
-                            + " choose loss ce, or put the stage before the one that changes tokens",
-                    theirs, ours);
+            throw otherTokens(theirs, ours);
         }
     }
 

@@ -63,8 +63,8 @@ public record StudentShape(
         int blocks = model.path(LAYERS).asInt();
         if (layers > most) {
             throw LitheException.badInput(
-                    "layers is %d, and the model has %d blocks to begin with; choose at most those",
-                    layers, blocks);
+                    "layers is %d, and the model has %d blocks to begin with; choose at most %d",
+                    layers, blocks, most);
         }
         int head =
                 model.path("head_dim")

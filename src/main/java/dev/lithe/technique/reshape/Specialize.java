@@ -112,7 +112,7 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
     }
 
     @Override
-    public void check(Checkpoint source, Config config) {
+    public void check(Checkpoint source, ModelSpec before, Config config) {
         if (config.vocabulary()) {
             BpeFile.read(source.folder(), source.config().path("vocab_size").asInt());
         }

@@ -358,7 +358,7 @@ class HealTest extends ModelTechniqueContract<Config> {
             Files.writeString(tokenizer, Files.readString(tokenizer) + " ");
             assertThatThrownBy(() -> heal.apply(before, config(2, 0, Loss.KL)))
                     .isInstanceOf(LitheException.class)
-                    .hasMessageContaining("cannot be its teacher; choose loss ce");
+                    .hasMessageContaining("cannot be its teacher; put the stage before");
             try (WholeModel made = heal.apply(before, config(2, 0, Loss.CE))) {
                 assertThat(made.spec()).isEqualTo(before.spec());
             }
