@@ -171,8 +171,11 @@ public final class Pipeline {
 
     private static void requireApart(Leg leg, Path output) {
         ModelStage<?> whole = leg.recipe().whole();
+        if (whole == null) {
+            return;
+        }
         Path target = output.toAbsolutePath().normalize();
-        for (Path each : whole == null ? List.<Path>of() : whole.writes()) {
+        for (Path each : whole.writes()) {
             Path written = each.toAbsolutePath().normalize();
             if (written.startsWith(target) || target.startsWith(written)) {
                 throw LitheException.badInput(
