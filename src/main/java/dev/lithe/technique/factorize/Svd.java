@@ -34,7 +34,8 @@ import java.util.Map;
 ///     svd: {rank: 64}
 ///
 /// W is (N, K), the factors (N, r) and (r, K), in W's type. `remove` is the share of parameters that
-/// goes: `r = ⌊(1 - remove) N K / (N + K)⌋`, rounded down to `multiple_of`. Two factors are smaller,
+/// goes: `r = ⌊(1 - remove) N K / (N + K)⌋`, rounded down to `multiple_of` (32 where time counts:
+/// kernels lose on odd ranks what they save). Two factors are smaller,
 /// and faster, below `r = N K / (N + K)` only: a `rank` that is not is refused, and a linear for
 /// which none is stays whole. With `allocation: loss` singular values of all linears go into one
 /// order, each by the share of its linear's output that it carries for the parameters that it costs,
