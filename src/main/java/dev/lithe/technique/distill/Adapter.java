@@ -19,6 +19,7 @@ import dev.lithe.tensor.Value;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -220,10 +221,12 @@ record Adapter(Path folder, Scale scale, Set<String> modules) {
                             partial.resolve(CONFIG),
                             JSON.writerWithDefaultPrettyPrinter().writeValueAsString(config));
             if (Files.exists(folder)) { // an adapter, as #checkTarget knows
-                Files.delete(folder.resolve(CONFIG));
-                Files.deleteIfExists(folder.resolve(MODEL));
-                Files.move(partial.resolve(MODEL), folder.resolve(MODEL));
-                Files.move(partial.resolve(CONFIG), folder.resolve(CONFIG));
+                for (String name : List.of(MODEL, CONFIG)) {
+                    Files.move(
+                            partial.resolve(name),
+                            folder.resolve(name),
+                            StandardCopyOption.REPLACE_EXISTING);
+                }
                 Files.delete(partial);
             } else {
                 Files.move(partial, folder);
