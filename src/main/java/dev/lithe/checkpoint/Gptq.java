@@ -9,8 +9,6 @@ import dev.lithe.tensor.Value;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 
 /// Linears as GPTQ's tools store them: `w = (u - z) s`, for K inputs, N outputs and groups of g.
 ///
@@ -69,16 +67,9 @@ final class Gptq {
     /// A setting of `module`: `dynamic` may give it by a pattern of its name.
     private JsonNode setting(String module, String key) {
         for (Map.Entry<String, JsonNode> each : quantization.path("dynamic").properties()) {
-            String pattern = each.getKey().replaceFirst("^\\+:", "");
-            try {
-                if (each.getValue().has(key)
-                        && Pattern.compile(pattern).matcher(module).lookingAt()) {
-                    return each.getValue().get(key);
-                }
-            } catch (PatternSyntaxException e) {
-                throw LitheException.badInput(
-                                "%s: '%s' in dynamic is no regular expression", where, pattern)
-                        .causedBy(e);
+            String pattern = "re:" + each.getKey().replaceFirst("^\\+:", "");
+            if (each.getValue().has(key) && ModulePattern.matches(pattern, module)) {
+                return each.getValue().get(key);
             }
         }
         return quantization.path(key);

@@ -121,6 +121,15 @@ class PackedAlongInputsTest {
                 "no multiple of its group size 24");
         refused(
                 folder(
+                        ordered(false)
+                                .andThen(node ->
+                                        node.putObject("dynamic")
+                                                .putObject("+:(.*.*.*.*.*.*)*\\1!")
+                                                .put("bits", 4)),
+                        gptq(codes, 1)),
+                "simplify it");
+        refused(
+                folder(
                         ordered(false).andThen(node -> node.put("checkpoint_format", "marlin")),
                         gptq(codes, 1)),
                 "checkpoint_format 'marlin'");
