@@ -68,8 +68,9 @@ typedef struct {
     int64_t experts, active; // feed-forward channels fall into so many experts side by side, of which so many run; 0 for all
     int64_t sinks, window;  // a token sees the first positions and the last `window`; 0 for all
     int64_t *windows;       // of each layer, the same without sinks where that is less; 0 for none
-    Slot *slots;   // per layer: q k v, o, gate up, down; before gate the scores of experts, where there are any; then the output layer; then as many of first factors: of a product
-                   // of two thin matrices the one that reads the input, those of a slot side by side
+    Slot *slots;   // per layer: q k v, o, gate up (before them the scores of experts, where there are any), down; then the output
+                   // layer; then as many of first factors: of a product of two thin matrices the one that reads the input, those
+                   // of a slot side by side
     float **norms; // NORMS per layer, then the last
     Embedding embedding;
     int64_t bytes; // of its own weights

@@ -39,12 +39,7 @@ public record ActivationThresholds(List<List<Double>> ofBlocks, int densePositio
         if (!config.has(KEY)) {
             return NONE;
         }
-        ConfigReader section = config.section(KEY);
-        String format = section.text("format", "none");
-        if (!format.equals(FORMAT)) {
-            throw LitheException.badInput(
-                    "%s: %s has the format '%s'; this Lithe knows %s", where, KEY, format, FORMAT);
-        }
+        ConfigReader section = config.section(KEY, FORMAT);
         JsonNode lists = section.get("thresholds");
         if (lists.size() != blocks) {
             throw LitheException.badInput(

@@ -48,6 +48,17 @@ final class ConfigReader {
         return new ConfigReader(section, where + ": " + key);
     }
 
+    /// The section of one of Lithe's own keys, which says what `format` it has.
+    ConfigReader section(String key, String format) {
+        ConfigReader section = section(key);
+        String given = section.text("format", "none");
+        if (!given.equals(format)) {
+            throw LitheException.badInput(
+                    "%s: %s has the format '%s'; this Lithe knows %s", where, key, given, format);
+        }
+        return section;
+    }
+
     int count(String key) {
         return countUpTo(key, MAX_COUNT);
     }

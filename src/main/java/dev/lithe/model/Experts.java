@@ -29,12 +29,7 @@ public record Experts(int count, int active) {
         if (!config.has(KEY)) {
             return NONE;
         }
-        ConfigReader section = config.section(KEY);
-        String format = section.text("format", "none");
-        if (!format.equals(FORMAT)) {
-            throw LitheException.badInput(
-                    "%s: %s has the format '%s'; this Lithe knows %s", where, KEY, format, FORMAT);
-        }
+        ConfigReader section = config.section(KEY, FORMAT);
         var experts = new Experts(section.count("count"), section.count("active"));
         if (experts.active > experts.count || channels % experts.count != 0) {
             throw LitheException.badInput(

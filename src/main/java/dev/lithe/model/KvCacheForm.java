@@ -60,12 +60,7 @@ public record KvCacheForm(int keys, int values) {
         if (!config.has(KEY)) {
             return FLOAT;
         }
-        ConfigReader section = config.section(KEY);
-        String format = section.text("format", "none");
-        if (!format.equals(FORMAT)) {
-            throw LitheException.badInput(
-                    "%s: %s has the format '%s'; this Lithe knows %s", where, KEY, format, FORMAT);
-        }
+        ConfigReader section = config.section(KEY, FORMAT);
         try {
             return new KvCacheForm(section.count("keys"), section.count("values"));
         } catch (LitheException e) {

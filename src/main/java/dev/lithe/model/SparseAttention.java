@@ -42,12 +42,7 @@ public record SparseAttention(int sinks, int window) {
         if (!config.has(KEY)) {
             return NONE;
         }
-        ConfigReader section = config.section(KEY);
-        String format = section.text("format", "none");
-        if (!format.equals(FORMAT)) {
-            throw LitheException.badInput(
-                    "%s: %s has the format '%s'; this Lithe knows %s", where, KEY, format, FORMAT);
-        }
+        ConfigReader section = config.section(KEY, FORMAT);
         var sparse =
                 new SparseAttention(section.countFromZero("sinks", 0), section.count("window"));
         if (sparse.reach() > positions) {
