@@ -33,9 +33,9 @@ import java.util.Random;
 ///
 ///     R x + b ≈ log Σ_{j in expert} a_j² ||W_down[:, j]||²,   a = act(gate x) · up x
 ///
-/// The logarithm weighs tokens alike whose channels are all small; it orders experts better than
-/// their energy or its root does (`eval/results/moefy.md`). The paper trains its router, a network
-/// of two layers, on the same question.
+/// The logarithm weighs tokens alike whose channels are all small; it orders wide experts better
+/// than the root of their energy, and narrow ones as well (`eval/results/moefy.md`). The paper
+/// trains its router, a network of two layers, on the same question.
 ///
 ///     moefy: {active: 0.5, width: 16, samples: 32, seed: 0}
 ///
