@@ -26,6 +26,9 @@ INLINE float float_of_half(uint16_t half) {
 
 enum { LINE = 64 }; // bytes of a cache line
 
+// From element n on: a mask of the last n of 16 lanes.
+static const int32_t last_lanes[32] = {[16] = -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+
 // From one input's n weights to the next's: an odd number of lines, that those of neighbours do not push each other out of a cache.
 INLINE int64_t input_bytes(enum kind kind, int64_t n) { return ((n * (kind == FLOAT32 ? 4 : 2) + LINE - 1) / LINE | 1) * LINE; }
 

@@ -1,6 +1,6 @@
 #if defined(__aarch64__)
 #if !defined(__clang__)
-#pragma GCC target("+dotprod")
+#pragma GCC target("arch=armv8.2-a+dotprod")
 #endif
 #include "common.h"
 #include "simd_neon.h"

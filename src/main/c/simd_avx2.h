@@ -28,6 +28,10 @@ INLINE V vabs(V x) {
 }
 INLINE V vfma(V x, V y, V z) { return (V){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
 INLINE V vround(V x) { return (V){_mm256_round_ps(x.a, 8), _mm256_round_ps(x.b, 8)}; }
+INLINE V vlast(V x, int64_t n) {
+    const float *mask = (const float *)(last_lanes + n);
+    return (V){_mm256_and_ps(x.a, _mm256_loadu_ps(mask)), _mm256_and_ps(x.b, _mm256_loadu_ps(mask + 8))};
+}
 INLINE float vsum(V x) {
     __m256 s = _mm256_add_ps(x.a, x.b);
     __m128 q = _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));

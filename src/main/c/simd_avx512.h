@@ -22,6 +22,7 @@ INLINE V vmin(V a, V b) { return _mm512_min_ps(a, b); }
 INLINE V vabs(V a) { return _mm512_abs_ps(a); }
 INLINE V vfma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V vround(V a) { return _mm512_roundscale_ps(a, 0); }
+INLINE V vlast(V a, int64_t n) { return _mm512_maskz_mov_ps((__mmask16)(0xffff0000u >> n), a); } // the last n stay, zeros before
 INLINE float vsum(V a) { return _mm512_reduce_add_ps(a); }
 INLINE float vhighest(V a) { return _mm512_reduce_max_ps(a); }
 INLINE void vstore_i8(int8_t *p, V a) { // whole numbers

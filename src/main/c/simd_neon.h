@@ -28,6 +28,9 @@ INLINE V vmin(V a, V b) { EACH(V, vminq_f32(a.v[i], b.v[i])); }
 INLINE V vabs(V a) { EACH(V, vabsq_f32(a.v[i])); }
 INLINE V vfma(V a, V b, V c) { EACH(V, vfmaq_f32(c.v[i], a.v[i], b.v[i])); }
 INLINE V vround(V a) { EACH(V, vrndnq_f32(a.v[i])); }
+INLINE V vlast(V a, int64_t n) {
+    EACH(V, vreinterpretq_f32_s32(vandq_s32(vreinterpretq_s32_f32(a.v[i]), vld1q_s32(last_lanes + n + 4 * i))));
+}
 INLINE float vsum(V a) {
     return vaddvq_f32(vaddq_f32(vaddq_f32(a.v[0], a.v[1]), vaddq_f32(a.v[2], a.v[3])));
 }

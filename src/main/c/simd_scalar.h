@@ -29,6 +29,7 @@ INLINE V vmin(V a, V b) { EACH(V, a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 INLINE V vabs(V a) { EACH(V, fabsf(a.v[i])); }
 INLINE V vfma(V a, V b, V c) { EACH(V, a.v[i] * b.v[i] + c.v[i]); }
 INLINE V vround(V a) { EACH(V, rintf(a.v[i])); }
+INLINE V vlast(V a, int64_t n) { EACH(V, i >= 16 - n ? a.v[i] : 0); }
 INLINE float vsum(V a) {
     for (int width = 8; width > 0; width /= 2) {
         for (int i = 0; i < width; i++) a.v[i] += a.v[i + width];

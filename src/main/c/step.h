@@ -11,11 +11,12 @@ INLINE V load(enum kind kind, const void *p, int64_t i) {
     }
 }
 
-// The last k < 16 numbers, and zeros.
-INLINE V load_rest(enum kind kind, const void *p, int64_t i, int64_t k) {
+// Zeros, and the last n < 16 of the k numbers at p; never reads beyond them.
+INLINE V load_rest(enum kind kind, const void *p, int64_t k, int64_t n) {
+    if (k >= 16) return vlast(load(kind, p, k - 16), n);
     char copy[64] = {0};
     int64_t width = kind == FLOAT32 ? 4 : 2;
-    memcpy(copy, (const char *)p + i * width, k * width);
+    memcpy(copy + (16 - n) * width, (const char *)p + (k - n) * width, n * width);
     return load(kind, copy, 0);
 }
 
@@ -35,11 +36,11 @@ INLINE void dots(const int T, const int rows, enum kind kind, const char *w, int
         }
     }
     if (i < k) {
+        V in[4];
+        UNROLL for (int t = 0; t < T; t++) in[t] = load_rest(FLOAT32, x + t * x_stride, k, k - i);
         UNROLL for (int r = 0; r < rows; r++) {
-            V wr = load_rest(kind, w + r * w_stride, i, k - i);
-            UNROLL for (int t = 0; t < T; t++) {
-                sums[r][t] = vfma(wr, load_rest(FLOAT32, x + t * x_stride, i, k - i), sums[r][t]);
-            }
+            V wr = load_rest(kind, w + r * w_stride, k, k - i);
+            UNROLL for (int t = 0; t < T; t++) sums[r][t] = vfma(wr, in[t], sums[r][t]);
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < T; t++) {
@@ -518,12 +519,13 @@ static void embed_rows(Step *s, void *argument, int64_t first, int64_t last) {
                 x[i] = code * e->scale[g] + e->shift[g];
             }
         } else {
+            const char *from = (const char *)e->table + token * d * (e->kind == FLOAT32 ? 4 : 2);
             int64_t i = 0;
-            for (; i + 16 <= d; i += 16) vstore(x + i, load(e->kind, e->table, token * d + i));
+            for (; i + 16 <= d; i += 16) vstore(x + i, load(e->kind, from, i));
             if (i < d) {
                 float rest[16];
-                vstore(rest, load_rest(e->kind, e->table, token * d + i, d - i));
-                memcpy(x + i, rest, (d - i) * sizeof(float));
+                vstore(rest, load_rest(e->kind, from, d, d - i));
+                memcpy(x + i, rest + 16 - (d - i), (d - i) * sizeof(float));
             }
         }
         for (int64_t i = 0; scale != 1 && i < d; i++) x[i] *= scale;
