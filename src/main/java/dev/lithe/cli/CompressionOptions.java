@@ -268,9 +268,10 @@ final class CompressionOptions {
                         .formatted(
                                 Units.bytes(needs.memoryBytes()),
                                 Units.seconds(needs.totalSeconds()),
-                                needs.legs().stream().anyMatch(Pipeline.Leg::whole)
-                                        ? " besides the stages that take the whole model"
-                                        : "");
+                                needs.complete()
+                                        ? ""
+                                        : " besides the stages that take the whole model"
+                                                + " without a training");
     }
 
     /// What keys and values become, where they do not stay in floats.

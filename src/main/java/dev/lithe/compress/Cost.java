@@ -12,6 +12,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Part;
+import dev.lithe.technique.Effort;
 import dev.lithe.tensor.Machine;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -85,6 +86,18 @@ public record Cost(
         // the spool and the assembled files
         long disk = 2 * result + (spills ? streams : 0);
         return new Cost(result, memory + largest, disk, spills, operations);
+    }
+
+    /// Of a stage that takes the model as a whole.
+    ///
+    /// @param resultBytes tensors that it writes
+    static Cost of(String stage, Effort effort, long resultBytes) {
+        return new Cost(
+                resultBytes,
+                FIXED_BYTES + FREED_BYTES + effort.memoryBytes(),
+                resultBytes,
+                false,
+                Map.of(stage, effort.operations()));
     }
 
     private static long streamBytes(Plan plan, CalibrationSet set) {
@@ -200,7 +213,7 @@ public record Cost(
         if (memoryBytes > machine.availableBytes()) {
             throw LitheException.badInput(
                     "this recipe needs about %d MB of memory, and %d MB are free; end other programs,"
-                            + " or calibrate with fewer samples",
+                            + " calibrate with fewer samples, or train adapters (rank: 16)",
                     memoryBytes >> 20, machine.availableBytes() >> 20);
         }
     }

@@ -2,14 +2,17 @@ package dev.lithe.compress;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.Effort;
 import dev.lithe.technique.ModelTechnique;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// One step of a recipe that takes the model as a whole.
 ///
@@ -49,6 +52,11 @@ record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) imple
     /// Refuses what `source`, or what the stages `before` made of it, forbids.
     void check(Checkpoint source, ModelSpec before) {
         technique.check(source, before, config);
+    }
+
+    /// What it will take, or null where that cannot be said beforehand.
+    @Nullable Effort effort(ModelSpec original, ModelSpec made, CalibrationSet windows) {
+        return technique.effort(original, made, windows, config);
     }
 
     /// Folders that it writes besides the result.

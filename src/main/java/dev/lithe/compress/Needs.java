@@ -3,21 +3,25 @@ package dev.lithe.compress;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.Effort;
 import dev.lithe.tensor.Machine;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// What carrying out a whole recipe takes: the most that a leg takes in memory, the sum in time and
-/// on disk. Steps that take the model as a whole are not estimated.
+/// on disk. Of steps that take the model as a whole only trainings are estimated.
 ///
+/// @param complete whether there is a cost for every leg
 /// @param calibration windows that the recipe looks at in the beginning, or null
 public record Needs(
         Recipe recipe,
         List<Pipeline.Leg> legs,
         List<Cost> costs,
+        boolean complete,
         @Nullable CalibrationSet calibration) {
     public Needs {
         legs = List.copyOf(legs);
@@ -29,17 +33,30 @@ public record Needs(
     /// @throws dev.lithe.fault.LitheException where it cannot be carried out
     public static Needs of(Recipe recipe, Checkpoint source, @Nullable CalibrationSet calibration) {
         List<Pipeline.Leg> legs = Pipeline.plan(recipe, source);
-        List<Cost> costs =
-                legs.stream()
-                        .filter(leg -> !leg.whole())
-                        .map(leg ->
-                                Cost.of(
-                                        leg.plan(),
-                                        source.tensorBytes(),
-                                        leg.recipe().calibrated() ? calibration : null,
-                                        Machine.here()))
-                        .toList();
-        return new Needs(recipe, legs, costs, calibration);
+        List<Cost> costs = new ArrayList<>();
+        boolean all = true;
+        for (Pipeline.Leg leg : legs) {
+            Cost cost = cost(leg, source, leg.recipe().calibrated() ? calibration : null);
+            all &= cost != null;
+            if (cost != null) {
+                costs.add(cost);
+            }
+        }
+        return new Needs(recipe, legs, costs, all, calibration);
+    }
+
+    private static @Nullable Cost cost(
+            Pipeline.Leg leg, Checkpoint source, @Nullable CalibrationSet windows) {
+        ModelStage<?> whole = leg.recipe().whole();
+        if (whole == null) {
+            return Cost.of(leg.plan(), source.tensorBytes(), windows, Machine.here());
+        }
+        if (windows == null) {
+            return null;
+        }
+        ModelSpec original = ModelSpec.of(source.config(), source.folder().toString());
+        Effort effort = whole.effort(original, leg.running(), windows);
+        return effort == null ? null : Cost.of(whole.name(), effort, leg.plan().bytes());
     }
 
     /// What the last leg makes.

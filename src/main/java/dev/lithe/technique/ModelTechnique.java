@@ -1,6 +1,7 @@
 package dev.lithe.technique;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
@@ -9,6 +10,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// A technique that takes the model as a whole, and may give it other shapes. It reads one folder
 /// and what it makes is written to another, from which the stages after it go on.
@@ -62,6 +64,17 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
     /// Folders that it writes besides the result.
     default List<Path> writes(C config) {
         return List.of();
+    }
+
+    /// What it will take.
+    ///
+    /// @param original shapes of the model that the whole recipe starts from
+    /// @param made shapes of the result
+    /// @param windows that it looks at
+    /// @return null where that cannot be said beforehand
+    default @Nullable Effort effort(
+            ModelSpec original, ModelSpec made, CalibrationSet windows, C config) {
+        return null;
     }
 
     /// The form in which it leaves linears that have the form `before`; only dense ones, unless it

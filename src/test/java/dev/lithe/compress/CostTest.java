@@ -112,6 +112,29 @@ class CostTest {
     }
 
     @Test
+    void trainingsAreEstimated() {
+        Needs all = needs("heal:steps=10,rank=0,batch=2");
+        Needs adapters = needs("heal:steps=10,rank=2,batch=2");
+        Needs longer = needs("heal:steps=20,rank=0,batch=2");
+        assertThat(all.complete()).isTrue();
+        assertThat(all.seconds()).containsOnlyKeys("heal");
+        assertThat(longer.totalSeconds()).isEqualTo(2 * all.totalSeconds());
+        assertThat(adapters.memoryBytes()).isLessThan(all.memoryBytes());
+        assertThat(needs("depth_prune:remove=1").complete()).isFalse();
+        assertThatThrownBy(() ->
+                        all.costs().getFirst().requireRoom(folder, new Machine(1L << 40, 1 << 20)))
+                .isInstanceOf(LitheException.class)
+                .hasMessageContaining("or train adapters (rank: 16)");
+    }
+
+    private Needs needs(String stage) {
+        Recipe training = RecipeParser.inline(List.of(stage));
+        try (Checkpoint checkpoint = Checkpoint.open(folder.resolve("model"))) {
+            return Needs.of(training, checkpoint, set(Plan.of(recipe, checkpoint)));
+        }
+    }
+
+    @Test
     void theMachineIsAsLargeAsItSays() {
         Machine here = Machine.here();
         assertThat(here.memoryBytes()).isGreaterThan(1L << 28);

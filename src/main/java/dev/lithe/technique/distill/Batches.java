@@ -16,7 +16,7 @@ import java.util.stream.IntStream;
 /// number alone, so that nothing has to be remembered.
 final class Batches {
     private static final int HELD_OUT_SHARE = 16;
-    private static final int MOST_HELD_OUT = 32;
+    static final int MOST_HELD_OUT = 32;
 
     private final long[][] training;
     private final long[][] heldOut;

@@ -11,6 +11,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.Effort;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Rotary;
@@ -91,6 +92,14 @@ public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
                     "linears of several blocks share weights, which no block can train alone; use heal");
         }
         return Rebuilding.outcome(linear, before, config.rank());
+    }
+
+    @Override
+    public Effort effort(
+            ModelSpec original, ModelSpec made, CalibrationSet windows, Config config) {
+        return new TrainingEffort(
+                        made, original, config.rank(), config.schedule(), windows.context())
+                .blockByBlock(windows.samples());
     }
 
     @Override

@@ -3,12 +3,14 @@ package dev.lithe.technique.distill;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
+import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.Effort;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Rotary;
@@ -103,6 +105,12 @@ public final class Distill implements ModelTechnique<Distill.Config> {
                     before.label());
         }
         return Rebuilding.outcome(linear, before, 0);
+    }
+
+    @Override
+    public Effort effort(
+            ModelSpec original, ModelSpec made, CalibrationSet windows, Config config) {
+        return config.lesson().effort(original, made, windows);
     }
 
     @Override

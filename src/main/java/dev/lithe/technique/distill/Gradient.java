@@ -37,15 +37,28 @@ final class Gradient {
         Value leaves = student.leaves();
         boolean learns = !leaves.members().isEmpty();
         this.sum = learns ? scope.list(scope.train("train_zeros", leaves)) : leaves;
-        this.most = Math.clamp(MOST_BYTES / bytes(student.spec(), context), 1, 1 << 16);
+        this.most = atOnce(student.spec(), teacher != null, context);
+    }
+
+    /// Windows that are recorded together.
+    private static int atOnce(ModelSpec spec, boolean taught, int context) {
+        return Math.clamp(MOST_BYTES / bytes(spec, taught, context), 1, 1 << 16);
+    }
+
+    /// Roughly what the recording of `windows` keeps at a time.
+    ///
+    /// @param taught whether a teacher is asked
+    static long recordedBytes(ModelSpec spec, boolean taught, int context, int windows) {
+        return Math.min(windows, atOnce(spec, taught, context)) * bytes(spec, taught, context);
     }
 
     /// Roughly what a recording of one window keeps: per token of each block its stream, its heads'
-    /// inputs and outputs, and its channels, several times over.
-    private static long bytes(ModelSpec spec, int context) {
+    /// inputs and outputs, and its channels, several times over; and its scores, with the teacher's
+    /// and what is made of both.
+    private static long bytes(ModelSpec spec, boolean taught, int context) {
         long heads = (spec.heads() + 2L * spec.kvHeads()) * spec.headDim();
         long block = 8L * spec.hiddenSize() + 5 * heads + 6L * spec.intermediateSize();
-        return 4L * context * (block * spec.layers() + 2L * spec.vocabSize());
+        return 4L * context * (block * spec.layers() + (taught ? 10L : 3L) * spec.vocabSize());
     }
 
     /// The gradient gathered so far, a tensor for each leaf.

@@ -3,12 +3,14 @@ package dev.lithe.technique.distill;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
+import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.Effort;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Rotary;
@@ -48,6 +50,10 @@ public final class Heal implements ModelTechnique<Heal.Config> {
             double temperature,
             @JsonUnwrapped Schedule schedule,
             String adapter) {
+        Lesson lesson() {
+            return new Lesson("heal", loss.at(temperature), schedule, rank);
+        }
+
         public Config {
             requireRank(rank);
             if (!adapter.isEmpty() && rank == 0) {
@@ -144,9 +150,14 @@ public final class Heal implements ModelTechnique<Heal.Config> {
     }
 
     @Override
+    public Effort effort(
+            ModelSpec original, ModelSpec made, CalibrationSet windows, Config config) {
+        return config.lesson().effort(original, made, windows);
+    }
+
+    @Override
     public WholeModel apply(WholeModel model, Config config) {
-        var objective = config.loss().at(config.temperature());
-        var lesson = new Lesson("heal", objective, config.schedule(), config.rank());
+        Lesson lesson = config.lesson();
         return config.adapter().isEmpty()
                 ? lesson.teach(model, model)
                 : lesson.teach(

@@ -5,6 +5,7 @@ import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.Effort;
 import dev.lithe.tensor.TensorScope;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -25,6 +26,14 @@ record Lesson(String stage, Objective objective, Schedule schedule, int rank) {
 
         /// All is learned.
         default void ends(FlatModel student) {}
+    }
+
+    /// What it will take.
+    ///
+    /// @param original the teacher's shapes, where one is asked
+    Effort effort(ModelSpec original, ModelSpec student, CalibrationSet windows) {
+        ModelSpec teacher = objective.needsTeacher() ? original : null;
+        return new TrainingEffort(student, teacher, rank, schedule, windows.context()).whole();
     }
 
     /// Teaches `student`, which stays as it is.

@@ -7,6 +7,8 @@ import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
+import dev.lithe.model.ModelSpec;
+import dev.lithe.technique.Effort;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Rotary;
@@ -108,6 +110,12 @@ public final class Train implements ModelTechnique<Train.Config> {
         }
         throw LitheException.badInput(
                 "linears are already %s; it makes dense ones, so it goes first", before.label());
+    }
+
+    @Override
+    public Effort effort(
+            ModelSpec original, ModelSpec made, CalibrationSet windows, Config config) {
+        return config.lesson().effort(original, made, windows);
     }
 
     @Override
