@@ -35,8 +35,8 @@ import java.util.List;
 /// themselves, with a `rank` as without, and with rank 0 what they are added to as well. A weight
 /// that several blocks share learns from all of them; such ones without factors take rank 0 only.
 /// Quantized linears keep their codes, and the adapter as a side branch: `y = x Wᵀ + x Aᵀ Bᵀ`, two
-/// thin linears in the type of their scales. Both models have the same tokens. Memory: 20 bytes
-/// per weight that is trained, 4 for each of the two models, and about 1 GB for a step.
+/// thin linears in the type of their scales. Both models have the same tokens. Memory: 24 bytes
+/// per weight that is trained, 4 for each of the two models, and up to 1.5 GB for a step.
 @AutoService(Technique.class)
 public final class Heal implements ModelTechnique<Heal.Config> {
     private static final int MAX_RANK = 1 << 16;
