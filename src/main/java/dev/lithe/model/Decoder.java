@@ -29,19 +29,12 @@ public final class Decoder implements AutoCloseable {
     private final ModelSpec spec;
     private final Device device;
     private final TensorScope scope;
-    private final RunnableLinears linears;
-
-    /// What runs it in libtorch's place, where there is a library and it takes the model.
-    private final @Nullable NativeForward fast;
-
+    private final Forward forward;
     private final Set<Integer> endTokens;
 
     private final EmbeddingTable embedding;
     private final boolean embeddingIsShared;
-    private final Value norms;
-    private final KernelSettings settings;
     private final RotaryTables rotary;
-    private final Value turn;
     private final Value cacheBits;
 
     private Decoder(
@@ -54,31 +47,32 @@ public final class Decoder implements AutoCloseable {
         this.scope = scope;
         this.spec = ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json");
         spec.kvCache().requireOn(device, checkpoint.folder());
-        this.linears = new RunnableLinears(device, scope);
         this.endTokens = endTokens();
         var reader = new LinearReader(checkpoint);
         reader.checkAll(spec);
         List<Part> parts = Architecture.parts(spec);
-        this.norms = loadNorms();
+        Value norms = loadNorms();
         Linear stored = onDevice(reader.read(parts.getFirst().linears().getFirst(), scope));
         this.embedding = new EmbeddingTable(spec, stored, positions(reader), device, scope);
-        this.fast =
+        this.cacheBits = scope.list(spec.kvCache().keys(), spec.kvCache().values());
+        this.forward =
                 instructions
                         .filter(_ -> NativeForward.takes(spec, reader))
-                        .map(chosen -> new NativeForward(spec, chosen, norms, embedding, scope))
-                        .orElse(null);
+                        .<Forward>map(
+                                chosen -> new NativeForward(spec, chosen, norms, embedding, scope))
+                        .orElseGet(() ->
+                                new TorchForward(spec, device, norms, embedding, cacheBits, scope));
         parts.subList(1, parts.size()).forEach(part -> add(reader, part));
         if (spec.tiedEmbeddings()) {
-            addSlot(List.of(stored));
+            forward.addSlot(List.of(stored));
         }
         this.embeddingIsShared =
                 spec.tiedEmbeddings()
                         && stored instanceof Linear.Dense
-                        && (fast != null || !device.isCpu() || stored.floatType() == DType.F32);
-        this.settings = KernelSettings.of(spec, scope);
+                        && (forward instanceof NativeForward
+                                || !device.isCpu()
+                                || stored.floatType() == DType.F32);
         this.rotary = new RotaryTables(spec, device, scope);
-        this.turn = scope.call("hadamard", spec.kvCache().keys() == 4 ? spec.headDim() : 1);
-        this.cacheBits = scope.list(spec.kvCache().keys(), spec.kvCache().values());
     }
 
     /// Chat models name further ends of an answer where others keep their sampling.
@@ -167,16 +161,9 @@ public final class Decoder implements AutoCloseable {
     private void add(LinearReader reader, Part part) {
         try (var step = TensorScope.open()) {
             for (Slot slot : part.slots()) {
-                addSlot(part.linears(slot).stream().map(name -> reader.read(name, step)).toList());
+                forward.addSlot(
+                        part.linears(slot).stream().map(name -> reader.read(name, step)).toList());
             }
-        }
-    }
-
-    private void addSlot(List<Linear> slot) {
-        if (fast != null) {
-            fast.addSlot(slot);
-        } else {
-            linears.addSlot(slot);
         }
     }
 
@@ -192,13 +179,12 @@ public final class Decoder implements AutoCloseable {
 
     /// Bytes of memory that its weights occupy while it runs.
     public long memoryBytes() {
-        long bytes = fast == null ? linears.bytes() + norms.bytes() : fast.bytes();
-        return bytes + (embeddingIsShared ? 0 : embedding.bytes());
+        return forward.bytes() + (embeddingIsShared ? 0 : embedding.bytes());
     }
 
     /// How its linears run, by label, with the number of each.
     public Map<String, Integer> kernels() {
-        return fast == null ? linears.kernels() : fast.kernels();
+        return forward.kernels();
     }
 
     /// An empty cache for `batch` sequences with `capacity` rows: those of [ModelSpec#cacheRows]
@@ -231,49 +217,10 @@ public final class Decoder implements AutoCloseable {
             Angles angles =
                     rotary.angles(
                             new long[] {tokens}, new long[] {position}, cache.capacity(), step);
-            Value logits =
-                    fast == null
-                            ? forward(ids, position, cache, allPositions, angles, into)
-                            : fast.forward(
-                                    ids.longs(),
-                                    ids.size(0),
-                                    position,
-                                    cache,
-                                    allPositions,
-                                    angles,
-                                    into);
+            Value logits = forward.forward(ids, position, cache, allPositions, angles, into);
             cache.filled(position + tokens);
             return logits;
         }
-    }
-
-    private Value forward(
-            Value ids,
-            int position,
-            KvCache cache,
-            boolean allPositions,
-            Angles angles,
-            TensorScope into) {
-        return into.call(
-                "forward",
-                ids,
-                position,
-                allPositions,
-                embedding.tables(),
-                linears.weights(),
-                linears.packed(),
-                linears.parts(),
-                linears.slots(),
-                norms,
-                settings.heads(),
-                settings.numbers(),
-                angles.cos(),
-                angles.sin(),
-                cache.keys(),
-                cache.values(),
-                cache.ranges(),
-                turn,
-                cacheBits);
     }
 
     /// Runs one new token of each sequence of a batch, at the position that its cache has reached,
@@ -300,34 +247,7 @@ public final class Decoder implements AutoCloseable {
     public Value extend(int[][] pieces, KvBatch batch, boolean allPositions, TensorScope into) {
         var rows = Pieces.of(pieces, batch);
         try (var step = TensorScope.open()) {
-            Angles angles = angles(rows, step);
-            if (fast != null) {
-                Value logits = fast.extend(rows, allPositions, angles, into);
-                rows.done();
-                return logits;
-            }
-            Value logits =
-                    into.call(
-                            "forward_rows",
-                            rows.ids(step),
-                            rows.counts(),
-                            rows.positions(),
-                            allPositions,
-                            embedding.tables(),
-                            linears.weights(),
-                            linears.packed(),
-                            linears.parts(),
-                            linears.slots(),
-                            norms,
-                            settings.heads(),
-                            settings.numbers(),
-                            angles.cos(),
-                            angles.sin(),
-                            batch.keys(),
-                            batch.values(),
-                            batch.ranges(),
-                            turn,
-                            cacheBits);
+            Value logits = forward.extend(rows, allPositions, angles(rows, step), into);
             rows.done();
             return logits;
         }
@@ -349,52 +269,11 @@ public final class Decoder implements AutoCloseable {
     }
 
     Value runBlocks(Value x, int first, int end, Pieces rows, Angles angles, TensorScope into) {
-        if (fast != null) {
-            fast.runBlocks(x, first, end, rows, angles);
-            return into.keep(x);
-        }
-        Value made =
-                into.call(
-                        "run_blocks",
-                        x,
-                        first,
-                        end,
-                        rows.counts(),
-                        rows.positions(),
-                        linears.weights(),
-                        linears.packed(),
-                        linears.parts(),
-                        linears.slots(),
-                        norms,
-                        settings.heads(),
-                        settings.numbers(),
-                        angles.cos(),
-                        angles.sin(),
-                        rows.batch().keys(),
-                        rows.batch().values(),
-                        rows.batch().ranges(),
-                        turn,
-                        cacheBits);
-        device.await(made);
-        return made;
+        return forward.runBlocks(x, first, end, rows, angles, into);
     }
 
     Value head(Value x, Pieces rows, Angles angles, TensorScope into) {
-        if (fast != null) {
-            return fast.head(x, rows, angles, into);
-        }
-        return into.call(
-                "head",
-                x,
-                rows.counts(),
-                false,
-                spec.layers(),
-                linears.weights(),
-                linears.packed(),
-                linears.parts(),
-                linears.slots(),
-                norms,
-                settings.numbers());
+        return forward.head(x, rows, angles, into);
     }
 
     /// Fills an empty cache with the first `positions` of another, of one sequence too; their

@@ -6,6 +6,7 @@ import dev.lithe.model.LinearName.Slot;
 import dev.lithe.tensor.Device;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
+import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -79,45 +80,30 @@ public final class DecoderBlock {
         try (var step = TensorScope.open()) {
             int tokens = x.size(1);
             Angles angles = rotary.angles(new long[] {tokens}, new long[1], tokens, step);
-            return into.call(
-                    "block_attention",
-                    x,
-                    linears.weights(),
-                    linears.packed(),
-                    linears.parts(),
-                    linears.slots(),
-                    norms,
-                    settings.heads(),
-                    settings.numbers(),
-                    angles.cos(),
-                    angles.sin());
+            List<Object> arguments = arguments(x);
+            arguments.addAll(List.of(settings.heads(), settings.numbers()));
+            arguments.addAll(List.of(angles.cos(), angles.sin()));
+            return into.call("block_attention", arguments.toArray());
         }
     }
 
+    /// What was given, then linears and norms.
+    private List<Object> arguments(Object... given) {
+        List<Object> all = new ArrayList<>(List.of(given));
+        all.addAll(linears.arguments());
+        all.add(norms);
+        return all;
+    }
+
     private Value gated(Value x, TensorScope into) {
-        return into.call(
-                "block_gated",
-                x,
-                linears.weights(),
-                linears.packed(),
-                linears.parts(),
-                linears.slots(),
-                norms,
-                settings.heads(),
-                settings.numbers());
+        List<Object> arguments = arguments(x);
+        arguments.addAll(List.of(settings.heads(), settings.numbers()));
+        return into.call("block_gated", arguments.toArray());
     }
 
     private Value addProjection(Value x, Value y, Slot slot, TensorScope into) {
-        return into.call(
-                "add_projection",
-                x,
-                y,
-                slot.ordinal(),
-                linears.weights(),
-                linears.packed(),
-                linears.parts(),
-                linears.slots(),
-                norms,
-                settings.numbers());
+        List<Object> arguments = arguments(x, y, slot.ordinal());
+        arguments.add(settings.numbers());
+        return into.call("add_projection", arguments.toArray());
     }
 }

@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
 /// Inputs of integer weights are rounded to a byte per token where the form says so; for other
 /// integers to one byte per group up to 4 bits, and to two bytes above, where a group is long, and
 /// in the output layer, so that the input's rounding stays far below the weights'.
-final class NativeForward {
+final class NativeForward implements Forward {
     /// Sums of products of bytes stay within 32 bits up to this many.
     private static final long LONGEST_GROUP = 65_536;
 
@@ -159,8 +159,8 @@ final class NativeForward {
         }
     }
 
-    /// Adds the linears of the next slot.
-    void addSlot(List<Linear> linears) {
+    @Override
+    public void addSlot(List<Linear> linears) {
         double least = threshold();
         if (spec.experts().any() && slot % SLOTS_OF_BLOCK == SLOTS_OF_BLOCK - 1) {
             least = Math.max(least, Float.MIN_NORMAL); // what experts that do not run leave is 0
@@ -302,46 +302,49 @@ final class NativeForward {
         model.codes(place, codes, bias);
     }
 
-    Map<String, Integer> kernels() {
+    @Override
+    public Map<String, Integer> kernels() {
         return Map.copyOf(kernels);
     }
 
-    /// Bytes of the linears and norms.
-    long bytes() {
+    @Override
+    public long bytes() {
         return model.bytes() + borrowed;
     }
 
-    /// T new tokens of B sequences, all at `position`: logits (B, T, V), or (B, 1, V).
-    Value forward(
-            long[] ids,
-            int batch,
+    @Override
+    public Value forward(
+            Value ids,
             int position,
             KvCache cache,
             boolean allPositions,
             Angles angles,
             TensorScope into) {
-        var rows = Rows.of(ids, batch, position, cache, allPositions, spec, angles);
+        int batch = ids.size(0);
+        var rows = Rows.of(ids.longs(), batch, position, cache, allPositions, spec, angles);
         long[] shape = {batch, rows.wanted() / batch, spec.vocabSize()};
         Value logits = into.call("empty", shape);
         run(rows, 0, spec.layers(), null, logits, angles);
         return logits;
     }
 
-    /// New tokens of several sequences: logits of all, (T, V), or of each one's last, (B, V).
-    Value extend(Pieces pieces, boolean allPositions, Angles angles, TensorScope into) {
+    @Override
+    public Value extend(Pieces pieces, boolean allPositions, Angles angles, TensorScope into) {
         var rows = Rows.of(pieces, allPositions, spec, angles);
         Value logits = into.call("empty", new long[] {rows.wanted(), spec.vocabSize()});
         run(rows, 0, spec.layers(), null, logits, angles);
         return logits;
     }
 
-    /// Takes x (1, T, d) through some blocks, in place.
-    void runBlocks(Value x, int first, int end, Pieces pieces, Angles angles) {
+    @Override
+    public Value runBlocks(
+            Value x, int first, int end, Pieces pieces, Angles angles, TensorScope into) {
         run(Rows.of(pieces, false, spec, angles), first, end, x, null, angles);
+        return into.keep(x);
     }
 
-    /// Logits (B, V) of each sequence's last token from x (1, T, d) after the last block.
-    Value head(Value x, Pieces pieces, Angles angles, TensorScope into) {
+    @Override
+    public Value head(Value x, Pieces pieces, Angles angles, TensorScope into) {
         var rows = Rows.of(pieces, false, spec, angles);
         Value logits = into.call("empty", new long[] {rows.wanted(), spec.vocabSize()});
         run(rows, spec.layers(), spec.layers(), x, logits, angles);

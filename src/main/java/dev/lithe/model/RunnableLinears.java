@@ -106,20 +106,9 @@ final class RunnableLinears {
         return parts.kernels();
     }
 
-    Value weights() {
-        return parts.weights();
-    }
-
-    Value packed() {
-        return parts.packed();
-    }
-
-    Value parts() {
-        return parts.parts();
-    }
-
-    Value slots() {
-        return parts.slots();
+    /// As the kernels take them: floats, packed ones, what each part is, where each slot begins.
+    List<Value> arguments() {
+        return List.of(parts.weights(), parts.packed(), parts.parts(), parts.slots());
     }
 
     long bytes() {

@@ -18,6 +18,7 @@ import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -458,14 +459,8 @@ abstract class LinearFormContract {
             TensorScope scope) {
         runnable.addSlot(linears);
         Value input = scope.tensor(x, 1, rows, k);
-        return scope.call(
-                        "project",
-                        input,
-                        0,
-                        runnable.weights(),
-                        runnable.packed(),
-                        runnable.parts(),
-                        runnable.slots())
-                .floats();
+        List<Object> arguments = new ArrayList<>(List.of(input, 0));
+        arguments.addAll(runnable.arguments());
+        return scope.call("project", arguments.toArray()).floats();
     }
 }
