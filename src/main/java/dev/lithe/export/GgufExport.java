@@ -22,6 +22,10 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -78,13 +82,22 @@ public final class GgufExport {
     /// Writes the model of `checkpoint` to `file`.
     ///
     /// @param type of all linears and the embedding; null for the one closest to how each is stored
+    /// @return how many of them are of another type than that ([GgufType#forRow]), by the length of
+    ///   their rows
     /// @throws LitheException where GGUF cannot hold the model
-    public static void write(Checkpoint checkpoint, @Nullable GgufType type, Path file) {
+    public static SortedMap<Integer, Long> write(
+            Checkpoint checkpoint, @Nullable GgufType type, Path file) {
         var export = new GgufExport(checkpoint, type);
         export.describe();
         new GgufTokenizer(checkpoint, export.spec).write(export.gguf);
         Architecture.parts(export.spec).forEach(export::add);
         export.gguf.write(file);
+        return Architecture.linears(export.spec).stream()
+                .map(LinearName::inFeatures)
+                .filter(numbers -> type != null && type.forRow(numbers) != type)
+                .collect(
+                        Collectors.groupingBy(
+                                Function.identity(), TreeMap::new, Collectors.counting()));
     }
 
     private void describe() {
@@ -141,7 +154,7 @@ public final class GgufExport {
 
     /// By how much each frequency is divided.
     private void frequencies(RopeScaling scaling) {
-        if (takenOver(ROPE_FACTORS, new long[] {spec.rotaryWidth() / 2})) {
+        if (takenOver(ROPE_FACTORS, null, new long[] {spec.rotaryWidth() / 2})) {
             return;
         }
         double[] plain = new double[spec.rotaryWidth() / 2];
@@ -161,7 +174,7 @@ public final class GgufExport {
             String target = theirs(name.substring(0, name.length() - WEIGHT.length())) + WEIGHT;
             try (var step = TensorScope.open()) {
                 Value scale = NormScales.read(spec, checkpoint, name, step);
-                if (!takenOver(target, scale.shape())) {
+                if (!takenOver(target, null, scale.shape())) {
                     floats(target, scale.floats());
                 }
             }
@@ -171,7 +184,7 @@ public final class GgufExport {
             int[] rows = order(name.module(), name.outFeatures());
             GgufType stored = type(name);
             long[] shape = {name.outFeatures(), name.inFeatures()};
-            if (!takenOver(target + WEIGHT, shape)) {
+            if (!takenOver(target + WEIGHT, type == null ? null : stored, shape)) {
                 gguf.tensor(
                         target + WEIGHT,
                         stored,
@@ -183,7 +196,8 @@ public final class GgufExport {
                             }
                         });
             }
-            if (name.hasBias() && !takenOver(target + ".bias", new long[] {name.outFeatures()})) {
+            long[] biases = {name.outFeatures()};
+            if (name.hasBias() && !takenOver(target + ".bias", null, biases)) {
                 bias(name, target + ".bias", rows);
             }
         }
@@ -195,12 +209,12 @@ public final class GgufExport {
                         () -> LitheException.of(Fault.INTERNAL, "GGUF has no name for %s", module));
     }
 
-    /// Adds a tensor as it is in the GGUF file that the model came from, if it did and no other
-    /// type is asked for.
-    private boolean takenOver(String target, long[] shape) {
+    /// Adds a tensor as it is in the GGUF file that the model came from, if it did, and is `wanted`
+    /// as no other type.
+    private boolean takenOver(String target, @Nullable GgufType wanted, long[] shape) {
         GgufRaw raw = checkpoint.raw(target, architecture);
         if (raw == null
-                || type != null && type != raw.type()
+                || wanted != null && wanted != raw.type()
                 || !raw.shape().equals(Arrays.stream(shape).boxed().toList())) {
             return false;
         }
@@ -208,12 +222,10 @@ public final class GgufExport {
         return true;
     }
 
-    /// The type that is asked for, where its blocks fit into a row.
     private GgufType type(LinearName name) {
-        if (type != null && name.inFeatures() % type.block() != 0) {
-            return GgufType.F16;
-        }
-        return type == null ? GgufRows.closest(reader.form(name), name.inFeatures()) : type;
+        return type == null
+                ? GgufRows.closest(reader.form(name), name.inFeatures())
+                : type.forRow(name.inFeatures());
     }
 
     /// Which row of the linear each row of the file is.

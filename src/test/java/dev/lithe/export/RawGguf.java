@@ -83,7 +83,8 @@ record RawGguf(Map<String, Object> values, Map<String, Tensor> tensors) {
         };
     }
 
-    private static float[] numbers(ByteBuffer in, int type, int count) {
+    /// The next `count` numbers of ggml's `type`.
+    static float[] numbers(ByteBuffer in, int type, int count) {
         float[] numbers = new float[count];
         if (type == 0 || type == 1 || type == 30) {
             for (int i = 0; i < count; i++) {
