@@ -22,6 +22,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.Function;
@@ -102,9 +103,9 @@ public final class GgufExport {
 
     private void describe() {
         gguf.text("general.architecture", architecture);
-        gguf.text("general.name", String.valueOf(checkpoint.folder().getFileName()));
+        describeItself();
         gguf.count("general.quantization_version", 2);
-        gguf.count("general.file_type", (type == null ? mostly() : type).fileType());
+        gguf.count("general.file_type", fileType());
         count("vocab_size", spec.vocabSize());
         count("context_length", spec.maxPositions());
         count("embedding_length", spec.hiddenSize());
@@ -134,13 +135,31 @@ public final class GgufExport {
         }
     }
 
-    private GgufType mostly() {
-        LinearName first = Architecture.linears(spec).getFirst();
-        GgufRaw raw = checkpoint.raw(theirs(first.module()) + WEIGHT, architecture);
-        if (raw != null) {
-            return raw.type();
+    /// A name, and what else a GGUF file that the model came from says of itself in words.
+    private void describeItself() {
+        Map<String, Object> said = checkpoint.ggufValues();
+        if (!(said.get("general.name") instanceof String)) {
+            gguf.text("general.name", String.valueOf(checkpoint.folder().getFileName()));
         }
-        return GgufRows.closest(reader.form(first), first.inFeatures());
+        said.forEach((key, value) -> {
+            boolean itself = key.startsWith("general.") && !key.equals("general.architecture");
+            if (itself && value instanceof String text) {
+                gguf.text(key, text);
+            }
+        });
+    }
+
+    /// What a file says that it mostly is.
+    private int fileType() {
+        if (type != null) {
+            return type.fileType();
+        }
+        if (checkpoint.ggufValues().get("general.file_type") instanceof Long number
+                && number == number.intValue()) {
+            return number.intValue();
+        }
+        LinearName first = Architecture.linears(spec).getFirst();
+        return GgufRows.closest(reader.form(first), first.inFeatures()).fileType();
     }
 
     private void count(String key, long number) {
