@@ -121,17 +121,16 @@ public final class GgufExport {
         switch (spec.ropeScaling()) {
             case null -> {}
             case RopeScaling.Linear linear -> scaling("linear", linear.factor());
-            case RopeScaling.Llama3 llama3 -> frequencies(llama3);
-            case RopeScaling.PerPair pairs when pairs.magnitude() == 1 -> frequencies(pairs);
-            case RopeScaling.Yarn _, RopeScaling.PerPair _ ->
-                    throw LitheException.badInput(
-                            "the model's rotary positions are stretched by '%s', which Lithe cannot"
-                                    + " export as GGUF; use --to dense",
-                            checkpoint
-                                    .config()
-                                    .path("rope_scaling")
-                                    .path("rope_type")
-                                    .asText("yarn"));
+            case RopeScaling.Yarn yarn when yarn.turns().usual() -> {
+                scaling("yarn", yarn.factor());
+                count("rope.scaling.original_context_length", yarn.turns().originalPositions());
+                // llama.cpp has the usual magnitude by itself
+                magnitude(yarn.magnitude() / RopeScaling.Yarn.magnitude(yarn.factor(), 1));
+            }
+            case RopeScaling pairByPair -> {
+                frequencies(pairByPair);
+                magnitude(pairByPair.magnitude());
+            }
         }
     }
 
@@ -171,8 +170,22 @@ public final class GgufExport {
         gguf.number(architecture + ".rope.scaling.factor", factor);
     }
 
+    /// By what the cosines and sines are multiplied.
+    private void magnitude(double factor) {
+        if ((float) factor != 1) {
+            gguf.number(architecture + ".rope.scaling.attn_factor", factor);
+        }
+    }
+
     /// By how much each frequency is divided.
     private void frequencies(RopeScaling scaling) {
+        if (!architecture.equals("llama")) {
+            throw LitheException.badInput(
+                    "the model's rotary positions are stretched pair by pair (rope_scaling), which"
+                            + " llama.cpp's architecture '%s' does not know; it knows linear, and yarn"
+                            + " with beta_fast 32 and beta_slow 1; use --to dense",
+                    architecture);
+        }
         if (takenOver(ROPE_FACTORS, null, new long[] {spec.rotaryWidth() / 2})) {
             return;
         }
