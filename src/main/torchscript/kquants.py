@@ -7,11 +7,17 @@
 # (B, 256 / g).
 
 
-def k_rows(self, w: Tensor, type: int) -> Tensor:
-  # w (N, K) -> its blocks of Q4_K (12), Q5_K (13) or Q6_K (14), (N, bytes of a row) uint8
-  x = torch.reshape(w.to(6), [-1, 16 if type == 14 else 32])
-  x = torch.contiguous(torch.t(x))
-  return torch.reshape(self.k_centred(x) if type == 14 else self.k_ranged(x, 31. if type == 13 else 15.), [w.size(0), -1])
+def k_rows(self, w: Tensor, order: Tensor, type: int) -> Tensor:
+  # rows `order` (N) int64 of w (N, K) -> their blocks of Q4_K (12), Q5_K (13) or Q6_K (14), (N, bytes of a row) uint8. Rows go
+  # in slices that stay in the cache.
+  slice = max(1, 131072 // w.size(1))
+  made = annotate(List[Tensor], [])
+  for first in range(0, order.size(0), slice):
+    rows = torch.index_select(w, 0, order[first:first + slice]).to(6)
+    x = torch.contiguous(torch.t(torch.reshape(rows, [-1, 16 if type == 14 else 32])))
+    blocks = self.k_centred(x) if type == 14 else self.k_ranged(x, 31. if type == 13 else 15.)
+    made.append(torch.reshape(blocks, [rows.size(0), -1]))
+  return torch.cat(made, 0)
 
 
 def k_half(self, x: Tensor) -> Tensor:
@@ -63,33 +69,36 @@ def k_half_bytes(self, x: Tensor) -> Tensor:
 
 def k_range(self, x: Tensor, c: Tensor, levels: float) -> Tuple[Tensor, Tensor]:
   # Scale and minimum of each group by itself, x ≈ scale q - minimum, minimum >= 0: (M) each. Each step lays more or fewer levels
-  # over the group's range; scale and minimum are those that lose least with the codes that come of it.
+  # over the group's range; scale and minimum are those that lose least with the codes that come of it. y, from the low end up,
+  # keeps the sums small: y ≈ s q - m, and loss = Σ c (s q - m - y)².
   low = torch.clamp_max(torch.amin(x, [0]), 0.)
-  span = torch.clamp_min(torch.amax(x, [0]) - low, 1e-30)
+  y = x - low
+  span = torch.clamp_min(torch.amax(y, [0]), 1e-30)
   scale = span / levels
-  minimum = -low
-  best = self.k_error(x, c, scale, minimum, levels)
+  minimum = torch.zeros_like(scale)
+  best = self.k_error(y, c, scale, minimum, levels)
+  cy = c * y
   C = torch.sum(c, [0])
-  cx = c * x
-  X = torch.sum(cx, [0])
-  for i in range(21):
-    q = torch.clamp_(torch.round_((x - low) * ((levels - 1. + 0.1 * float(i)) / span)), 0., levels)
+  Y = torch.sum(cy, [0])
+  YY = torch.sum(cy * y, [0])
+  for i in range(11):
+    q = torch.clamp_max_(torch.round_(y * ((levels - 1. + 0.2 * float(i)) / span)), levels)
+    QY = torch.sum(cy * q, [0])
     cq = c * q
     Q = torch.sum(cq, [0])
-    QQ = torch.sum(cq * q, [0])
-    QX = torch.sum(cx * q, [0])
+    QQ = torch.sum(torch.mul_(cq, q), [0])
     D = C * QQ - Q * Q
-    s = (C * QX - Q * X) / D
-    m = (Q * QX - QQ * X) / D
-    below = m < 0.
-    s = torch.where(below, QX / QQ, s)
-    m = torch.where(below, torch.zeros_like(m), m)
-    loss = torch.sum(c * torch.square_(q * s - m - x), [0])
+    s = (C * QY - Q * Y) / D
+    m = (Q * QY - QQ * Y) / D
+    over = m < low  # the minimum would be below 0
+    s = torch.where(over, (QY + low * Q) / QQ, s)
+    m = torch.where(over, low, m)
+    loss = s * (s * QQ - 2. * (m * Q + QY)) + m * (m * C + 2. * Y) + YY
     take = torch.logical_and(loss < best, s > 0.)  # what is not a number is not less
     scale = torch.where(take, s, scale)
     minimum = torch.where(take, m, minimum)
     best = torch.where(take, loss, best)
-  return (scale, minimum)
+  return (scale, minimum - low)
 
 
 def k_codes(self, x: Tensor, scale: Tensor, minimum: Tensor, levels: float) -> Tensor:

@@ -25,9 +25,6 @@ final class GgufRows {
     private static final int FEW = 4;
     private static final int FIVE = 5;
 
-    /// Numbers whose blocks of 256 are searched at a time, few enough for a core's cache.
-    private static final int SLICE = 1 << 17;
-
     private GgufRows() {}
 
     /// The type that holds linears of `form` with k inputs as they are, or float16.
@@ -83,7 +80,10 @@ final class GgufRows {
             Value codes = step.call("add_number", int8.weight(), 128.0);
             write(new Codes(codes, Byte.SIZE, k, int8.scale(), null), type, rows, channel, step);
         } else if (type.block() == GgufType.Q4_K.block()) {
-            superBlocks(DenseWeights.of(stored, step), type, rows, channel);
+            long[] order = Arrays.stream(rows).asLongStream().toArray();
+            Value weight = DenseWeights.of(stored, step);
+            step.call("k_rows", weight, step.tensor(order, order.length), type.code())
+                    .writeTo(channel);
         } else {
             floats(DenseWeights.of(stored, step), type, rows, channel);
         }
@@ -102,20 +102,6 @@ final class GgufRows {
                 float[] numbers = step.call("rows", weight, row, row + 1).floats();
                 GgufBlocks.encode(type, numbers, bytes.clear());
                 put(channel, bytes.flip());
-            }
-        }
-    }
-
-    private static void superBlocks(
-            Value weight, GgufType type, int[] rows, WritableByteChannel channel)
-            throws IOException {
-        int slice = Math.max(1, SLICE / weight.size(1));
-        for (int first = 0; first < rows.length; first += slice) {
-            int[] some = Arrays.copyOfRange(rows, first, Math.min(rows.length, first + slice));
-            long[] ids = Arrays.stream(some).asLongStream().toArray();
-            try (var step = TensorScope.open()) {
-                Value picked = step.call("select", weight, 0, step.tensor(ids, ids.length));
-                step.call("k_rows", picked, type.code()).writeTo(channel);
             }
         }
     }

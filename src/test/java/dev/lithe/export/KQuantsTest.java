@@ -8,6 +8,7 @@ import dev.lithe.tensor.TensorScope;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Random;
+import java.util.stream.LongStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -19,7 +20,9 @@ class KQuantsTest {
 
     private static float[] rounded(GgufType type, float[] numbers) {
         try (var step = TensorScope.open()) {
-            var made = step.call("k_rows", step.tensor(numbers, ROWS, K), type.code());
+            long[] order = LongStream.range(0, ROWS).toArray();
+            var rows = step.tensor(numbers, ROWS, K);
+            var made = step.call("k_rows", rows, step.tensor(order, ROWS), type.code());
             assertThat(made.shape()).containsExactly(ROWS, type.bytes(K));
             ByteBuffer bytes = made.rawBytes().order(ByteOrder.LITTLE_ENDIAN);
             return RawGguf.numbers(bytes, type.code(), numbers.length);
