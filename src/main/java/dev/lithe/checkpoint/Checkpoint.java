@@ -292,6 +292,12 @@ public final class Checkpoint implements AutoCloseable {
         return hashes;
     }
 
+    /// The values of the GGUF file that it was opened from, by key: `Long`, `Double`, `Boolean`,
+    /// `String`, or a list of one of them; none where it was opened from none.
+    public Map<String, Object> ggufValues() {
+        return gguf == null ? Map.of() : gguf.values();
+    }
+
     /// The blocks of a tensor of the GGUF file that it was opened from, by that file's name for it;
     /// null where it was opened from none, or that has no such tensor.
     ///

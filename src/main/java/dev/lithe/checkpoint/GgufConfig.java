@@ -112,7 +112,7 @@ final class GgufConfig {
                     case BF16 -> "bfloat16";
                     default -> "float16";
                 });
-        stretch(headDim);
+        GgufStretch.describe(gguf, architecture, headDim / 2, config);
         specialTokens();
         QuantizationMetadata.describeIn(
                 config, new GgufTensors(gguf, architecture, headDim).schemes());
@@ -181,38 +181,15 @@ final class GgufConfig {
     }
 
     private double number(String key) {
-        Double found = gguf.value(architecture + "." + key, Double.class);
+        Double found = gguf.decimal(architecture + "." + key);
         if (found == null) {
             throw LitheException.badInput("%s: %s.%s is missing", file, architecture, key);
         }
-        // as a person wrote it before it became a float32
-        return Double.parseDouble(Float.toString(found.floatValue()));
+        return found;
     }
 
     private double number(String key, double fallback) {
         return gguf.values().containsKey(architecture + "." + key) ? number(key) : fallback;
-    }
-
-    /// Frequencies that are divided pair by pair are what `longrope` says too.
-    private void stretch(int headDim) {
-        String kind = gguf.value(architecture + ".rope.scaling.type", String.class);
-        List<Float> factors = GgufTensors.ropeFactors(gguf, headDim / 2);
-        if (kind != null && !kind.equals("none") && !kind.equals("linear")
-                || kind != null && kind.equals("linear") && !factors.isEmpty()) {
-            throw LitheException.badInput(
-                    "%s: rotary positions are stretched by '%s', which Lithe does not read from GGUF",
-                    file, kind);
-        }
-        if (!factors.isEmpty()) {
-            ObjectNode scaling = config.putObject("rope_scaling").put("rope_type", "longrope");
-            factors.forEach(scaling.putArray("short_factor")::add);
-            factors.forEach(scaling.putArray("long_factor")::add);
-            scaling.put("factor", 1.0).put("attention_factor", 1.0);
-        } else if (kind != null && kind.equals("linear")) {
-            config.putObject("rope_scaling")
-                    .put("rope_type", "linear")
-                    .put("factor", number("rope.scaling.factor"));
-        }
     }
 
     /// A turn of a conversation may end with a token of its own.

@@ -195,6 +195,13 @@ record GgufFile(Path file, Map<String, Object> values, Map<String, GgufFile.Tens
         return value == null ? null : kind.cast(value);
     }
 
+    /// The number with a fraction `key`, as a person wrote it before it became a float32; null
+    /// where there is none.
+    @Nullable Double decimal(String key) {
+        Double found = value(key, Double.class);
+        return found == null ? null : Double.valueOf(Float.toString(found.floatValue()));
+    }
+
     /// The texts of the list `key`, none where there is no such list.
     List<String> texts(String key) {
         return list(key, String.class);

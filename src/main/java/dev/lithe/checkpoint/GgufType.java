@@ -61,6 +61,22 @@ public enum GgufType {
         return numbers / block * bytes;
     }
 
+    /// What rows that are no whole blocks of this type are stored as instead, where Lithe writes
+    /// it: as in llama.cpp, one of about as many bits in blocks of 32, or else float16.
+    public GgufType forRow(long numbers) {
+        if (numbers % block == 0) {
+            return this;
+        }
+        GgufType smaller =
+                switch (this) {
+                    case Q4_K -> Q5_0;
+                    case Q5_K -> Q5_1;
+                    case Q6_K -> Q8_0;
+                    default -> F16;
+                };
+        return numbers % smaller.block == 0 ? smaller : F16;
+    }
+
     /// Whether Lithe reads it.
     boolean readable() {
         return this != Q2_K && this != Q3_K;

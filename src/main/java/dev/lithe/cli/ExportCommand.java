@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -34,10 +35,13 @@ final class ExportCommand implements Callable<Integer> {
                     GgufType.F16,
                     GgufType.BF16,
                     GgufType.Q8_0,
-                    GgufType.Q4_0,
-                    GgufType.Q4_1,
+                    GgufType.Q6_K,
+                    GgufType.Q5_K,
+                    GgufType.Q4_K,
+                    GgufType.Q5_1,
                     GgufType.Q5_0,
-                    GgufType.Q5_1);
+                    GgufType.Q4_1,
+                    GgufType.Q4_0);
 
     private static final List<String> FORMS =
             List.of("gguf", "compressed-tensors", "gptq", "dense");
@@ -70,8 +74,8 @@ final class ExportCommand implements Callable<Integer> {
             names = "--type",
             paramLabel = "TYPE",
             description =
-                    "How GGUF stores the weights: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1."
-                            + " Default: as they are stored, code by code.")
+                    "How GGUF stores the weights: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, q5_1, q5_0,"
+                            + " q4_1, q4_0. Default: as they are stored, code by code.")
     private @Nullable String type;
 
     @Option(names = "--force", description = "Replace what is there.")
@@ -129,7 +133,20 @@ final class ExportCommand implements Callable<Integer> {
                     "%s exists; choose another --output, or add --force", output);
         }
         requireOther(checkpoint);
-        GgufExport.write(checkpoint, type == null ? null : ggufType(type), output);
+        @Nullable GgufType asked = type == null ? null : ggufType(type);
+        GgufExport.write(checkpoint, asked, output)
+                .forEach((numbers, weights) -> tellOtherType(asked, numbers, weights));
+    }
+
+    private void tellOtherType(@Nullable GgufType asked, int numbers, long weights) {
+        if (asked != null) {
+            spec.commandLine()
+                    .getErr()
+                    .printf(
+                            "noted      %d weights are %s: their rows of %d are no multiple of %d, as"
+                                    + " %s needs%n",
+                            weights, asked.forRow(numbers), numbers, asked.block(), asked);
+        }
     }
 
     /// Refuses to replace a file of the model, which is read while the other is written.
@@ -156,9 +173,11 @@ final class ExportCommand implements Callable<Integer> {
                 .findFirst()
                 .orElseThrow(() ->
                         LitheException.badInput(
-                                "--type %s is unknown; Lithe writes f32, f16, bf16, q8_0, q4_0,"
-                                        + " q4_1, q5_0, q5_1",
-                                name));
+                                "--type %s is unknown; Lithe writes %s",
+                                name,
+                                WRITTEN.stream()
+                                        .map(each -> each.name().toLowerCase(Locale.ROOT))
+                                        .collect(Collectors.joining(", "))));
     }
 
     private void refuseType() {

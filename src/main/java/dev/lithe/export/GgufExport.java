@@ -22,6 +22,11 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -78,20 +83,29 @@ public final class GgufExport {
     /// Writes the model of `checkpoint` to `file`.
     ///
     /// @param type of all linears and the embedding; null for the one closest to how each is stored
+    /// @return how many of them are of another type than that ([GgufType#forRow]), by the length of
+    ///   their rows
     /// @throws LitheException where GGUF cannot hold the model
-    public static void write(Checkpoint checkpoint, @Nullable GgufType type, Path file) {
+    public static SortedMap<Integer, Long> write(
+            Checkpoint checkpoint, @Nullable GgufType type, Path file) {
         var export = new GgufExport(checkpoint, type);
         export.describe();
         new GgufTokenizer(checkpoint, export.spec).write(export.gguf);
         Architecture.parts(export.spec).forEach(export::add);
         export.gguf.write(file);
+        return Architecture.linears(export.spec).stream()
+                .map(LinearName::inFeatures)
+                .filter(numbers -> type != null && type.forRow(numbers) != type)
+                .collect(
+                        Collectors.groupingBy(
+                                Function.identity(), TreeMap::new, Collectors.counting()));
     }
 
     private void describe() {
         gguf.text("general.architecture", architecture);
-        gguf.text("general.name", String.valueOf(checkpoint.folder().getFileName()));
+        describeItself();
         gguf.count("general.quantization_version", 2);
-        gguf.count("general.file_type", (type == null ? mostly() : type).fileType());
+        gguf.count("general.file_type", fileType());
         count("vocab_size", spec.vocabSize());
         count("context_length", spec.maxPositions());
         count("embedding_length", spec.hiddenSize());
@@ -107,27 +121,44 @@ public final class GgufExport {
         switch (spec.ropeScaling()) {
             case null -> {}
             case RopeScaling.Linear linear -> scaling("linear", linear.factor());
-            case RopeScaling.Llama3 llama3 -> frequencies(llama3);
-            case RopeScaling.PerPair pairs when pairs.magnitude() == 1 -> frequencies(pairs);
-            case RopeScaling.Yarn _, RopeScaling.PerPair _ ->
-                    throw LitheException.badInput(
-                            "the model's rotary positions are stretched by '%s', which Lithe cannot"
-                                    + " export as GGUF; use --to dense",
-                            checkpoint
-                                    .config()
-                                    .path("rope_scaling")
-                                    .path("rope_type")
-                                    .asText("yarn"));
+            case RopeScaling.Yarn yarn when yarn.turns().usual() -> {
+                scaling("yarn", yarn.factor());
+                count("rope.scaling.original_context_length", yarn.turns().originalPositions());
+                // llama.cpp has the usual magnitude by itself
+                magnitude(yarn.magnitude() / RopeScaling.Yarn.magnitude(yarn.factor(), 1));
+            }
+            case RopeScaling pairByPair -> {
+                frequencies(pairByPair);
+                magnitude(pairByPair.magnitude());
+            }
         }
     }
 
-    private GgufType mostly() {
-        LinearName first = Architecture.linears(spec).getFirst();
-        GgufRaw raw = checkpoint.raw(theirs(first.module()) + WEIGHT, architecture);
-        if (raw != null) {
-            return raw.type();
+    /// A name, and what else a GGUF file that the model came from says of itself in words.
+    private void describeItself() {
+        Map<String, Object> said = checkpoint.ggufValues();
+        if (!(said.get("general.name") instanceof String)) {
+            gguf.text("general.name", String.valueOf(checkpoint.folder().getFileName()));
         }
-        return GgufRows.closest(reader.form(first), first.inFeatures());
+        said.forEach((key, value) -> {
+            boolean itself = key.startsWith("general.") && !key.equals("general.architecture");
+            if (itself && value instanceof String text) {
+                gguf.text(key, text);
+            }
+        });
+    }
+
+    /// What a file says that it mostly is.
+    private int fileType() {
+        if (type != null) {
+            return type.fileType();
+        }
+        if (checkpoint.ggufValues().get("general.file_type") instanceof Long number
+                && number == number.intValue()) {
+            return number.intValue();
+        }
+        LinearName first = Architecture.linears(spec).getFirst();
+        return GgufRows.closest(reader.form(first), first.inFeatures()).fileType();
     }
 
     private void count(String key, long number) {
@@ -139,9 +170,23 @@ public final class GgufExport {
         gguf.number(architecture + ".rope.scaling.factor", factor);
     }
 
+    /// By what the cosines and sines are multiplied.
+    private void magnitude(double factor) {
+        if ((float) factor != 1) {
+            gguf.number(architecture + ".rope.scaling.attn_factor", factor);
+        }
+    }
+
     /// By how much each frequency is divided.
     private void frequencies(RopeScaling scaling) {
-        if (takenOver(ROPE_FACTORS, new long[] {spec.rotaryWidth() / 2})) {
+        if (!architecture.equals("llama")) {
+            throw LitheException.badInput(
+                    "the model's rotary positions are stretched pair by pair (rope_scaling), which"
+                            + " llama.cpp's architecture '%s' does not know; it knows linear, and yarn"
+                            + " with beta_fast 32 and beta_slow 1; use --to dense",
+                    architecture);
+        }
+        if (takenOver(ROPE_FACTORS, null, new long[] {spec.rotaryWidth() / 2})) {
             return;
         }
         double[] plain = new double[spec.rotaryWidth() / 2];
@@ -161,7 +206,7 @@ public final class GgufExport {
             String target = theirs(name.substring(0, name.length() - WEIGHT.length())) + WEIGHT;
             try (var step = TensorScope.open()) {
                 Value scale = NormScales.read(spec, checkpoint, name, step);
-                if (!takenOver(target, scale.shape())) {
+                if (!takenOver(target, null, scale.shape())) {
                     floats(target, scale.floats());
                 }
             }
@@ -171,7 +216,7 @@ public final class GgufExport {
             int[] rows = order(name.module(), name.outFeatures());
             GgufType stored = type(name);
             long[] shape = {name.outFeatures(), name.inFeatures()};
-            if (!takenOver(target + WEIGHT, shape)) {
+            if (!takenOver(target + WEIGHT, type == null ? null : stored, shape)) {
                 gguf.tensor(
                         target + WEIGHT,
                         stored,
@@ -183,7 +228,8 @@ public final class GgufExport {
                             }
                         });
             }
-            if (name.hasBias() && !takenOver(target + ".bias", new long[] {name.outFeatures()})) {
+            long[] biases = {name.outFeatures()};
+            if (name.hasBias() && !takenOver(target + ".bias", null, biases)) {
                 bias(name, target + ".bias", rows);
             }
         }
@@ -195,12 +241,12 @@ public final class GgufExport {
                         () -> LitheException.of(Fault.INTERNAL, "GGUF has no name for %s", module));
     }
 
-    /// Adds a tensor as it is in the GGUF file that the model came from, if it did and no other
-    /// type is asked for.
-    private boolean takenOver(String target, long[] shape) {
+    /// Adds a tensor as it is in the GGUF file that the model came from, if it did, and is `wanted`
+    /// as no other type.
+    private boolean takenOver(String target, @Nullable GgufType wanted, long[] shape) {
         GgufRaw raw = checkpoint.raw(target, architecture);
         if (raw == null
-                || type != null && type != raw.type()
+                || wanted != null && wanted != raw.type()
                 || !raw.shape().equals(Arrays.stream(shape).boxed().toList())) {
             return false;
         }
@@ -208,12 +254,10 @@ public final class GgufExport {
         return true;
     }
 
-    /// The type that is asked for, where its blocks fit into a row.
     private GgufType type(LinearName name) {
-        if (type != null && name.inFeatures() % type.block() != 0) {
-            return GgufType.F16;
-        }
-        return type == null ? GgufRows.closest(reader.form(name), name.inFeatures()) : type;
+        return type == null
+                ? GgufRows.closest(reader.form(name), name.inFeatures())
+                : type.forRow(name.inFeatures());
     }
 
     /// Which row of the linear each row of the file is.

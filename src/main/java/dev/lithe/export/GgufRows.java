@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.WritableByteChannel;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /// The rows of a linear as blocks of a [GgufType].
@@ -78,6 +79,11 @@ final class GgufRows {
             int k = int8.weight().size(1);
             Value codes = step.call("add_number", int8.weight(), 128.0);
             write(new Codes(codes, Byte.SIZE, k, int8.scale(), null), type, rows, channel, step);
+        } else if (type.block() == GgufType.Q4_K.block()) {
+            long[] order = Arrays.stream(rows).asLongStream().toArray();
+            Value weight = DenseWeights.of(stored, step);
+            step.call("k_rows", weight, step.tensor(order, order.length), type.code())
+                    .writeTo(channel);
         } else {
             floats(DenseWeights.of(stored, step), type, rows, channel);
         }

@@ -11,12 +11,6 @@ import org.jspecify.annotations.Nullable;
 final class RopeReader {
     private static final String ORIGINAL = "original_max_position_embeddings";
 
-    /// Turns within the original context above which YaRN keeps a pair, and below which it slows it
-    /// down in full.
-    private static final double BETA_FAST = 32;
-
-    private static final double BETA_SLOW = 1;
-
     private static final int LLAMA3_POSITIONS = 8192;
 
     private final ConfigReader config;
@@ -102,9 +96,15 @@ final class RopeReader {
 
     private RopeScaling yarn() {
         double factor = rope.positive("factor", 1);
-        double first = pair(rope.positive("beta_fast", BETA_FAST));
-        double last = pair(rope.positive("beta_slow", BETA_SLOW));
-        if (rope.flag("truncate", true)) {
+        var turns =
+                new RopeScaling.Turns(
+                        originalPositions(),
+                        rope.positive("beta_fast", RopeScaling.Turns.USUAL_FAST),
+                        rope.positive("beta_slow", RopeScaling.Turns.USUAL_SLOW),
+                        rope.flag("truncate", true));
+        double first = pair(turns.fast());
+        double last = pair(turns.slow());
+        if (turns.wholePairs()) {
             first = Math.floor(first);
             last = Math.ceil(last);
         }
@@ -115,7 +115,7 @@ final class RopeReader {
                     "%s: beta_slow must be below beta_fast (usual are 1 and 32)", where);
         }
         return new RopeScaling.Yarn(
-                factor, yarnMagnitude(factor), first, last == first ? last + 1e-3 : last);
+                factor, yarnMagnitude(factor), turns, first, last == first ? last + 1e-3 : last);
     }
 
     /// The pair, as a fraction, that turns `turns` times within the original context.
@@ -127,14 +127,11 @@ final class RopeReader {
     private double yarnMagnitude(double factor) {
         double usual =
                 rope.has("mscale") && rope.has("mscale_all_dim")
-                        ? yarnMagnitude(factor, rope.positive("mscale", 1))
-                                / yarnMagnitude(factor, rope.positive("mscale_all_dim", 1))
-                        : yarnMagnitude(factor, 1);
+                        ? RopeScaling.Yarn.magnitude(factor, rope.positive("mscale", 1))
+                                / RopeScaling.Yarn.magnitude(
+                                        factor, rope.positive("mscale_all_dim", 1))
+                        : RopeScaling.Yarn.magnitude(factor, 1);
         return rope.positive("attention_factor", usual);
-    }
-
-    private static double yarnMagnitude(double factor, double scale) {
-        return factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;
     }
 
     /// The factors of texts within the original context.

@@ -67,10 +67,19 @@ public sealed interface RopeScaling {
     ///
     /// @param factor by which slow pairs are slowed down
     /// @param magnitude see [RopeScaling#magnitude]
+    /// @param turns which pairs turn how often
     /// @param firstSlowed the pair from which on the slowing sets in
     /// @param lastKept the pair from which on it is complete
-    record Yarn(double factor, double magnitude, double firstSlowed, double lastKept)
+    record Yarn(double factor, double magnitude, Turns turns, double firstSlowed, double lastKept)
             implements RopeScaling {
+        /// The magnitude where the model does not say another.
+        ///
+        /// @param factor by which slow pairs are slowed down
+        /// @param share of the paper's `0.1 ln factor`, usually 1
+        public static double magnitude(double factor, double share) {
+            return factor <= 1 ? 1 : 0.1 * share * Math.log(factor) + 1;
+        }
+
         @Override
         public double[] stretch(double[] frequencies) {
             double[] stretched = frequencies.clone();
@@ -80,6 +89,22 @@ public sealed interface RopeScaling {
             }
             return stretched;
         }
+    }
+
+    /// Between how many turns within the original context YaRN slows a pair down in part.
+    ///
+    /// @param originalPositions the original context
+    /// @param fast what turns more often is kept
+    /// @param slow what turns less often is slowed down in full
+    /// @param wholePairs whether both limits are rounded outwards, to a pair
+    record Turns(int originalPositions, double fast, double slow, boolean wholePairs) {
+        /// The paper's limits, which not every other program lets a model change.
+        public boolean usual() {
+            return fast == USUAL_FAST && slow == USUAL_SLOW && wholePairs;
+        }
+
+        static final double USUAL_FAST = 32;
+        static final double USUAL_SLOW = 1;
     }
 
     /// Every pair slowed down by a factor of its own (`longrope`: Ding et al., arXiv 2402.13753).

@@ -37,6 +37,7 @@ final class Kernels {
                     "decoder",
                     "kvcache",
                     "quantize",
+                    "kquants",
                     "gptq",
                     "prune",
                     "reshape",

@@ -28,6 +28,22 @@ class ExportCommandTest {
         assertThat(CommandLineRun.of("inspect", dense).code()).isZero();
     }
 
+    @Test
+    void saysWhichRowsAreOfAnotherTypeThanAskedFor() throws IOException {
+        Path model =
+                TinyModel.of("llama")
+                        .width(256, 288)
+                        .heads(8, 2, 32)
+                        .write(temporary.resolve("model"));
+        Path file = temporary.resolve("model.gguf");
+        var run = CommandLineRun.of("export", model, "--to", "gguf", "--type", "q4_k", "-o", file);
+        assertThat(run.code()).isZero();
+        assertThat(run.err())
+                .isEqualToNormalizingNewlines(
+                        "noted      2 weights are Q5_0: their rows of 288 are no multiple of 256, as"
+                                + " Q4_K needs\n");
+    }
+
     /// A GGUF file is a model to every command.
     @Test
     void readsWhatItWrote() throws IOException {

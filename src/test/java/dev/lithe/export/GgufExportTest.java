@@ -196,6 +196,45 @@ class GgufExportTest {
         }
     }
 
+    /// Rows of 512 are two blocks; those of 288 and of 48 are none.
+    @ParameterizedTest
+    @CsvSource({"Q4_K,Q5_0", "Q5_K,Q5_1", "Q6_K,Q8_0"})
+    void rowsThatAreNoWholeBlocksAreOfAnotherType(GgufType type, GgufType other)
+            throws IOException {
+        TinyModel model = TinyModel.of("qwen2").width(512, 288).heads(8, 2, 64).window(1000);
+        RawGguf gguf = exported(model.write(temporary.resolve("model")), type);
+        assertThat(gguf.values()).containsEntry("general.file_type", type.fileType());
+        gguf.tensors()
+                .forEach((name, tensor) -> {
+                    GgufType expected =
+                            tensor.shape().size() == 1
+                                    ? GgufType.F32
+                                    : name.contains("ffn_down") ? other : type;
+                    assertThat(tensor.type()).as(name).isEqualTo(expected.code());
+                });
+        close(gguf, "blk.1.ffn_down.weight", model, "model.layers.1.mlp.down_proj.weight");
+        close(gguf, "blk.1.ffn_up.weight", model, "model.layers.1.mlp.up_proj.weight");
+        close(gguf, "output.weight", model, "lm_head.weight");
+        RawGguf odd =
+                exported(
+                        model("qwen2").width(512, 48).window(1000).write(temporary.resolve("odd")),
+                        type);
+        assertThat(odd.tensors().get("blk.1.ffn_down.weight").type())
+                .isEqualTo(GgufType.F16.code());
+    }
+
+    private static void close(RawGguf gguf, String name, TinyModel model, String original) {
+        float[] exact = model.tensors().get(original).floats();
+        float[] stored = gguf.tensors().get(name).numbers();
+        double error = 0;
+        double squares = 0;
+        for (int i = 0; i < exact.length; i++) {
+            error += Math.pow(stored[i] - exact[i], 2);
+            squares += exact[i] * exact[i];
+        }
+        assertThat(Math.sqrt(error / squares)).as(name).isLessThan(0.08);
+    }
+
     @Test
     void theTokenizerGoesAlong() throws IOException {
         Path folder = model("llama").write(temporary.resolve("model"));

@@ -1,5 +1,6 @@
 package dev.lithe.export;
 
+import dev.lithe.checkpoint.GgufWriter;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -58,6 +59,21 @@ record RawGguf(Map<String, Object> values, Map<String, Tensor> tensors) {
         return new RawGguf(values, tensors);
     }
 
+    /// Adds a value of such a file.
+    static void put(GgufWriter writer, String key, Object value) {
+        switch (value) {
+            case Integer number -> writer.count(key, number);
+            case Float number -> writer.number(key, number);
+            case Boolean flag -> writer.flag(key, flag);
+            case String text -> writer.text(key, text);
+            case List<?> list when list.isEmpty() || list.getFirst() instanceof String ->
+                    writer.texts(key, list.stream().map(Object::toString).toList());
+            case List<?> list ->
+                    writer.integers(key, list.stream().map(Integer.class::cast).toList());
+            default -> throw new AssertionError(key);
+        }
+    }
+
     private static String text(ByteBuffer in) {
         byte[] bytes = new byte[(int) in.getLong()];
         in.get(bytes);
@@ -83,7 +99,8 @@ record RawGguf(Map<String, Object> values, Map<String, Tensor> tensors) {
         };
     }
 
-    private static float[] numbers(ByteBuffer in, int type, int count) {
+    /// The next `count` numbers of ggml's `type`.
+    static float[] numbers(ByteBuffer in, int type, int count) {
         float[] numbers = new float[count];
         if (type == 0 || type == 1 || type == 30) {
             for (int i = 0; i < count; i++) {
