@@ -39,7 +39,8 @@ final class Waterfall {
     }
 
     private static String quality(Stage stage) {
-        String divergence = stage.klDivergence() == null ? "" : number(1000 * stage.klDivergence(), 2);
+        String divergence =
+                stage.klDivergence() == null ? "" : number(1000 * stage.klDivergence(), 2);
         return stage.perplexityRatio() == null
                 ? divergence
                 : divergence + ", × " + number(stage.perplexityRatio(), 3);
