@@ -262,17 +262,21 @@ async function reweigh() {
   }
 }
 
-/** A link cannot carry a token: with one, the report is fetched and kept as a file. */
+/** A link cannot carry a token: with one, the report is fetched, and shown in the tab that the click may open. */
 async function report(click) {
   if (!headers().authorization) {
     return;
   }
   click.preventDefault();
+  const tab = open();
   try {
-    const file = URL.createObjectURL(await (await ask("v1/report")).blob());
-    Object.assign(document.createElement("a"), { href: file, download: "report.html" }).click();
-    URL.revokeObjectURL(file);
+    const html = await (await ask("v1/report")).blob();
+    if (!tab) {
+      throw new Error("the browser opens no new tab for the report; allow this page to");
+    }
+    tab.location = URL.createObjectURL(html);
   } catch (error) {
+    tab?.close();
     say("status", error.message, true);
   }
 }

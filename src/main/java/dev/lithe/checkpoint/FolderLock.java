@@ -54,6 +54,22 @@ public final class FolderLock implements AutoCloseable {
                 folder);
     }
 
+    /// Whether a writer has a claim on `folder`, now. Those who ask do not disturb each other.
+    public static synchronized boolean held(Path folder) throws IOException {
+        Path file = folder.resolve(NAME);
+        if (HELD.contains(folder)) {
+            return true;
+        }
+        try (var channel = FileChannel.open(file, StandardOpenOption.READ);
+                var free = channel.tryLock(0, Long.MAX_VALUE, true)) {
+            return free == null;
+        } catch (NoSuchFileException _) {
+            return false;
+        } catch (OverlappingFileLockException _) {
+            return true; // claimed by this process just now
+        }
+    }
+
     /// Locks `file`, and makes sure that it is still the file of this name: the other writer may
     /// have published its folder between our opening and locking.
     private static @Nullable FileChannel tryLock(Path file) throws IOException {

@@ -5,21 +5,27 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLGenerator;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import dev.lithe.checkpoint.Sha256;
 import dev.lithe.fault.LitheException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// A search as an indexed Job of a Kubernetes cluster, one pod for each worker: that of
-/// `k8s/overlays/search` with a user's arguments, ready for `kubectl apply -f -`.
+/// `k8s/overlays/search` with a user's arguments, ready for `kubectl apply -f -`. Its name ends in
+/// a hash of all else in it: two searches have two Jobs, and the same one again is the same Job.
 final class SearchJob {
     private static final String TEMPLATE = "/k8s/search/job.yaml";
 
     /// Pods that may fail, for each worker.
     private static final int RETRIES = 4;
+
+    /// Hexadecimal digits that tell Jobs apart.
+    private static final int DIGITS = 10;
 
     private static final YAMLMapper YAML =
             YAMLMapper.builder()
@@ -50,10 +56,16 @@ final class SearchJob {
             if (image != null) {
                 ((ObjectNode) pod).put("image", image);
             }
+            ObjectNode metadata = job.withObject("/metadata");
+            metadata.put("name", metadata.path("name").asText() + "-" + fingerprint(job));
             return YAML.writeValueAsString(job);
         } catch (IOException e) {
             throw LitheException.internal(TEMPLATE + " cannot be read", e);
         }
+    }
+
+    private static String fingerprint(ObjectNode job) {
+        return Sha256.of(job.toString().getBytes(StandardCharsets.UTF_8)).substring(0, DIGITS);
     }
 
     /// Drops options that take a value, written `--name value` or `--name=value`.

@@ -13,8 +13,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
-/// What compression did to each linear, as a table: a row per block, a column per place in it, and
-/// a shade by the logarithm of the relative error.
+/// What compression did to each linear, as a table: a row per block, a column per place in it, a
+/// row for each linear outside the blocks, and a shade by the logarithm of the relative error.
 ///
 /// @param of what the errors are errors of: `outputs` or `weights`
 /// @param columns the linears of a block
@@ -23,7 +23,8 @@ record ErrorMap(String of, List<String> columns, List<Row> rows) {
     private static final int SHADES = 8;
 
     /// @param label the block's number, or a linear's name outside the blocks
-    record Row(String label, List<Cell> cells) {}
+    /// @param span columns that each cell takes: all of them for the one of such a linear
+    record Row(String label, List<Cell> cells, int span) {}
 
     /// @param shade 0 to 8, darker where more is lost
     /// @param title the form, and what went other than configured
@@ -33,17 +34,22 @@ record ErrorMap(String of, List<String> columns, List<Row> rows) {
     static @Nullable ErrorMap of(Variant variant) {
         Map<String, Map<String, Layer>> blocks = new LinkedHashMap<>();
         Set<String> columns = new LinkedHashSet<>();
+        List<Layer> outside = new ArrayList<>();
         double least = Double.POSITIVE_INFINITY;
         double most = 0;
         String of = "";
         for (Layer layer : variant.layers()) {
-            Matcher name = LAYER.matcher(layer.name());
-            if (layer.error() == null || !name.matches()) {
+            if (layer.error() == null) {
                 continue;
             }
-            blocks.computeIfAbsent(name.group(1), _ -> new LinkedHashMap<>())
-                    .put(name.group(2), layer);
-            columns.add(name.group(2));
+            Matcher name = LAYER.matcher(layer.name());
+            if (name.matches()) {
+                blocks.computeIfAbsent(name.group(1), _ -> new LinkedHashMap<>())
+                        .put(name.group(2), layer);
+                columns.add(name.group(2));
+            } else {
+                outside.add(layer);
+            }
             if (layer.error() > 0) {
                 least = Math.min(least, layer.error());
                 most = Math.max(most, layer.error());
@@ -59,7 +65,11 @@ record ErrorMap(String of, List<String> columns, List<Row> rows) {
             for (String column : columns) {
                 cells.add(cell(block.getValue().get(column), least, most));
             }
-            rows.add(new Row(block.getKey(), cells));
+            rows.add(new Row(block.getKey(), cells, 1));
+        }
+        for (Layer layer : outside) {
+            String name = layer.name().substring(layer.name().lastIndexOf('.') + 1);
+            rows.add(new Row(name, List.of(cell(layer, least, most)), columns.size()));
         }
         return new ErrorMap(of, List.copyOf(columns), rows);
     }

@@ -4,6 +4,7 @@ import dev.lithe.report.Report.Stage;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 
 /// Where size and quality went, stage by stage: each bar reaches from what the stage before left to
@@ -11,7 +12,7 @@ import java.util.function.ToDoubleFunction;
 final class Waterfall {
     private static final int WIDTH = 640;
     private static final int LEFT = 150;
-    private static final int RIGHT = 90;
+    private static final int RIGHT = 130;
     private static final int TOP = 8;
     private static final int ROW = 28;
     private static final int THICK = 16;
@@ -21,20 +22,39 @@ final class Waterfall {
 
     /// Megabytes on disk, from the original down.
     static String size(List<Stage> stages) {
-        return of(stages, "Size on disk in MB", stage -> stage.bytesOnDisk() / MEGA, 2);
+        return of(
+                stages,
+                "Size on disk in MB",
+                stage -> stage.bytesOnDisk() / MEGA,
+                stage -> number(stage.bytesOnDisk() / MEGA, 2));
     }
 
-    /// KL divergence from the original, in thousandths of a nat.
+    /// KL divergence from the original, in thousandths of a nat, and the perplexity ratio.
     static String divergence(List<Stage> stages) {
         return of(
                 stages,
-                "KL divergence from the original in thousandths of a nat",
+                "KL divergence from the original in thousandths of a nat, and perplexity ratio",
                 stage -> stage.klDivergence() == null ? Double.NaN : 1000 * stage.klDivergence(),
-                2);
+                Waterfall::quality);
+    }
+
+    private static String quality(Stage stage) {
+        String divergence =
+                stage.klDivergence() == null ? "" : number(1000 * stage.klDivergence(), 2);
+        return stage.perplexityRatio() == null
+                ? divergence
+                : divergence + ", × " + number(stage.perplexityRatio(), 3);
+    }
+
+    private static String number(double value, int digits) {
+        return String.format(Locale.ROOT, "%." + digits + "f", value);
     }
 
     private static String of(
-            List<Stage> stages, String what, ToDoubleFunction<Stage> value, int digits) {
+            List<Stage> stages,
+            String what,
+            ToDoubleFunction<Stage> value,
+            Function<Stage, String> text) {
         double most = stages.stream().mapToDouble(value).filter(Double::isFinite).max().orElse(1);
         var axis = new Axis(0, most > 0 ? most : 1, LEFT, WIDTH - RIGHT);
         var svg = new Svg(WIDTH, TOP + ROW * stages.size() + TOP);
@@ -50,13 +70,12 @@ final class Waterfall {
                 told.add(stage.name() + ": other tokens");
                 continue;
             }
-            String number = String.format(Locale.ROOT, "%." + digits + "f", now);
             double from = axis.place(Math.min(before, now));
             double to = axis.place(Math.max(before, now));
             svg.bar(from, top, Math.max(1, to - from), THICK, i == 0 ? "original" : "compressed");
             svg.text(LEFT - 8, top + THICK - 4, "end", stage.name());
-            svg.text(to + 6, top + THICK - 4, "start", number);
-            told.add(stage.name() + ": " + number);
+            svg.text(to + 6, top + THICK - 4, "start", text.apply(stage));
+            told.add(stage.name() + ": " + text.apply(stage));
             before = now;
         }
         return svg.describedAs(what + ", stage by stage. " + String.join("; ", told));

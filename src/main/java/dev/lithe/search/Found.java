@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /// What trials came to: in a journal of this worker's, and in those of others in the same folder,
@@ -96,14 +97,14 @@ final class Found implements AutoCloseable {
         return known.get(trial);
     }
 
-    /// Waits until another worker has made `trial`.
+    /// Waits until another worker has made `trial`, and all of it is there.
     ///
     /// @param waits runs each time that a minute has passed without it
-    void await(String trial, Runnable waits) {
+    void await(String trial, BooleanSupplier whole, Runnable waits) {
         try {
-            for (int looks = 1; !known.containsKey(trial); looks++) {
+            for (int looks = 1; !known.containsKey(trial) || !whole.getAsBoolean(); looks++) {
                 look();
-                if (!known.containsKey(trial)) {
+                if (!known.containsKey(trial) || !whole.getAsBoolean()) {
                     Thread.sleep(MILLIS);
                 }
                 if (looks % LOOKS_A_MINUTE == 0) {

@@ -82,7 +82,7 @@ public final class Search {
         this.request = request;
         this.trials = trials;
         this.listener = listener;
-        this.space = new Space(request.space(), trials.source(), request.goal().maxBytes());
+        this.space = new Space(request.space(), trials.source(), request.goal());
         this.random = new SplittableRandom(request.seed());
     }
 

@@ -39,6 +39,11 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
             return ratios == null ? null : ratios.tpot();
         }
 
+        @Nullable Ratio perplexity() {
+            Report.Ratios ratios = variant().ratios();
+            return ratios == null ? null : ratios.perplexity();
+        }
+
         /// Whether it is no larger, no farther from the original and not detectably slower than
         /// `other`, and not the same.
         boolean beats(Finalist other) {
@@ -100,7 +105,21 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
                 first.environment(),
                 first.evaluation(),
                 variants,
-                List.of());
+                continuations());
+    }
+
+    /// Finalists were shown the same words.
+    private List<Report.Continuation> continuations() {
+        List<Report.Continuation> all = new ArrayList<>();
+        List<Report.Continuation> first = winner().report().continuations();
+        for (int i = 0; i < first.size(); i++) {
+            List<String> texts = new ArrayList<>(List.of(first.get(i).texts().getFirst()));
+            for (Finalist each : finalists) {
+                texts.add(each.report().continuations().get(i).texts().getLast());
+            }
+            all.add(new Report.Continuation(first.get(i).prompt(), texts));
+        }
+        return all;
     }
 
     /// For people: the Pareto front, the winner and the best single technique.
@@ -141,8 +160,18 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
 
     private String line(Finalist each) {
         return text(
-                "%s · %.3f × the bytes · perplexity ratio %.4f · KL %.5f",
-                each.name(), share(each), each.outcome().perplexityRatio(), each.outcome().kl());
+                "%s · %.3f × the bytes · perplexity ratio %.4f%s · KL %.5f",
+                each.name(),
+                share(each),
+                each.outcome().perplexityRatio(),
+                interval(each.perplexity()),
+                each.outcome().kl());
+    }
+
+    private static String interval(@Nullable Ratio ratio) {
+        return ratio == null || ratio.low() == null || ratio.high() == null
+                ? ""
+                : text(" [%.4f, %.4f]", ratio.low(), ratio.high());
     }
 
     private static String text(String format, Object... values) {
@@ -168,6 +197,9 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
     private ObjectNode json(Finalist each) {
         ObjectNode node = each.outcome().toJson();
         node.put("number", each.number()).put("single", each.proposal().single());
+        Ratio perplexity = each.perplexity();
+        node.put("perplexity_ratio_low", perplexity == null ? null : perplexity.low());
+        node.put("perplexity_ratio_high", perplexity == null ? null : perplexity.high());
         node.put("bytes_ratio", share(each)).put("folder", each.folder().toString());
         Report.Latency latency = each.variant().latency();
         node.put("tpot_ms", latency == null ? null : Double.valueOf(latency.tpotMs().p50()));

@@ -12,6 +12,7 @@ import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
+import dev.lithe.technique.Family;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.DType;
 import java.io.IOException;
@@ -33,7 +34,8 @@ import org.jspecify.annotations.Nullable;
 
 /// The recipes that a search chooses from: slots, each with options, read from YAML
 /// (`search-space.yaml` among the resources). A recipe takes one option of each slot, in the slots'
-/// order; a share of bytes is one of the limit's, or without a limit of half the model's.
+/// order; a share of bytes is one of the limit's, or without a limit of half the model's. Options
+/// of the family [Family#SPARSE] save time and no bytes, so they count only where time does.
 final class Space {
     /// What comes in which order.
     private enum Slot {
@@ -57,8 +59,11 @@ final class Space {
     /// Singles of a technique that are tried first where there is no limit on bytes.
     private static final int SINGLES = 3;
 
-    /// Healed shapes that are tried first: training takes long.
+    /// Healed shapes that are tried first.
     private static final int HEALED = 2;
+
+    /// Rounds without them: a training takes as long as several other trials.
+    private static final int HEALING = 4;
 
     /// Options that were never tried count as the best of this share of trials.
     private static final double GOOD = 0.25;
@@ -71,8 +76,8 @@ final class Space {
     private long mostBytes;
 
     /// @param file YAML, or null for the one among the resources
-    /// @param maxBytes of a model's weight files, or null where none is set
-    Space(@Nullable Path file, Checkpoint source, @Nullable Long maxBytes) {
+    Space(@Nullable Path file, Checkpoint source, Goal goal) {
+        Long maxBytes = goal.maxBytes();
         this.source = source;
         this.limited = maxBytes != null;
         long most = maxBytes == null ? source.tensorBytes() : maxBytes;
@@ -91,8 +96,17 @@ final class Space {
                                 + " it empty",
                         name);
             }
-            options.put(slot, list);
+            if (!goal.timed()) {
+                list.removeIf(Space::savesTimeOnly);
+            }
+            options.put(slot, list.isEmpty() ? List.of(YAML.createObjectNode()) : list);
         }
+    }
+
+    private static boolean savesTimeOnly(JsonNode option) {
+        return Technique.all().stream()
+                .filter(each -> each.family() == Family.SPARSE)
+                .anyMatch(each -> option.has(each.name()));
     }
 
     private static long headerBytes(Checkpoint source) {
@@ -119,22 +133,31 @@ final class Space {
 
     /// What to try first: techniques alone, in the first scope that makes them small enough and at
     /// the size nearest below the limit, and in turn with them budgets distributed over linears:
-    /// each share for the first quantizer, and the first share for each; and two shapes, healed.
-    /// Where no technique alone is small enough, the limit is no longer a condition, and the
-    /// smallest of each come first.
+    /// each share for the first quantizer, and the first share for each; and after some of them two
+    /// shapes, healed. Where no technique alone is small enough, the limit is no longer a
+    /// condition, and the smallest of each come first.
     List<Proposal> seeds() {
         List<Proposal> singles = singles();
         if (singles.isEmpty()) {
             mostBytes = Long.MAX_VALUE;
             singles = singles();
         }
-        List<List<Proposal>> kinds = List.of(singles, allocated(), Front.spread(healed(), HEALED));
-        int rounds = kinds.stream().mapToInt(List::size).max().orElse(0);
-        return IntStream.range(0, rounds)
-                .boxed()
-                .flatMap(i ->
-                        kinds.stream().filter(kind -> i < kind.size()).map(kind -> kind.get(i)))
-                .toList();
+        List<Proposal> seeds = new ArrayList<>();
+        List<Proposal> allocated = allocated();
+        List<Proposal> healed = healed();
+        int rounds = Math.max(Math.max(singles.size(), allocated.size()), HEALING + healed.size());
+        for (int i = 0; i < rounds; i++) {
+            addTo(seeds, singles, i);
+            addTo(seeds, allocated, i);
+            addTo(seeds, healed, i - HEALING);
+        }
+        return seeds;
+    }
+
+    private static void addTo(List<Proposal> seeds, List<Proposal> kind, int index) {
+        if (index >= 0 && index < kind.size()) {
+            seeds.add(kind.get(index));
+        }
     }
 
     private List<Proposal> singles() {
@@ -185,8 +208,8 @@ final class Space {
         return allocated;
     }
 
-    /// Each shape with what heals it, before the first share: unhealed, a shape says little of what
-    /// it is worth.
+    /// The first shapes with what heals them, before the first share: unhealed, a shape says little
+    /// of what it is worth.
     private List<Proposal> healed() {
         List<Proposal> healed = new ArrayList<>();
         int quantizer = first(Slot.QUANTIZER, option -> !option.isEmpty());
@@ -202,7 +225,7 @@ final class Space {
                 }
             }
         }
-        return healed;
+        return healed.stream().limit(HEALED).toList();
     }
 
     /// The first empty option of each slot, else its first.

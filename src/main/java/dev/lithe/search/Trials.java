@@ -75,6 +75,7 @@ final class Trials implements AutoCloseable {
             Files.createDirectories(folder);
             FolderLock lock = FolderLock.take(folder);
             opened.add(lock);
+            request.workers().requireTogether(request.folder());
             Checkpoint source = Checkpoint.open(request.model());
             opened.add(source);
             JsonNode origin = request.origin(source);
@@ -126,32 +127,43 @@ final class Trials implements AutoCloseable {
             return;
         }
         for (int i = 0; i < proposals.size(); i++) {
-            String name = name(proposals.get(i), rung);
-            if (workers.makes(i) && found.get(name) == null) {
-                found.add(name, proposals.get(i), attempt(proposals.get(i), rung));
+            if (workers.makes(i)) {
+                make(proposals.get(i), rung);
             }
         }
         for (int i = 0; i < proposals.size(); i++) {
+            Proposal each = proposals.get(i);
             int worker = workers.of(i);
-            found.await(name(proposals.get(i), rung), () -> waits.accept(worker));
+            found.await(name(each, rung), () -> !isGone(each, rung), () -> waits.accept(worker));
         }
     }
 
     /// What `proposal` comes to, tried as `rung` says, now or earlier.
     Outcome of(Proposal proposal, Rung rung) {
+        Outcome outcome = make(proposal, rung);
+        seconds += outcome.seconds();
+        return outcome;
+    }
+
+    private Outcome make(Proposal proposal, Rung rung) {
         String name = name(proposal, rung);
         Outcome outcome = found.get(name);
         if (outcome == null) {
             outcome = attempt(proposal, rung);
             found.add(name, proposal, outcome);
-        } else if (rung == Rung.FINAL
-                && outcome.worked()
-                && !hasReport(proposal)
-                && workers.first()) {
-            Outcome _ = attempt(proposal, rung); // somebody removed it
+        } else if (isGone(proposal, rung)) {
+            Outcome _ = attempt(proposal, rung);
         }
-        seconds += outcome.seconds();
         return outcome;
+    }
+
+    /// Whether somebody removed the report of a finalist that was measured.
+    private boolean isGone(Proposal proposal, Rung rung) {
+        Outcome outcome = found.get(name(proposal, rung));
+        return rung == Rung.FINAL
+                && outcome != null
+                && outcome.worked()
+                && !Files.exists(folder(proposal).resolve(ReportFolder.JSON));
     }
 
     private Outcome attempt(Proposal proposal, Rung rung) {
@@ -225,10 +237,6 @@ final class Trials implements AutoCloseable {
     Path folder(Proposal proposal) {
         String name = name(proposal, Rung.FINAL).replaceFirst(".* ", "");
         return request.folder().resolve("finalists").resolve(name);
-    }
-
-    private boolean hasReport(Proposal proposal) {
-        return Files.exists(folder(proposal).resolve(ReportFolder.JSON));
     }
 
     /// The report of a finalist that [#of] measured.

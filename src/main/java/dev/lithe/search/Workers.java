@@ -1,6 +1,9 @@
 package dev.lithe.search;
 
+import dev.lithe.checkpoint.FolderLock;
 import dev.lithe.fault.LitheException;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -50,6 +53,30 @@ public record Workers(int index, int count) {
     /// Where this one keeps what is its own, in the folder of the search.
     Path own(Path folder) {
         return alone() ? folder : folder.resolve("worker-" + index);
+    }
+
+    /// Refuses a folder in which one searches alone, for workers, and one in which workers do, for
+    /// one alone. Each claims its own first and looks then, so that of two at least one sees the
+    /// other.
+    void requireTogether(Path folder) throws IOException {
+        if (!alone() && FolderLock.held(folder)) {
+            throw LitheException.badInput(
+                    "%s: one search has this folder alone, and worker %d of %d cannot join it; wait for"
+                            + " it, or choose another --output",
+                    folder, index, count);
+        }
+        if (alone()) {
+            try (var workers = Files.newDirectoryStream(folder, "worker-*")) {
+                for (Path worker : workers) {
+                    if (FolderLock.held(worker)) {
+                        throw LitheException.badInput(
+                                "%s: %s searches there with others; wait for them, or choose another"
+                                        + " --output",
+                                folder, worker.getFileName());
+                    }
+                }
+            }
+        }
     }
 
     /// Pieces of as many as there are workers, which these try at the same time.

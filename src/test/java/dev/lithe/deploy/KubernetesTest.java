@@ -301,6 +301,14 @@ class KubernetesTest {
         };
         JsonNode job = new YAMLMapper().readTree(CommandLines.printed(command));
         validate(job);
+        String name = job.at("/metadata/name").textValue();
+        assertThat(name).matches("lithe-search-[0-9a-f]{10}");
+        assertThat(named(command)).as("the same search").isEqualTo(name);
+        for (int part : List.of(1, 2, 6, 7, 9)) {
+            String[] other = command.clone();
+            other[part] = other[part].replaceAll("[0-9]+|own|found", "8");
+            assertThat(named(other)).as(other[part]).isNotEqualTo(name);
+        }
         assertThat(job.at("/spec/completions").intValue()).isEqualTo(7);
         assertThat(job.at("/spec/parallelism").intValue()).isEqualTo(7);
         assertThat(job.path("spec").has("suspend")).isFalse();
@@ -318,5 +326,13 @@ class KubernetesTest {
                         "-o",
                         "/models/found");
         CommandLines.parse(arguments.toArray(String[]::new));
+    }
+
+    /// What the Job that `command` prints is called.
+    private static String named(String... command) throws IOException {
+        return new YAMLMapper()
+                .readTree(CommandLines.printed(command))
+                .at("/metadata/name")
+                .textValue();
     }
 }

@@ -85,7 +85,8 @@ class ReportFormsTest {
                 .contains("Loss of heal by step. Held out: from 0.5000 to 0.2000")
                 .contains("<title>step 20: 0.2000</title>", "2048 tokens a step")
                 .contains("original: 14.43; depth_prune: 12.00; gptq: 4.61")
-                .contains("original: 0.00; depth_prune: 3.10; gptq: 6.20");
+                .contains(
+                        "original: 0.00, × 1.000; depth_prune: 3.10, × 1.009; gptq: 6.20, × 1.013");
     }
 
     @Test

@@ -19,13 +19,13 @@ import java.util.List;
 import java.util.Map;
 
 /// Reports with invented numbers.
-final class SampleReport {
+public final class SampleReport {
     private static final String VERDICT = "no detectable difference";
 
     private SampleReport() {}
 
     /// An original and one compressed model, everything measured.
-    static Report complete() {
+    public static Report complete() {
         return new Report(
                 Report.SCHEMA,
                 model(),
@@ -54,7 +54,7 @@ final class SampleReport {
     }
 
     /// One model, scored on too few windows for an interval and not timed.
-    static Report alone() {
+    public static Report alone() {
         return new Report(
                 Report.SCHEMA,
                 model(),

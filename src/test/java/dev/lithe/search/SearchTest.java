@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lithe.TinyModel;
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.FolderLock;
 import dev.lithe.compress.RecipeParser;
 import dev.lithe.evaluate.LatencyOptions;
 import dev.lithe.evaluate.ModelSize;
@@ -276,7 +277,7 @@ class SearchTest {
         List<String> seeds;
         try (var source = Checkpoint.open(model)) {
             seeds =
-                    new Space(space, source, request("whole", 0.2).goal().maxBytes())
+                    new Space(space, source, request("whole", 0.2).goal())
                             .seeds().stream().map(Proposal::key).toList();
         }
         long bred =
@@ -292,11 +293,31 @@ class SearchTest {
         String healing = SPACE.replace("heal: [{}]", "heal: [{}, {heal: {steps: 1}}]");
         Path file = Files.writeString(folder.resolve("healing.yaml"), healing);
         try (var source = Checkpoint.open(model)) {
-            Proposal third =
-                    new Space(file, source, request("whole", 0.2).goal().maxBytes()).seeds().get(2);
-            assertThat(third.summary())
-                    .isEqualTo("cast → width_prune → heal → bit_allocation → rtn");
+            List<String> seeds = summaries(new Space(file, source, request("whole", 0.2).goal()));
+            assertThat(seeds).contains("cast → width_prune → heal → bit_allocation → rtn");
+            assertThat(seeds.getFirst()).isEqualTo("rtn");
         }
+    }
+
+    @Test
+    void whatSavesTimeOnlyIsTriedWhereTimeCounts() throws IOException {
+        String sparse =
+                SPACE.replace("shape: [{}, ", "shape: [{}, {moefy: {width: 32}}, ")
+                        .replace("{nf4: {}}", "{activation_sparsity: {sparsity: 0.25}}");
+        Path file = Files.writeString(folder.resolve("sparse.yaml"), sparse);
+        try (var source = Checkpoint.open(model)) {
+            var quality = new Goal(null, null, null, Preference.QUALITY);
+            var speed = new Goal(null, null, 1.2, Preference.QUALITY);
+            assertThat(summaries(new Space(file, source, quality)))
+                    .noneMatch(each -> each.matches(".*(moefy|activation_sparsity).*"));
+            assertThat(summaries(new Space(file, source, speed)))
+                    .contains("cast → moefy", "cast → activation_sparsity")
+                    .noneMatch(each -> each.contains("rtn → activation_sparsity"));
+        }
+    }
+
+    private static List<String> summaries(Space space) {
+        return space.seeds().stream().map(Proposal::summary).toList();
     }
 
     @Test
@@ -310,14 +331,57 @@ class SearchTest {
     @Test
     void aSearchInTheSameFolderIsRefused() throws IOException {
         Request request = request("shared", 0.2);
-        assertThatThrownBy(() ->
-                        Search.run(
-                                request,
-                                (_, _, _, _, _) -> {
-                                    throw LitheException.badInput(
-                                            "%s", message(() -> run(request)));
-                                }))
+        assertThatThrownBy(() -> whileRunning(request, request))
                 .hasMessageContaining("shared is being written by another run of Lithe");
+    }
+
+    @Test
+    void workersAndOneAloneKeepOutOfEachOthersFolder() throws IOException {
+        Request alone = request("apart", 0.2);
+        Request worker = with(alone, new Workers(1, 2));
+        assertThatThrownBy(() -> whileRunning(alone, worker))
+                .hasMessageContaining("one search has this folder alone, and worker 1 of 2");
+        Request other = request("apart-too", 0.2);
+        Path worker0 = Files.createDirectories(other.folder().resolve("worker-0"));
+        try (FolderLock _ = FolderLock.take(worker0)) {
+            assertThat(message(() -> run(other)))
+                    .contains("apart-too: worker-0 searches there with others");
+        }
+    }
+
+    /// Starts `second` when `first` has tried a recipe, and fails with what that is told.
+    private static void whileRunning(Request first, Request second) {
+        Search.run(
+                first,
+                (_, _, _, _, _) -> {
+                    throw LitheException.badInput("%s", message(() -> run(second)));
+                });
+    }
+
+    /// Both find out; one makes it again, and the other waits for that.
+    @Test
+    void aReportThatWentIsMadeAgainByOneWorker() throws Exception {
+        Request alone = request("again", 0.2);
+        SearchResult before = run(alone);
+        Path report = before.finalists().get(1).folder().resolve("report.json");
+        Path kept = before.finalists().get(0).folder().resolve("report.json");
+        var time = Files.getLastModifiedTime(kept);
+        Files.delete(report);
+        try (var pool = Executors.newFixedThreadPool(2)) {
+            List<Future<SearchResult>> results = new ArrayList<>();
+            for (int i = 0; i < 2; i++) {
+                Request request = with(alone, new Workers(i, 2));
+                results.add(pool.submit(() -> run(request)));
+            }
+            for (Future<SearchResult> result : results) {
+                assertThat(keys(result.get())).isEqualTo(keys(before));
+            }
+        }
+        assertThat(report).exists();
+        assertThat(Files.getLastModifiedTime(kept)).isEqualTo(time);
+        for (int i = 0; i < 2; i++) {
+            assertThat(trials(alone.folder().resolve("worker-" + i))).as("tried anew").hasSize(1);
+        }
     }
 
     private static String message(Runnable run) {

@@ -34,15 +34,18 @@ final class Chromium implements AutoCloseable {
 
     private final Process process;
     private final HttpClient http;
+    private final URI pages;
     private final WebSocket socket;
     private final AtomicInteger calls = new AtomicInteger();
     private final Map<Integer, CompletableFuture<JsonNode>> answers = new ConcurrentHashMap<>();
     private final List<JsonNode> events = new CopyOnWriteArrayList<>();
 
-    private Chromium(Process process, HttpClient http, URI page) {
+    private Chromium(Process process, HttpClient http, URI pages, JsonNode page) {
         this.process = process;
         this.http = http;
-        this.socket = http.newWebSocketBuilder().buildAsync(page, new Ear()).join();
+        this.pages = pages;
+        URI address = URI.create(page.path("webSocketDebuggerUrl").asText());
+        this.socket = http.newWebSocketBuilder().buildAsync(address, new Ear()).join();
         List.of("Runtime.enable", "Log.enable", "Page.enable", "Network.enable")
                 .forEach(method -> call(method, Map.of()));
     }
@@ -104,21 +107,41 @@ final class Chromium implements AutoCloseable {
             String port = Files.readAllLines(told).getFirst();
             HttpClient http = HttpClient.newHttpClient();
             URI pages = URI.create("http://127.0.0.1:" + port + "/json/list");
-            String list =
-                    http.send(
-                                    HttpRequest.newBuilder(pages).build(),
-                                    HttpResponse.BodyHandlers.ofString())
-                            .body();
-            return new Chromium(
-                    process,
-                    http,
-                    URI.create(json(list).path(0).path("webSocketDebuggerUrl").asText()));
-        } catch (InterruptedException e) {
-            throw new AssertionError(e);
+            JsonNode first = list(http, pages).path(0);
+            return new Chromium(process, http, pages, first);
         } catch (RuntimeException | Error e) {
             process.destroyForcibly();
             throw e;
         }
+    }
+
+    private static JsonNode list(HttpClient http, URI pages) {
+        var request = HttpRequest.newBuilder(pages).build();
+        return json(http.sendAsync(request, HttpResponse.BodyHandlers.ofString()).join().body());
+    }
+
+    /// The tab whose address begins so, when there is one. It ends with this page.
+    Chromium tab(String address) {
+        until("a tab at " + address, () -> find(address).isPresent());
+        return new Chromium(process, http, pages, find(address).orElseThrow());
+    }
+
+    private Optional<JsonNode> find(String address) {
+        return list(http, pages)
+                .valueStream()
+                .filter(page -> page.path("url").asText().startsWith(address))
+                .findFirst();
+    }
+
+    /// Clicks on what `selector` finds, as a person does.
+    void click(String selector) {
+        call(
+                "Runtime.evaluate",
+                Map.of(
+                        "expression",
+                        "document.querySelector('" + selector + "').click()",
+                        "userGesture",
+                        true));
     }
 
     private static void until(String what, BooleanSupplier condition) {

@@ -12,6 +12,8 @@ import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.RecipeParser;
+import dev.lithe.report.ReportFolder;
+import dev.lithe.report.SampleReport;
 import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.test.common.http.TestHTTPResource;
 import io.quarkus.test.junit.QuarkusTest;
@@ -40,6 +42,7 @@ import org.junit.jupiter.api.TestInstance;
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class PageTest {
     private static final double READABLE = 4.5; // WCAG 2.2, 1.4.3
+    private static final String TITLE = "demo, compressed and measured";
 
     @Inject Serving serving;
     @Inject GrpcServer grpc;
@@ -59,7 +62,7 @@ class PageTest {
             new Compressor(Plan.of(recipe, checkpoint), checkpoint, (_, _, _) -> {})
                     .run(small, false);
         }
-        Files.writeString(small.resolve("report.html"), "<!doctype html><title>found</title>");
+        ReportFolder.write(SampleReport.complete(), small);
         server = TestServer.compressed(serving, grpc.getPort(), small);
         tokens = Files.writeString(folder.resolve("tokens"), "secret\nadmin better\n");
         Optional<Path> installed = Chromium.installed();
@@ -96,6 +99,7 @@ class PageTest {
     private Chromium opened() {
         assumeTrue(browser.isPresent(), "no chromium on the PATH");
         Chromium page = browser.orElseThrow();
+        page.call("Page.bringToFront", Map.of()); // a page behind another draws nothing
         page.resize(1200, 900);
         page.prefer("light");
         page.open(http);
@@ -235,17 +239,18 @@ class PageTest {
                         """
                         (() => {
                           const numbers = color => color.match(/[\\d.]+/g).map(Number);
-                          const light = color => numbers(color).slice(0, 3)
+                          const light = color => color.slice(0, 3)
                             .map(c => c / 255).map(c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4)
                             .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
                           const behind = element => {
-                            const color = getComputedStyle(element).backgroundColor;
-                            return numbers(color)[3] === 0 ? behind(element.parentElement) : color;
+                            const [r, g, b, a = 1] = numbers(getComputedStyle(element).backgroundColor);
+                            const under = a < 1 ? behind(element.parentElement) : [0, 0, 0];
+                            return [r, g, b].map((c, i) => c * a + under[i] * (1 - a));
                           };
                           return Math.min(...[...document.querySelectorAll("body *")]
                             .filter(each => [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
                             .filter(each => each.offsetParent)
-                            .map(each => [light(getComputedStyle(each).color), light(behind(each))])
+                            .map(each => [light(numbers(getComputedStyle(each).color)), light(behind(each))])
                             .map(([a, b]) => (Math.max(a, b) + .05) / (Math.min(a, b) + .05)));
                         })()
                         """)
@@ -288,11 +293,56 @@ class PageTest {
     }
 
     @Test
-    void theReportIsLinked() {
+    void theReportOpensInATabOfItsOwn() {
         Chromium page = opened();
         page.awaits("!document.getElementById('report').hidden");
-        page.open(URI.create(page.evaluate("document.getElementById('report').href").asText()));
-        assertThat(page.evaluate("document.title").asText()).isEqualTo("found");
+        page.click("#report");
+        Chromium tab = page.tab(http + "v1/report");
+        assertReadable(tab);
+        tab.call("Page.close", Map.of());
+        access.configure(Optional.of(tokens), 0);
+        page.evaluate("document.getElementById('token').value = 'wrong'");
+        page.click("#report");
+        page.awaits("document.getElementById('status').textContent !== ''");
+        assertThat(text(page, "#status")).contains("no valid token");
+        page.evaluate("document.getElementById('token').value = 'secret'");
+        page.click("#report");
+        tab = page.tab("blob:" + http);
+        assertReadable(tab);
+        tab.call("Page.close", Map.of());
+        assertThat(page.evaluate("document.title").asText()).startsWith("Lithe");
+    }
+
+    /// Asserts what a report must be on any screen, for any reader.
+    private static void assertReadable(Chromium report) {
+        report.awaits("document.readyState === 'complete'");
+        assertThat(report.evaluate("document.title").asText()).isEqualTo(TITLE);
+        report.resize(375, 700);
+        assertThat(report.evaluate("document.documentElement.scrollWidth").asInt())
+                .isLessThanOrEqualTo(375);
+        report.evaluate("document.querySelector('.map td').className = 's8'"); // the darkest
+        for (String scheme : List.of("light", "dark")) {
+            report.prefer(scheme);
+            assertThat(contrast(report)).as(scheme).isGreaterThanOrEqualTo(READABLE);
+        }
+        report.resize(1000, 700);
+        assertThat(
+                        report.evaluate(
+                                        """
+                                        [...document.querySelectorAll(".aside")].every(list => {
+                                          const [a, b] = list.children;
+                                          return a.offsetTop === b.offsetTop && a.offsetLeft < b.offsetLeft;
+                                        })
+                                        """)
+                                .asBoolean())
+                .as("continuations side by side")
+                .isTrue();
+        assertThat(
+                        report.evaluate("document.querySelectorAll('svg:not([aria-label])').length")
+                                .asInt())
+                .as("plots without words")
+                .isZero();
+        assertThat(report.complaints()).isEmpty();
     }
 
     @Test
