@@ -12,6 +12,7 @@ import java.net.http.HttpResponse;
 import java.net.http.WebSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
@@ -122,8 +123,9 @@ final class Chromium implements AutoCloseable {
 
     /// The tab whose address begins so, when there is one. It ends with this page.
     Chromium tab(String address) {
-        until("a tab at " + address, () -> find(address).isPresent());
-        return new Chromium(process, http, pages, find(address).orElseThrow());
+        List<JsonNode> found = new ArrayList<>();
+        until("a tab at " + address, () -> find(address).map(found::add).isPresent());
+        return new Chromium(process, http, pages, found.getFirst());
     }
 
     private Optional<JsonNode> find(String address) {
