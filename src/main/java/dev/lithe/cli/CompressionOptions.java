@@ -146,13 +146,9 @@ final class CompressionOptions {
         }
     }
 
-    /// Names the stages that nobody foretells: those that take the model as a whole.
+    /// Names the stages that nobody foretells.
     private static String notEstimated(Needs needs) {
-        List<String> stages =
-                needs.legs().stream()
-                        .filter(Pipeline.Leg::whole)
-                        .map(leg -> leg.recipe().summary())
-                        .toList();
+        List<String> stages = needs.unknown().stream().map(leg -> leg.recipe().summary()).toList();
         return stages.isEmpty()
                 ? ""
                 : ", without " + String.join(", ", stages) + " (see docs/techniques.md)";
@@ -268,10 +264,7 @@ final class CompressionOptions {
                         .formatted(
                                 Units.bytes(needs.memoryBytes()),
                                 Units.seconds(needs.totalSeconds()),
-                                needs.complete()
-                                        ? ""
-                                        : " besides the stages that take the whole model"
-                                                + " without a training");
+                                notEstimated(needs));
     }
 
     /// What keys and values become, where they do not stay in floats.

@@ -95,7 +95,7 @@ public record Cost(
         return new Cost(
                 resultBytes,
                 FIXED_BYTES + FREED_BYTES + effort.memoryBytes(),
-                resultBytes,
+                resultBytes + effort.diskBytes(),
                 false,
                 Map.of(stage, effort.operations()));
     }
@@ -213,7 +213,8 @@ public record Cost(
         if (memoryBytes > machine.availableBytes()) {
             throw LitheException.badInput(
                     "this recipe needs about %d MB of memory, and %d MB are free; end other programs,"
-                            + " calibrate with fewer samples, or train adapters (rank: 16)",
+                            + " or choose less: calibration samples or context, a training's batch, rank"
+                            + " or shape",
                     memoryBytes >> 20, machine.availableBytes() >> 20);
         }
     }

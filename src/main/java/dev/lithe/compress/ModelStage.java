@@ -50,8 +50,8 @@ record ModelStage<C extends Record>(ModelTechnique<C> technique, C config) imple
     }
 
     /// Refuses what `source`, or what the stages `before` made of it, forbids.
-    void check(Checkpoint source, ModelSpec before) {
-        technique.check(source, before, config);
+    void check(Checkpoint source, ModelSpec before, int context) {
+        technique.check(source, before, context, config);
     }
 
     /// What it will take, or null where that cannot be said beforehand.

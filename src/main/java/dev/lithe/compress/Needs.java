@@ -15,17 +15,18 @@ import org.jspecify.annotations.Nullable;
 /// What carrying out a whole recipe takes: the most that a leg takes in memory, the sum in time and
 /// on disk. Of steps that take the model as a whole only trainings are estimated.
 ///
-/// @param complete whether there is a cost for every leg
+/// @param unknown legs without a cost
 /// @param calibration windows that the recipe looks at in the beginning, or null
 public record Needs(
         Recipe recipe,
         List<Pipeline.Leg> legs,
         List<Cost> costs,
-        boolean complete,
+        List<Pipeline.Leg> unknown,
         @Nullable CalibrationSet calibration) {
     public Needs {
         legs = List.copyOf(legs);
         costs = List.copyOf(costs);
+        unknown = List.copyOf(unknown);
     }
 
     /// Of `recipe` for the model in `source`.
@@ -34,15 +35,16 @@ public record Needs(
     public static Needs of(Recipe recipe, Checkpoint source, @Nullable CalibrationSet calibration) {
         List<Pipeline.Leg> legs = Pipeline.plan(recipe, source);
         List<Cost> costs = new ArrayList<>();
-        boolean all = true;
+        List<Pipeline.Leg> unknown = new ArrayList<>();
         for (Pipeline.Leg leg : legs) {
             Cost cost = cost(leg, source, leg.recipe().calibrated() ? calibration : null);
-            all &= cost != null;
-            if (cost != null) {
+            if (cost == null) {
+                unknown.add(leg);
+            } else {
                 costs.add(cost);
             }
         }
-        return new Needs(recipe, legs, costs, all, calibration);
+        return new Needs(recipe, legs, costs, unknown, calibration);
     }
 
     private static @Nullable Cost cost(

@@ -104,7 +104,8 @@ public final class Pipeline {
                 try {
                     ModelSpec before = shapes.spec();
                     shapes = shapes.after(whole);
-                    whole.check(source, before);
+                    int context = leg.calibration().contextFor(before.maxPositions());
+                    whole.check(source, before, context);
                 } catch (LitheException e) {
                     throw LitheException.badInput(
                                     "recipe '%s': %s: %s",

@@ -4,4 +4,5 @@ package dev.lithe.technique;
 ///
 /// @param operations floating-point ones, of large matrix products, in which all else is counted
 /// @param memoryBytes the most anonymous memory at a time; the model's mapped file is not counted
-public record Effort(double operations, long memoryBytes) {}
+/// @param diskBytes the most on disk at a time, besides the result
+public record Effort(double operations, long memoryBytes, long diskBytes) {}

@@ -58,8 +58,9 @@ public non-sealed interface ModelTechnique<C extends Record> extends Technique {
     ///
     /// @param source the model that the whole recipe starts from
     /// @param before shapes of the model that comes to it
+    /// @param context tokens of a window
     /// @throws LitheException with the reason and the way out
-    default void check(Checkpoint source, ModelSpec before, C config) {}
+    default void check(Checkpoint source, ModelSpec before, int context, C config) {}
 
     /// Folders that it writes besides the result.
     default List<Path> writes(C config) {

@@ -29,6 +29,9 @@ class TechniquesPageTest {
     private static final Path PAGE = Path.of("docs/techniques.md");
     private static final Pattern PARAMETER = Pattern.compile("@param (\\w+) (.*)");
 
+    /// A component that is spoken of, as `maxBytes`.
+    private static final Pattern KEY = Pattern.compile("`[a-z]+[A-Z]\\w*`");
+
     @Test
     void thePageIsWhatTheClassesSay() throws IOException {
         String page = page();
@@ -173,7 +176,8 @@ class TechniquesPageTest {
                 meanings.merge(key, line.strip(), (a, b) -> a + " " + b);
             }
         }
-        meanings.replaceAll((_, text) -> text.replace("|", "\\|"));
+        meanings.replaceAll((_, text) ->
+                KEY.matcher(text.replace("|", "\\|")).replaceAll(found -> key(found.group())));
         return meanings;
     }
 }

@@ -269,7 +269,7 @@ final class Chromium implements AutoCloseable {
     @Override
     public void close() {
         socket.abort();
-        http.close();
+        http.shutdownNow(); // does not wait for the tabs
         process.destroy();
         try {
             if (!process.waitFor(10, TimeUnit.SECONDS)) {

@@ -33,7 +33,7 @@ import java.util.List;
 ///
 /// Steps are those of each block. The original has as many blocks, and as wide a stream: it goes
 /// behind techniques that change what is in a block, not behind `depth_prune`. No weight may be
-/// shared between blocks. Both streams of all calibration windows are in memory, 8 d bytes a token.
+/// shared between blocks. Both streams of all calibration windows are in memory, 16 d bytes a token.
 /// A run that was killed begins with the first block again: the steps of a block are short.
 @AutoService(Technique.class)
 public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
@@ -77,7 +77,7 @@ public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
     }
 
     @Override
-    public void check(Checkpoint source, ModelSpec before, Config config) {
+    public void check(Checkpoint source, ModelSpec before, int context, Config config) {
         Lesson.requireSameTokens(source, before);
         requireSameBlocks(before, ModelSpec.of(source.config(), "config.json"));
     }

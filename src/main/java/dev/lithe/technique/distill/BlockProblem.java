@@ -17,7 +17,7 @@ final class BlockProblem implements Problem, AutoCloseable {
     private TensorScope streams = TensorScope.open();
     private Map<long[], Value> before = new IdentityHashMap<>();
     private Map<long[], Value> targets = new IdentityHashMap<>();
-    private final TensorScope scope = TensorScope.open();
+    private TensorScope own = TensorScope.open();
     private int block;
     private Value leaves;
     private Value sum;
@@ -45,8 +45,10 @@ final class BlockProblem implements Problem, AutoCloseable {
     /// Stands before block `number`, which is the next one.
     void enter(int number) {
         block = number;
-        leaves = student.leaves(block, scope);
-        sum = scope.list(scope.train("train_zeros", leaves));
+        own.close();
+        own = TensorScope.open();
+        leaves = student.leaves(block, own);
+        sum = own.list(own.train("train_zeros", leaves));
         targets.replaceAll((_, stream) -> through(teacher, stream, streams));
     }
 
@@ -121,6 +123,6 @@ final class BlockProblem implements Problem, AutoCloseable {
     @Override
     public void close() {
         streams.close();
-        scope.close();
+        own.close();
     }
 }

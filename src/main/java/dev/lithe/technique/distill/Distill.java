@@ -90,7 +90,7 @@ public final class Distill implements ModelTechnique<Distill.Config> {
     }
 
     @Override
-    public void check(Checkpoint source, ModelSpec before, Config config) {
+    public void check(Checkpoint source, ModelSpec before, int context, Config config) {
         if (needsOriginal(config)) {
             Lesson.requireSameTokens(source, before);
         }

@@ -52,13 +52,19 @@ final class Gradient {
         return Math.min(windows, atOnce(spec, taught, context)) * bytes(spec, taught, context);
     }
 
-    /// Roughly what a recording of one window keeps: per token of each block its stream, its heads'
-    /// inputs and outputs, and its channels, several times over; and its scores, with the teacher's
+    /// Roughly what a recording of one window keeps: its blocks, and its scores, with the teacher's
     /// and what is made of both.
     private static long bytes(ModelSpec spec, boolean taught, int context) {
+        long scores = (taught ? 10L : 3L) * spec.vocabSize();
+        return blockBytes(spec, context) * spec.layers() + (long) Float.BYTES * context * scores;
+    }
+
+    /// Of one block: per token its stream, its heads' inputs and outputs, and its channels, several
+    /// times over.
+    static long blockBytes(ModelSpec spec, int context) {
         long heads = (spec.heads() + 2L * spec.kvHeads()) * spec.headDim();
         long block = 8L * spec.hiddenSize() + 5 * heads + 6L * spec.intermediateSize();
-        return 4L * context * (block * spec.layers() + (taught ? 10L : 3L) * spec.vocabSize());
+        return Float.BYTES * context * block;
     }
 
     /// The gradient gathered so far, a tensor for each leaf.

@@ -36,7 +36,7 @@ import java.util.List;
 /// that several blocks share learns from all of them; such ones without factors take rank 0 only.
 /// Quantized linears keep their codes, and the adapter as a side branch: `y = x Wᵀ + x Aᵀ Bᵀ`, two
 /// thin linears in the type of their scales. Both models have the same tokens. Memory: 24 bytes
-/// per weight that is trained, 4 for each of the two models, and up to 1.5 GB for a step.
+/// per weight that is trained, 4 for each of the two models, and what a step keeps of its windows; the plan says how much.
 @AutoService(Technique.class)
 public final class Heal implements ModelTechnique<Heal.Config> {
     private static final int MAX_RANK = 1 << 16;
@@ -118,7 +118,7 @@ public final class Heal implements ModelTechnique<Heal.Config> {
     }
 
     @Override
-    public void check(Checkpoint source, ModelSpec before, Config config) {
+    public void check(Checkpoint source, ModelSpec before, int context, Config config) {
         if (needsOriginal(config)) {
             Lesson.requireSameTokens(source, before);
         }

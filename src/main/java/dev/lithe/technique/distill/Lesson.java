@@ -105,8 +105,8 @@ record Lesson(String stage, Objective objective, Schedule schedule, int rank) {
                 teacher, batches.all(), objective.temperature(), k, model.bench().unfinished());
     }
 
-    /// @throws LitheException where `teacher` has other tokens than `model` Refuses, before any
-    ///   work, a teacher with other tokens than those of a model with the shapes `before`.
+    /// Refuses, before any work, a teacher with other tokens than those of a model with the shapes
+    /// `before`.
     static void requireSameTokens(Checkpoint teacher, ModelSpec before) {
         int theirs = ModelSpec.of(teacher.config(), "config.json").vocabSize();
         if (theirs != before.vocabSize()) {
@@ -121,6 +121,7 @@ record Lesson(String stage, Objective objective, Schedule schedule, int rank) {
                 theirs, ours);
     }
 
+    /// @throws LitheException where `teacher` has other tokens than `model`
     static void requireSameTokens(WholeModel model, WholeModel teacher) {
         int ours = model.spec().vocabSize();
         int theirs = teacher.spec().vocabSize();

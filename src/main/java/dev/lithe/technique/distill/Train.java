@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.google.auto.service.AutoService;
 import dev.lithe.calibrate.CalibrationSet;
 import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.ModelSpec;
@@ -35,6 +36,9 @@ import java.util.List;
 public final class Train implements ModelTechnique<Train.Config> {
     private static final String SUFFIX = ".txt";
     private static final int MOST_LAYERS = 1024;
+
+    /// A text with so many characters for each token of a window fills it.
+    private static final int PLENTY = 64;
 
     /// @param text a file or a folder; empty for the calibration text
     public record Config(
@@ -104,6 +108,33 @@ public final class Train implements ModelTechnique<Train.Config> {
     }
 
     @Override
+    public void check(Checkpoint source, ModelSpec before, int context, Config config) {
+        List<Path> files = reads(config);
+        if (files.isEmpty()) {
+            return;
+        }
+        TextFile text = text(config, files);
+        if (text.content().length() < (long) PLENTY * context) {
+            var window = new CalibrationSet(text, new long[1][context], 0);
+            requireWindow(config, window.whole(source.folder()).samples(), context);
+        }
+    }
+
+    private static TextFile text(Config config, List<Path> files) {
+        var all = new StringBuilder();
+        files.forEach(file -> all.append(TextFile.read(file).content()).append('\n'));
+        return new TextFile(config.text(), "", all.toString());
+    }
+
+    private static void requireWindow(Config config, int windows, int context) {
+        if (windows == 0) {
+            throw LitheException.badInput(
+                    "text %s is shorter than a window of %d tokens; give a longer one",
+                    config.text(), context);
+        }
+    }
+
+    @Override
     public LinearForm outcome(LinearForm before, Config config) {
         if (before instanceof LinearForm.Dense) {
             return before;
@@ -133,17 +164,10 @@ public final class Train implements ModelTechnique<Train.Config> {
         CalibrationSet set = model.windows();
         List<Path> files = reads(config);
         if (!files.isEmpty()) {
-            var all = new StringBuilder();
-            files.forEach(file -> all.append(TextFile.read(file).content()).append('\n'));
-            var text = new TextFile(config.text(), "", all.toString());
-            set = new CalibrationSet(text, set.windows(), set.seed());
+            set = new CalibrationSet(text(config, files), set.windows(), set.seed());
         }
         CalibrationSet whole = set.whole(model.folder());
-        if (whole.samples() == 0) {
-            throw LitheException.badInput(
-                    "text %s is shorter than a window of %d tokens; give a longer one",
-                    config.text(), set.context());
-        }
+        requireWindow(config, whole.samples(), set.context());
         return whole;
     }
 }

@@ -17,17 +17,29 @@ record TrainingEffort(
     /// A master, the gradient of a step and of a batch, two moments, and the best so far.
     private static final int BYTES_TRAINED = 6 * Float.BYTES;
 
+    /// A [Snapshot] has moments, the best so far and what is trained, and the next is written
+    /// beside it.
+    private static final int BYTES_KEPT = 2 * 4 * Float.BYTES;
+
     /// Matrix products of a training step that go back for each that goes forth.
     private static final int BACK = 2;
 
-    /// How much of the time of a step is in other things than matrix products, at least as much.
+    /// The time of a step by that of its matrix products, on two cores.
     private static final double OTHERS = 3;
+
+    /// Looks at what is held out, at most, and steps that are no part of the training.
+    private static final int LOOKS = 24;
+
+    private static final int REHEARSED = 3;
 
     /// Of the whole model at each step.
     Effort whole() {
         long memory = models() + BYTES_TRAINED * trained();
-        memory += recorded();
-        return new Effort(operations() + asked(schedule.steps()), memory);
+        int windows = Math.max(schedule.batch(), Batches.MOST_HELD_OUT);
+        long forth = Gradient.recordedBytes(student, teacher != null, context, windows);
+        memory += teacher == null ? forth : forth + forth / 2; // the teacher's pass too
+        double asked = teacher == null ? 0 : 2 * (tokens() + looked()) * weights(teacher);
+        return new Effort(OTHERS * (operations() + asked), memory, BYTES_KEPT * trained());
     }
 
     /// Of one block after the other, each on streams of `samples` windows.
@@ -35,29 +47,27 @@ record TrainingEffort(
         long tokens = (long) samples * context;
         long streams = 4L * Float.BYTES * student.hiddenSize() * tokens;
         long memory = models() + streams + BYTES_TRAINED * trained() / student.layers();
-        memory += recorded() / student.layers();
-        return new Effort(operations() + asked(1), memory);
-    }
-
-    private long recorded() {
+        memory += rank == 0 ? Float.BYTES * student.parameters() : 0;
         int windows = Math.max(schedule.batch(), Batches.MOST_HELD_OUT);
-        long forth = Gradient.recordedBytes(student, teacher != null, context, windows);
-        return teacher == null ? forth : forth + forth / 2; // measured
+        memory += windows * Gradient.blockBytes(student, context) * 3 / 2;
+        double asked = teacher == null ? 0 : 2.0 * tokens * weights(teacher);
+        return new Effort(OTHERS * (operations() + asked), memory, 0);
     }
 
     private double tokens() {
-        return (double) schedule.steps() * schedule.batch() * context;
+        return (double) (schedule.steps() + REHEARSED) * schedule.batch() * context;
+    }
+
+    /// Tokens of all looks at what is held out.
+    private double looked() {
+        int looks = Math.min(schedule.steps(), LOOKS) + REHEARSED;
+        return (double) looks * Batches.MOST_HELD_OUT * context;
     }
 
     private double operations() {
-        int back = rank == 0 ? BACK : 1;
-        return OTHERS * 2 * tokens() * (weights(student) * (1 + back) + BACK * adapters());
-    }
-
-    private double asked(int times) {
-        return teacher == null
-                ? 0
-                : OTHERS * 2 * tokens() / schedule.steps() * times * weights(teacher);
+        double frozen = weights(student) + adapters();
+        double back = rank == 0 ? BACK * frozen : weights(student) + BACK * adapters();
+        return 2 * (tokens() * (frozen + back) + looked() * frozen);
     }
 
     private long models() {

@@ -112,7 +112,7 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
     }
 
     @Override
-    public void check(Checkpoint source, ModelSpec before, Config config) {
+    public void check(Checkpoint source, ModelSpec before, int context, Config config) {
         if (config.vocabulary()) {
             BpeFile.read(source.folder(), source.config().path("vocab_size").asInt());
         }

@@ -88,7 +88,7 @@ public final class VocabTrim implements ModelTechnique<VocabTrim.Config> {
     }
 
     @Override
-    public void check(Checkpoint source, ModelSpec before, Config config) {
+    public void check(Checkpoint source, ModelSpec before, int context, Config config) {
         int size = source.config().path(SIZE).asInt();
         var tokenizer = BpeFile.read(source.folder(), size);
         Vocabulary.requireRoom(tokenizer, config.tokens(), source.config());

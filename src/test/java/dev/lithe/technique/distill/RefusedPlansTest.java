@@ -10,6 +10,7 @@ import dev.lithe.compress.RecipeParser;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.ModelSpec;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -46,6 +47,14 @@ class RefusedPlansTest {
     }
 
     @Test
+    void aTextHasToFillAWindow() throws IOException {
+        Path text = Files.writeString(folder.resolve("short.txt"), "one two");
+        requireRefused("is shorter than a window of", "train:steps=1,text=" + text);
+        Files.writeString(text, "");
+        requireRefused("holds 0 bytes", "train:steps=1,text=" + text);
+    }
+
+    @Test
     void anAdapterIsNoWiderThanTheModel() {
         for (String stage : List.of("heal", "block_heal")) {
             requireRefused("rank is 60000, and no linear", stage + ":rank=60000");
@@ -61,9 +70,10 @@ class RefusedPlansTest {
     void aTeacherHasTheSameTokens() {
         try (Checkpoint source = Checkpoint.open(model)) {
             var other = ModelSpec.of(TinyModel.small().vocab(301).config(), "other");
-            assertThatThrownBy(() -> new Heal().check(source, other, new Heal().defaults()))
+            assertThatThrownBy(() -> new Heal().check(source, other, 8, new Heal().defaults()))
                     .hasMessageContaining("300 tokens are other ones than this model's 301");
-            assertThatThrownBy(() -> new Distill().check(source, other, new Distill().defaults()))
+            assertThatThrownBy(
+                            () -> new Distill().check(source, other, 8, new Distill().defaults()))
                     .hasMessageContaining("cannot be its teacher");
         }
     }
