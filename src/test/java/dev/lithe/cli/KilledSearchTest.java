@@ -45,7 +45,7 @@ class KilledSearchTest {
         finish(undisturbed);
         var random = new Random(SEED);
         System.out.println("KilledSearchTest: seed " + SEED);
-        for (int kill = 0; kill < 4; kill++) {
+        for (int kill = 0; kill < 2; kill++) {
             Process process = start(target);
             boolean tried = await(target, trials(target).size() + 2, process);
             assertThat(tried).as("kill %d: %s", kill, log()).isTrue();
