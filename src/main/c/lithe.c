@@ -182,6 +182,9 @@ static Linear *append(Model *m, int64_t slot, enum kind kind, int64_t n, int64_t
     }
     s->count++;
     s->n += n;
+    if (slot > 4 * m->layers) { // a first factor: what one thread writes lies in no other one's lines
+        s->n = (s->n + BLOCK - 1) / BLOCK * BLOCK;
+    }
     return l;
 }
 

@@ -70,7 +70,7 @@ typedef struct {
     int64_t *windows;       // of each layer, the same without sinks where that is less; 0 for none
     Slot *slots;   // per layer: q k v, o, gate up (before them the scores of experts, where there are any), down; then the output
                    // layer; then as many of first factors: of a product of two thin matrices the one that reads the input, those
-                   // of a slot side by side
+                   // of a slot side by side, each from a multiple of BLOCK on
     float **norms; // NORMS per layer, then the last
     Embedding embedding;
     int64_t bytes; // of its own weights

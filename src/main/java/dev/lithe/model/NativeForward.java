@@ -192,7 +192,7 @@ final class NativeForward implements Forward {
                         beside.add(() -> addBeside(two.left(), from, onto));
                     }
                     sparse = reads;
-                    factors += two.form().rank();
+                    factors += (two.form().rank() + OUTPUTS - 1) / OUTPUTS * OUTPUTS;
                 } else {
                     place = slot;
                     add(stored, bias, step);

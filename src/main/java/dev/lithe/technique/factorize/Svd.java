@@ -34,13 +34,13 @@ import java.util.Map;
 ///     svd: {rank: 64}
 ///
 /// W is (N, K), the factors (N, r) and (r, K), in W's type. `remove` is the share of parameters that
-/// goes: `r = ⌊(1 - remove) N K / (N + K)⌋`, rounded down to `multiple_of` (32 where time counts:
-/// kernels lose on odd ranks what they save). Two factors are smaller,
-/// and faster, below `r = N K / (N + K)` only: a `rank` that is not is refused, and a linear for
-/// which none is stays whole. With `allocation: loss` singular values of all linears go into one
-/// order, each by the share of its linear's output that it carries for the parameters that it costs,
-/// on the model as it is before this stage; the sum of parameters is that of `uniform`. Quantizing
-/// stages that follow take the factors one by one; groups must divide the rank then.
+/// goes: `r = ⌊(1 - remove) N K / (N + K)⌋`, rounded down to `multiple_of`. Two factors are
+/// smaller, and faster where weights are read from memory, below `r = N K / (N + K)` only: a `rank`
+/// that is not is refused, and a linear for which none is stays whole. With `allocation: loss`
+/// singular values of all linears go into one order, each by the share of its linear's output that
+/// it carries for the parameters that it costs, on the model as it is before this stage; the sum of
+/// parameters is that of `uniform`. Quantizing stages that follow take the factors one by one;
+/// groups must divide the rank then.
 @AutoService(Technique.class)
 public final class Svd implements CalibratedLinearTechnique<Svd.Config> {
     private static final double SVD_FACTOR = 20;
