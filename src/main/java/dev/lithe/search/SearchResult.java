@@ -108,10 +108,13 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
                 continuations());
     }
 
-    /// Finalists were shown the same words.
+    /// Finalists were shown the same words; none where a report has others, as of another version.
     private List<Report.Continuation> continuations() {
         List<Report.Continuation> all = new ArrayList<>();
         List<Report.Continuation> first = winner().report().continuations();
+        if (finalists.stream().anyMatch(each -> !prompts(each).equals(prompts(winner())))) {
+            return List.of();
+        }
         for (int i = 0; i < first.size(); i++) {
             List<String> texts = new ArrayList<>(List.of(first.get(i).texts().getFirst()));
             for (Finalist each : finalists) {
@@ -120,6 +123,10 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
             all.add(new Report.Continuation(first.get(i).prompt(), texts));
         }
         return all;
+    }
+
+    private static List<String> prompts(Finalist each) {
+        return each.report().continuations().stream().map(Report.Continuation::prompt).toList();
     }
 
     /// For people: the Pareto front, the winner and the best single technique.

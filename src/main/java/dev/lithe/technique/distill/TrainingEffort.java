@@ -27,9 +27,10 @@ record TrainingEffort(
     /// The time of a step by that of its matrix products, on two cores.
     private static final double OTHERS = 3;
 
-    /// Looks at what is held out, at most, and steps that are no part of the training.
+    /// Looks at what is held out, at most.
     private static final int LOOKS = 24;
 
+    /// Steps, and looks, before the first that counts.
     private static final int REHEARSED = 3;
 
     /// Of the whole model at each step.
