@@ -172,7 +172,7 @@ static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
     int64_t kv_head = head / (m->h / m->g);
     const float *k = cached(s, row, layer, 0, kv_head), *v = cached(s, row, layer, 1, kv_head);
     const float *q = s->y + first * qkv_width(m) + head * hd;
-    Attention a = {.model = m, .row = row, .T = T, .o = s->a + first * m->h * hd + head * hd};
+    Attention a = {.model = m, .row = row, .T = T, .o = s->o + first * m->h * hd + head * hd};
     for (int t = 0; t < T; t++) {
         a.highest[t] = -INFINITY;
         a.total[t] = 0;

@@ -352,44 +352,51 @@ int32_t lithe_model_codes(Model *m, int64_t slot, int64_t n, int64_t k, int64_t 
 
 // --- running
 
-static void measure(const Slot *slot, int64_t *stride, int64_t *groups) {
+// What a row takes of each kind of scratch, in elements.
+typedef struct { int64_t x, y, o, z, a, stride, groups, active, experts; } Width;
+
+static void measure(const Slot *slot, Width *width) {
     for (int i = 0; i < slot->count; i++) {
         const Linear *l = slot->parts + i;
         if (l->kind >= CODES8) {
-            int64_t s = (l->groups * l->padded + 127) & ~63;
-            *stride = s > *stride ? s : *stride;
-            *groups = l->groups > *groups ? l->groups : *groups;
+            int64_t stride = (l->groups * l->padded + 127) & ~63;
+            width->stride = stride > width->stride ? stride : width->stride;
+            width->groups = l->groups > width->groups ? l->groups : width->groups;
         }
     }
 }
 
-// Room for `count` rows with inputs of `in` and outputs of `out` numbers, in one allocation.
-static int reserve(Step *s, int64_t count, int64_t d, int64_t in, int64_t out, int64_t factors, int64_t stride,
-                   int64_t groups) {
+// Room for `count` rows on so many threads, in one allocation.
+static int reserve(Step *s, int64_t count, int32_t threads, const Width *w) {
     static char *memory; // of whoever holds the gate of lithe_step
     static int64_t size;
-    int64_t parts[] = {count * d * 4, count * in * 4, count * out * 4, count * 2 * stride + 64, count * groups * 4,
-                       count * groups * 8, count * factors * 4, in * 4, count * s->model->experts};
-    int64_t total = 0;
-    for (int i = 0; i < 9; i++) {
-        parts[i] = (parts[i] + 127) & ~63;
-        total += parts[i];
+    int64_t sizes[] = {count * w->x * 4, count * w->y * 4, count * w->o * 4, count * w->z * 4, count * w->a * 4,
+                       count * 2 * w->stride, count * w->groups * 4, count * w->groups * 8, w->active * 4, count * w->experts};
+    enum { PARTS = sizeof sizes / sizeof *sizes, SHARED = 4 };
+    int64_t at[PARTS], total = 0;
+    for (int i = 0; i < PARTS; i++) {
+        at[i] = total;
+        total += (sizes[i] + 255) & ~127; // room behind the last for a whole vector
+    }
+    s->own = total - at[SHARED];
+    if (count == 1) {
+        total += (threads - 1) * s->own;
     }
     if (total > size) {
         free(memory);
         memory = large_pages(total);
         size = memory == 0 ? 0 : total;
     }
-    char *at = memory;
-    s->x = (float *)at, at += parts[0];
-    s->a = (float *)at, at += parts[1];
-    s->y = (float *)at, at += parts[2];
-    s->in.q = (int8_t *)at, at += parts[3];
-    s->in.scale = (float *)at, at += parts[4];
-    s->in.sum = (int32_t *)at, at += parts[5];
-    s->z = (float *)at, at += parts[6];
-    s->active = (int32_t *)at, at += parts[7];
-    s->chosen = (uint8_t *)at;
+    s->x = (float *)(memory + at[0]);
+    s->y = (float *)(memory + at[1]);
+    s->o = (float *)(memory + at[2]);
+    s->z = (float *)(memory + at[3]);
+    s->a = (float *)(memory + at[4]);
+    s->in.q = (int8_t *)(memory + at[5]);
+    s->in.scale = (float *)(memory + at[6]);
+    s->in.sum = (int32_t *)(memory + at[7]);
+    s->active = (int32_t *)(memory + at[8]);
+    s->chosen = (uint8_t *)(memory + at[9]);
     return memory != 0;
 }
 
@@ -401,20 +408,21 @@ static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 // Returns 0 where memory is short.
 int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t first, int64_t end, int64_t count, const Row *rows,
                    float *x, const float *cos, const float *sin, int64_t local, float *logits) {
-    int64_t attention = m->h * m->hd, qkv = qkv_width(m), stride = 0, groups = 1, factors = 0;
+    int64_t qkv = qkv_width(m), feed = m->experts + 2 * m->f;
+    Width width = {.x = m->d, .y = qkv > feed ? qkv : feed, .o = m->h * m->hd, .a = m->d > m->f ? m->d : m->f, .groups = 1,
+                   .experts = m->experts};
+    width.y = m->d > width.y ? m->d : width.y;
+    width.a = width.o > width.a ? width.o : width.a;
+    width.active = width.a;
     for (int64_t i = 0; i < 2 * (4 * m->layers + 1); i++) {
-        measure(m->slots + i, &stride, &groups);
-        if (i > 4 * m->layers && m->slots[i].n > factors) {
-            factors = m->slots[i].n;
+        measure(m->slots + i, &width);
+        if (i > 4 * m->layers && m->slots[i].n > width.z) {
+            width.z = m->slots[i].n;
         }
     }
-    int64_t in = m->d > attention ? m->d : attention;
-    in = m->f > in ? m->f : in;
-    int64_t feed = m->experts + 2 * m->f, out = qkv > feed ? qkv : feed;
-    out = m->d > out ? m->d : out;
     Step s = {.model = m, .first_layer = first, .end_layer = end, .embed = x == 0, .cos = cos, .sin = sin, .local = local};
     pthread_mutex_lock(&gate);
-    int fits = reserve(&s, count < CHUNK ? count : CHUNK, m->d, in, out, factors, stride, groups);
+    int fits = reserve(&s, count < CHUNK ? count : CHUNK, threads, &width);
     for (int64_t i = 0; fits && i < count; i += CHUNK) {
         s.rows = rows + i;
         s.count = count - i < CHUNK ? count - i : CHUNK;
@@ -431,14 +439,14 @@ int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t fir
 
 // y (count, N) = x (count, K) through one slot.
 int32_t lithe_project(const Model *m, int32_t variant, int32_t threads, int64_t slot, int64_t count, const float *x, float *y) {
-    int64_t stride = 0, groups = 1;
     const Slot *inner = m->slots + slot + 4 * m->layers + 1;
-    measure(m->slots + slot, &stride, &groups);
-    measure(inner, &stride, &groups);
     Step s = {.model = m, .slot = m->slots + slot, .count = count, .input = x, .output = y};
+    int64_t k = (inner->count > 0 ? inner : s.slot)->parts[0].k;
+    Width width = {.z = inner->n, .a = k, .groups = 1, .active = k, .experts = m->experts};
+    measure(s.slot, &width);
+    measure(inner, &width);
     pthread_mutex_lock(&gate);
-    int64_t in = (inner->count > 0 ? inner : s.slot)->parts[0].k;
-    int fits = reserve(&s, count, 1, in, 1, inner->n, stride, groups);
+    int fits = reserve(&s, count, threads, &width);
     if (fits) {
         pool_run(variant_of(variant)->one_slot, &s, threads);
     }

@@ -119,15 +119,18 @@ typedef struct {
     const float *cos, *sin; // (S, half), and `local` numbers after that the table of layers with a window of their own
     int64_t local;
     float *logits;         // of the wanted rows, or null
-    // scratch
+    // scratch of all threads
     float *x;     // (R, d) the residual stream
     float *y;     // (R, widest output), or q k v and, where there are sinks, q turned for them
-    float *a;     // (R, widest input)
+    float *o;     // (R, h hd) what attention makes
     float *z;     // (R, widest slot of first factors)
+    // likewise; but of a single row each thread makes its own, which is sooner done than waiting for one of them
+    float *a;     // (R, widest input)
+    Quantized in;
     int32_t *active; // which inputs of a single row are not 0
     int64_t active_count;
     uint8_t *chosen; // (R, experts) whether each runs
-    Quantized in;
+    int64_t own;     // bytes from one thread's to the next's
     // a single slot, for tests
     const Slot *slot;
     const float *input;

@@ -46,6 +46,30 @@ static void run_blocks(const Linear *l, int64_t first, int64_t last, const Quant
 }
 
 
+// What a thread needs of a step: its own scratch where there is a single row.
+static Step own(const Step *s, int thread) {
+    Step own = *s;
+    if (s->count == 1) {
+        int64_t skip = thread * s->own;
+        own.a = (float *)((char *)s->a + skip);
+        own.in.q = (int8_t *)((char *)s->in.q + skip);
+        own.in.scale = (float *)((char *)s->in.scale + skip);
+        own.in.sum = (int32_t *)((char *)s->in.sum + skip);
+        own.active = (int32_t *)((char *)s->active + skip);
+        own.chosen = (uint8_t *)((char *)s->chosen + skip);
+    }
+    return own;
+}
+
+// Makes what the linears read: all threads together, or of a single row each its own.
+static void each_row(Step *s, void *argument, Piece piece, int64_t count) {
+    if (s->count == 1) {
+        piece(s, argument, 0, 1);
+    } else {
+        pool_each(s, argument, piece, count, 1);
+    }
+}
+
 // What a phase that runs one slot's linears needs.
 typedef struct {
     const Slot *slot;
@@ -152,13 +176,13 @@ static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride,
             blocks += (slot->parts[p.last++].n + BLOCK - 1) / BLOCK;
         } while (p.last < slot->count && alike(l, slot->parts + p.last) && (slot->experts == 0 || p.first > 0));
         if (l->kind >= CODES8) {
-            s->in.stride = (l->groups * l->padded + 127) & ~63; // every thread writes the same
-            pool_each(s, &p, quantize_rows, count, 1);
+            s->in.stride = (l->groups * l->padded + 127) & ~63;
+            each_row(s, &p, quantize_rows, count);
         }
         // long runs of each input, that they come at the speed of the memory
         int64_t half = blocks / (2 * pool_threads());
         pool_each(s, &p, some_blocks, blocks, !l->by_input || count > 1 ? 1 : half > LONG_RUN ? half : LONG_RUN);
-        if (slot->experts > 0 && p.first == 0) pool_each(s, &p, choose_rows, count, 1);
+        if (slot->experts > 0 && p.first == 0) each_row(s, &p, choose_rows, count);
     }
 }
 
@@ -187,7 +211,7 @@ static void project(Step *s, const Slot *slot, const float *x, int64_t x_stride,
     if (slot->least > 0) {
         int64_t k = (inner->count > 0 ? inner : slot)->parts[0].k;
         Projection all = {slot, 0, 0, x, x_stride, count, 0, 0, 0, k}; // no factors: k in their place
-        pool_each(s, &all, pick_rows, count, 1);
+        each_row(s, &all, pick_rows, count);
         x = s->a;
     }
     if (inner->count > 0) linears(s, inner, x, x_stride, count, s->z, inner->n, 0, 0);

@@ -89,15 +89,15 @@ static void cap_logits(Step *s, void *argument, int64_t first, int64_t last) {
     for (int64_t i = first * vocab; i < last * vocab; i++) s->logits[i] = capped(s->logits[i], s->model->logit_cap);
 }
 
-static void one_slot(Step *s, int thread) {
-    (void)thread;
+static void one_slot(Step *all, int thread) {
+    Step mine = own(all, thread), *s = &mine;
     const Slot *inner = s->slot + 4 * s->model->layers + 1;
     project(s, s->slot, s->input, (inner->count > 0 ? inner : s->slot)->parts[0].k, s->count, s->output, s->slot->n, 0);
 }
 
 // y = x Wᵀ + b of a slot, normalized where `norm` is not null, added to the stream.
-static void add_project(Step *s, const Slot *slot, int64_t width, const float *norm) {
-    project(s, slot, s->a, width, s->count, norm == 0 ? s->x : s->y, s->model->d, norm == 0);
+static void add_project(Step *s, const Slot *slot, const float *x, int64_t width, const float *norm) {
+    project(s, slot, x, width, s->count, norm == 0 ? s->x : s->y, s->model->d, norm == 0);
     if (norm != 0) {
         Layer layer = {0, norm, 0};
         pool_each(s, &layer, add_normalized, s->count, 1);
@@ -105,8 +105,8 @@ static void add_project(Step *s, const Slot *slot, int64_t width, const float *n
 }
 
 // All rows through some layers. Every thread runs this; the phases share the work.
-static void run(Step *s, int thread) {
-    (void)thread;
+static void run(Step *all, int thread) {
+    Step mine = own(all, thread), *s = &mine;
     const Model *m = s->model;
     int64_t attention = m->h * m->hd, qkv = qkv_width(m);
     if (s->embed) pool_each(s, 0, embed_rows, s->count, 1);
@@ -114,16 +114,16 @@ static void run(Step *s, int thread) {
         const Slot *slots = m->slots + 4 * i;
         float **norms = m->norms + NORMS * i;
         Layer layer = {i, norms[INPUT], 0};
-        pool_each(s, &layer, normalize_rows, s->count, 1);
+        each_row(s, &layer, normalize_rows, s->count);
         project(s, slots, s->a, m->d, s->count, s->y, qkv, 0);
         pool_each(s, &layer, write_rows, s->count, 1);
         pool_each(s, &layer, attend_rows, (s->count + QUERIES - 1) / QUERIES * m->h, 1);
-        add_project(s, slots + 1, attention, norms[ATTENTION_OUTPUT]);
+        add_project(s, slots + 1, s->o, attention, norms[ATTENTION_OUTPUT]);
         layer.norm = norms[MLP_INPUT];
-        pool_each(s, &layer, normalize_rows, s->count, 1);
+        each_row(s, &layer, normalize_rows, s->count);
         project(s, slots + 2, s->a, m->d, s->count, s->y, m->experts + 2 * m->f, 0);
-        pool_each(s, &layer, gate_rows, s->count, 1);
-        add_project(s, slots + 3, m->f, norms[MLP_OUTPUT]);
+        each_row(s, &layer, gate_rows, s->count);
+        add_project(s, slots + 3, s->a, m->f, norms[MLP_OUTPUT]);
     }
     int32_t wanted[CHUNK];
     int64_t count = 0;
@@ -132,7 +132,7 @@ static void run(Step *s, int thread) {
     }
     if (count > 0) {
         Layer last = {0, m->norms[NORMS * m->layers], wanted};
-        pool_each(s, &last, normalize_rows, count, 1);
+        each_row(s, &last, normalize_rows, count);
         project(s, m->slots + 4 * m->layers, s->a, m->d, count, s->logits, m->vocab, 0);
         if (m->logit_cap > 0) pool_each(s, 0, cap_logits, count, 1);
     }
