@@ -19,17 +19,20 @@ INLINE V load_rest(enum kind kind, const void *p, int64_t k, int64_t n) {
     return load(kind, copy, 0);
 }
 
+enum { AHEAD = 2048 }; // bytes of weights asked for before they are read, at least: short rows would ask too late
+
 // y[t][r] = w_r · x_t for `rows` rows of floats w and T vectors x of k numbers. `scale` follows the product.
 INLINE void dots(const int T, const int rows, enum kind kind, const char *w, int64_t w_stride, const float *x,
                        int64_t x_stride, int64_t k, float *y, int64_t y_stride, float scale) {
     V sums[4][4];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int t = 0; t < T; t++) sums[r][t] = vzero();
+    const int64_t ahead = 4 * w_stride < AHEAD ? AHEAD : 4 * w_stride;
     int64_t i = 0;
     for (; i + 16 <= k; i += 16) {
         V in[4];
         UNROLL for (int t = 0; t < T; t++) in[t] = vload(x + t * x_stride + i);
         UNROLL for (int r = 0; r < rows; r++) {
-            __builtin_prefetch(w + (r + 4) * w_stride + i * (kind == FLOAT32 ? 4 : 2));
+            __builtin_prefetch(w + r * w_stride + ahead + i * (kind == FLOAT32 ? 4 : 2));
             V wr = load(kind, w + r * w_stride, i);
             UNROLL for (int t = 0; t < T; t++) sums[r][t] = vfma(wr, in[t], sums[r][t]);
         }
