@@ -1,9 +1,21 @@
 // The linears of a slot, shared by the threads.
 
-// Blocks [first, last) of a linear for all rows: out (R, .) from this linear's column, added to what is there where `add`.
-static void run_blocks(const Linear *l, int64_t first, int64_t last, const Quantized *in, const float *x, int64_t x_stride,
-                         int64_t count, float *out, int64_t out_stride, int add) {
-    float y[8 * 16];
+// Puts y (count, n) of the outputs from `first` on where they belong: out (R, .) is from this linear's column on, and they are added
+// to what is there where `add`.
+static void deliver(const Linear *l, const float *y, int64_t first, int64_t n, int64_t count, float *out, int64_t out_stride, int add) {
+    for (int64_t t = 0; t < count; t++, y += BLOCK) {
+        float *to = out + t * out_stride + first;
+        for (int64_t j = 0; j < n; j++) {
+            float value = y[j] + (l->bias == 0 ? 0 : l->bias[first + j]);
+            to[j] = add ? to[j] + value : value;
+        }
+    }
+}
+
+// Blocks [first, last) of a linear of codes for all rows.
+static void run_codes(const Linear *l, int64_t first, int64_t last, const Quantized *in, int64_t count, float *out,
+                        int64_t out_stride, int add) {
+    float y[8 * BLOCK];
     for (int64_t block = first; block < last; block++) {
         int64_t n = l->n - block * BLOCK < BLOCK ? l->n - block * BLOCK : BLOCK;
         for (int64_t t = 0; t < count;) {
@@ -15,36 +27,34 @@ static void run_blocks(const Linear *l, int64_t first, int64_t last, const Quant
     } else { \
         if (l->planes == 1) codes(T, 0, 1, l, block, in, t, y); else codes(T, 0, 2, l, block, in, t, y); \
     }
-            if (l->kind == CODES4 || l->kind == CODES8) {
-                switch (width) {
-                case 8: CODES(8); break;
-                case 4: CODES(4); break;
-                case 2: CODES(2); break;
-                default: CODES(1);
-                }
-            } else {
-                int64_t bytes = l->k * (l->kind == FLOAT32 ? 4 : 2);
-                products(l->kind, (const char *)l->w + block * BLOCK * bytes, bytes, n, x + t * x_stride, x_stride, width,
-                               l->k, y, BLOCK, 1);
-                if (l->row_scale != 0) {
-                    for (int i = 0; i < width; i++) for (int64_t j = 0; j < n; j++) {
-                        y[i * BLOCK + j] *= l->row_scale[block * BLOCK + j];
-                    }
-                }
+            switch (width) {
+            case 8: CODES(8); break;
+            case 4: CODES(4); break;
+            case 2: CODES(2); break;
+            default: CODES(1);
             }
 #undef CODES
-            for (int i = 0; i < width; i++) {
-                float *to = out + (t + i) * out_stride + block * BLOCK;
-                for (int64_t j = 0; j < n; j++) {
-                    float value = y[i * BLOCK + j] + (l->bias == 0 ? 0 : l->bias[block * BLOCK + j]);
-                    to[j] = add ? to[j] + value : value;
-                }
-            }
+            deliver(l, y, block * BLOCK, n, width, out + t * out_stride, out_stride, add);
             t += width;
         }
     }
 }
 
+// Outputs [first, last) of a linear of floats, which lie output by output, for all rows.
+static void run_floats(const Linear *l, int64_t first, int64_t last, const float *x, int64_t x_stride, int64_t count, float *out,
+                         int64_t out_stride, int add) {
+    float y[4 * BLOCK];
+    int64_t bytes = l->k * (l->kind == FLOAT32 ? 4 : 2);
+    for (; first < last; first += BLOCK) {
+        int64_t n = last - first < BLOCK ? last - first : BLOCK;
+        for (int64_t t = 0; t < count; t += 4) {
+            int64_t width = count - t < 4 ? count - t : 4;
+            products(l->kind, (const char *)l->w + first * bytes, bytes, n, x + t * x_stride, x_stride, width, l->k, y, BLOCK, 1);
+            for (int64_t i = 0; l->row_scale != 0 && i < width * BLOCK; i++) y[i] *= l->row_scale[first + i % BLOCK];
+            deliver(l, y, first, n, width, out + t * out_stride, out_stride, add);
+        }
+    }
+}
 
 // What a thread needs of a step: its own scratch where there is a single row.
 static Step own(const Step *s, int thread) {
@@ -81,6 +91,7 @@ typedef struct {
     int64_t out_stride;
     int add;
     int64_t factors; // outputs of the slot's first factors
+    int64_t some;    // outputs that are dealt out together: BLOCK, or fewer
 } Projection;
 
 // What a linear of the slot reads: the slot's input, or its own part of the first factors' outputs.
@@ -99,15 +110,19 @@ static void quantize_rows(Step *s, void *argument, int64_t first, int64_t last) 
     }
 }
 
-static void blocks_of(Step *s, const Projection *p, const Linear *l, int64_t first, int64_t last) {
+static void outputs_of(Step *s, const Projection *p, const Linear *l, int64_t first, int64_t last) {
     int64_t stride;
     const float *x = input_of(s, p, l, &stride);
     float *out = p->out + l->column;
-    if (l->by_input) {
+    int add = p->add || l->onto;
+    if (l->kind >= CODES8) {
+        run_codes(l, first, last, &s->in, p->count, out, p->out_stride, add);
+    } else if (l->by_input) {
         const int32_t *active = p->count == 1 ? s->active : 0;
-        run_columns(l, first, last, x, stride, p->count, active, s->active_count, out, p->out_stride, p->add || l->onto);
+        run_columns(l, first, last, x, stride, p->count, active, s->active_count, out, p->out_stride, add);
     } else {
-        run_blocks(l, first, last, &s->in, x, stride, p->count, out, p->out_stride, p->add || l->onto);
+        int64_t end = last * p->some < l->n ? last * p->some : l->n;
+        run_floats(l, first * p->some, end, x, stride, p->count, out, p->out_stride, add);
     }
 }
 
@@ -117,26 +132,28 @@ static void chosen_blocks(Step *s, const Projection *p, const Linear *l, int64_t
     while (first < last) {
         int64_t end = first;
         while (end < last && s->chosen[end % channels / width]) end++;
-        if (first < end) blocks_of(s, p, l, first, end);
+        if (first < end) outputs_of(s, p, l, first, end);
         first = end;
         while (first < last && !s->chosen[first % channels / width]) first++;
     }
 }
 
-static void some_blocks(Step *s, void *argument, int64_t first, int64_t last) {
+static int64_t items_of(const Linear *l, int64_t some) { return (l->n + some - 1) / some; }
+
+static void some_outputs(Step *s, void *argument, int64_t first, int64_t last) {
     Projection *p = argument;
     int choosy = p->slot->experts > 0 && p->count == 1 && p->first > 0;
-    int64_t before = 0; // blocks of earlier parts
+    int64_t before = 0; // items of earlier parts
     for (int i = p->first; i < p->last && before < last; i++) {
         const Linear *l = p->slot->parts + i;
-        int64_t blocks = (l->n + BLOCK - 1) / BLOCK;
+        int64_t items = items_of(l, p->some);
         int64_t from = first > before ? first - before : 0;
-        int64_t to = last - before < blocks ? last - before : blocks;
+        int64_t to = last - before < items ? last - before : items;
         if (from < to) {
             if (choosy) chosen_blocks(s, p, l, from, to);
-            else blocks_of(s, p, l, from, to);
+            else outputs_of(s, p, l, from, to);
         }
-        before += blocks;
+        before += items;
     }
 }
 
@@ -162,26 +179,32 @@ static void choose_rows(Step *s, void *argument, int64_t first, int64_t last) {
     }
 }
 
-enum { LONG_RUN = 24 }; // blocks of outputs
+enum { LONG_RUN = 24, FEW = 4, PORTION = 8192 }; // blocks of outputs; outputs whose sums run side by side; bytes worth dealing out
 
 // y = x Wᵀ + b for all linears of a slot side by side, from what its first factors make of x where there are any.
 static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride, int64_t count, float *out,
                           int64_t out_stride, int add, int64_t factors) {
-    Projection p = {slot, 0, 0, x, x_stride, count, out, out_stride, add, factors};
+    Projection p = {slot, 0, 0, x, x_stride, count, out, out_stride, add, factors, 0};
     while (p.last < slot->count) {
         p.first = p.last;
         const Linear *l = slot->parts + p.first;
-        int64_t blocks = 0;
+        p.some = slot->experts > 0 || count > 1 ? BLOCK : FEW;
         do {
-            blocks += (slot->parts[p.last++].n + BLOCK - 1) / BLOCK;
+            const Linear *next = slot->parts + p.last++;
+            p.some = next->kind >= CODES8 || next->by_input ? BLOCK : p.some;
         } while (p.last < slot->count && alike(l, slot->parts + p.last) && (slot->experts == 0 || p.first > 0));
+        int64_t items = 0;
+        for (int i = p.first; i < p.last; i++) items += items_of(slot->parts + i, p.some);
         if (l->kind >= CODES8) {
             s->in.stride = (l->groups * l->padded + 127) & ~63;
             each_row(s, &p, quantize_rows, count);
         }
-        // long runs of each input, that they come at the speed of the memory
-        int64_t half = blocks / (2 * pool_threads());
-        pool_each(s, &p, some_blocks, blocks, !l->by_input || count > 1 ? 1 : half > LONG_RUN ? half : LONG_RUN);
+        int64_t least = p.some == BLOCK ? 1 : PORTION / (FEW * l->k * (l->kind == FLOAT32 ? 4 : 2));
+        if (l->by_input && count == 1) { // long runs of each input, that they come at the speed of the memory
+            int64_t half = items / (2 * pool_threads());
+            least = half > LONG_RUN ? half : LONG_RUN;
+        }
+        pool_each(s, &p, some_outputs, items, least);
         if (slot->experts > 0 && p.first == 0) each_row(s, &p, choose_rows, count);
     }
 }
@@ -210,7 +233,7 @@ static void project(Step *s, const Slot *slot, const float *x, int64_t x_stride,
     const Slot *inner = slot + 4 * s->model->layers + 1;
     if (slot->least > 0) {
         int64_t k = (inner->count > 0 ? inner : slot)->parts[0].k;
-        Projection all = {slot, 0, 0, x, x_stride, count, 0, 0, 0, k}; // no factors: k in their place
+        Projection all = {slot, 0, 0, x, x_stride, count, 0, 0, 0, k, 0}; // no factors: k in their place
         each_row(s, &all, pick_rows, count);
         x = s->a;
     }
