@@ -1,17 +1,32 @@
-// Products of weights that lie input by input, of which those of inputs that are 0 are not read.
+// Products of weights in panels, input by input. In a single panel those of inputs that are 0 are not read.
 
-// y[t][j] = Σ_i w[i][j] x_t[i] for T vectors x and `width` vectors of 16 outputs j.
-INLINE void columns(const int T, const int width, enum kind kind, const char *w, int64_t w_stride, const float *x,
+INLINE int is_narrow(const Linear *l) { return l->panel == PANEL && l->stride == PANEL * (l->kind == FLOAT32 ? 4 : 2); }
+
+// y[t][j] = Σ_i w[i][j] x_t[i] for T vectors x and `width` vectors of 16 outputs j, by so many chains of sums: one would leave the
+// multipliers idle where there are few outputs.
+INLINE void columns(const int T, const int width, const int chains, enum kind kind, const char *w, int64_t w_stride, const float *x,
                           int64_t x_stride, int64_t k, float *y, int64_t y_stride) {
-    V sums[4][2];
-    UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) sums[t][j] = vzero();
-    for (int64_t i = 0; i < k; i++, w += w_stride) {
-        UNROLL for (int j = 0; j < width; j++) {
-            V wj = load(kind, w, 16 * j);
-            UNROLL for (int t = 0; t < T; t++) sums[t][j] = vfma(wj, vset(x[t * x_stride + i]), sums[t][j]);
+    V sums[4][2][2];
+    UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) sums[t][j][0] = sums[t][j][chains - 1] = vzero();
+    int64_t i = 0;
+    for (; i + chains <= k; i += chains) {
+        UNROLL for (int c = 0; c < chains; c++, w += w_stride) {
+            if (chains > 1) __builtin_prefetch(w + AHEAD);
+            UNROLL for (int j = 0; j < width; j++) {
+                V wj = load(kind, w, 16 * j);
+                UNROLL for (int t = 0; t < T; t++) sums[t][j][c] = vfma(wj, vset(x[t * x_stride + i + c]), sums[t][j][c]);
+            }
         }
     }
-    UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) vstore(y + t * y_stride + 16 * j, sums[t][j]);
+    if (i < k) {
+        UNROLL for (int j = 0; j < width; j++) {
+            V wj = load(kind, w, 16 * j);
+            UNROLL for (int t = 0; t < T; t++) sums[t][j][0] = vfma(wj, vset(x[t * x_stride + i]), sums[t][j][0]);
+        }
+    }
+    UNROLL for (int t = 0; t < T; t++) UNROLL for (int j = 0; j < width; j++) {
+        vstore(y + t * y_stride + 16 * j, chains > 1 ? vadd(sums[t][j][0], sums[t][j][1]) : sums[t][j][0]);
+    }
 }
 
 enum { STREAMS = 8 }; // inputs whose weights are read side by side
@@ -48,34 +63,38 @@ INLINE void active_columns(enum kind kind, const char *w, int64_t w_stride, cons
 
 enum { WIDEST = 64 }; // blocks of outputs that are summed up together
 
-// Blocks [first, last) of a linear that lies input by input, as run_blocks; `active` where it is a single row that reads what
-// that names, else null.
+// Blocks [first, last) of a linear in panels, as run_codes; `active` where it is a single row that reads what that names, else
+// null.
 INLINE void run_columns_of(enum kind kind, const Linear *l, int64_t first, int64_t last, const float *x, int64_t x_stride,
                                  int64_t count, const int32_t *active, int64_t active_count, float *out, int64_t out_stride,
                                  int add) {
-    int64_t size = kind == FLOAT32 ? 4 : 2, stride = input_bytes(kind, l->n);
+    const int64_t size = kind == FLOAT32 ? 4 : 2;
+    const int narrow = is_narrow(l), most = narrow && TILE < 16 ? 2 : 4;
     float y[WIDEST * BLOCK];
     while (first < last) {
-        int64_t blocks = active == 0 ? last - first >= 2 ? 2 : 1 : last - first < WIDEST ? last - first : WIDEST;
-        int64_t column = first * BLOCK, n = l->n - column < blocks * BLOCK ? l->n - column : blocks * BLOCK;
-        const char *w = (const char *)l->w + column * size;
+        int64_t column = first * BLOCK, left = last - first, blocks = left < WIDEST ? left : WIDEST;
+        if (active == 0) blocks = left >= 2 && (!narrow || first % 2 == 0) ? 2 : 1;
+        int64_t n = l->n - column < blocks * BLOCK ? l->n - column : blocks * BLOCK;
+        const char *w = (const char *)l->w + column / l->panel * l->k * l->stride + column % l->panel * size;
         for (int64_t t = 0; t < count;) {
-            int width = count - t >= 4 ? 4 : 1;
-#define COLUMNS(T, WIDTH) columns(T, WIDTH, kind, w, stride, x + t * x_stride, x_stride, l->k, y, blocks * BLOCK)
-            if (active != 0) active_columns(kind, w, stride, x, active, active_count, blocks * BLOCK, y);
-            else if (width == 4) {
-                if (blocks == 2) COLUMNS(4, 2); else COLUMNS(4, 1);
-            } else {
-                if (blocks == 2) COLUMNS(1, 2); else COLUMNS(1, 1);
+            int width = count - t >= most ? most : 1;
+#define COLUMNS(T, WIDTH, CHAINS) \
+    columns(T, WIDTH, CHAINS, kind, w, l->stride, x + t * x_stride, x_stride, l->k, y, blocks * BLOCK)
+#define WIDTHS(T) \
+    if (narrow) { \
+        if (blocks == 2) COLUMNS(T, 2, 2); else COLUMNS(T, 1, 2); \
+    } else { \
+        if (blocks == 2) COLUMNS(T, 2, 1); else COLUMNS(T, 1, 1); \
+    }
+            if (active != 0) active_columns(kind, w, l->stride, x, active, active_count, blocks * BLOCK, y);
+            else switch (width) {
+                case 4: WIDTHS(4); break;
+                case 2: WIDTHS(2); break;
+                default: WIDTHS(1);
             }
+#undef WIDTHS
 #undef COLUMNS
-            for (int i = 0; i < width; i++) {
-                float *to = out + (t + i) * out_stride + column;
-                for (int64_t j = 0; j < n; j++) {
-                    float value = y[i * blocks * BLOCK + j] + (l->bias == 0 ? 0 : l->bias[column + j]);
-                    to[j] = add ? to[j] + value : value;
-                }
-            }
+            for (int i = 0; i < width; i++) deliver(l, y + i * blocks * BLOCK, column, n, out + (t + i) * out_stride, add);
             t += width;
         }
         first += blocks;

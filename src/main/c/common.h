@@ -24,7 +24,7 @@ INLINE float float_of_half(uint16_t half) {
     return x;
 }
 
-enum { LINE = 64 }; // bytes of a cache line
+enum { LINE = 64, PANEL = 32 }; // bytes of a cache line; outputs of a narrow panel
 
 // From element n on: a mask of the last n of 16 lanes.
 static const int32_t last_lanes[32] = {[16] = -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};

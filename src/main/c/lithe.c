@@ -203,42 +203,63 @@ void lithe_model_factor(Model *m, int64_t slot, int64_t from, int64_t onto) {
 
 static float *row_scales(Model *m, int64_t n) { return take(m, (n + BLOCK - 1) / BLOCK * BLOCK * sizeof(float)); }
 
-// Float weights (N, K), borrowed, or copied where `copy`; with a scale per row or null.
+// The copy that another linear made of the same weights, or null; `panel` as in that.
+static void *copied(const Model *m, const Linear *l, const void *w, int64_t panel) {
+    for (int64_t i = 0; w != 0 && i < 2 * (4 * m->layers + 1); i++) {
+        for (const Linear *o = m->slots[i].parts; o < m->slots[i].parts + m->slots[i].count; o++) {
+            if (o != l && o->source == w && o->kind == l->kind && o->n == l->n && o->k == l->k && o->panel == panel) {
+                return (void *)o->w;
+            }
+        }
+    }
+    return 0;
+}
+
+// Float weights (N, K), with a scale per row or null; borrowed, or copied. `source` says who they are where they stay as long as the
+// model, so that linears of the same ones share a copy; null otherwise.
 int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t copy,
-                           const float *scale, const float *bias) {
+                           const void *source, const float *scale, const float *bias) {
     Linear *l = append(m, slot, (enum kind)kind, n, k, bias);
     if (l == 0) {
         return 0;
     }
-    l->w = w;
-    if (copy) {
+    l->w = copy ? copied(m, l, source, 0) : w;
+    if (l->w == 0) {
         l->w = copy_of(m, w, n * k * (kind == FLOAT32 ? 4 : 2));
     }
+    l->source = copy ? source : 0;
     if (scale != 0 && (l->row_scale = row_scales(m, n)) != 0) {
         memcpy(l->row_scale, scale, n * sizeof(float));
     }
     return l->w != 0 && (scale == 0 || l->row_scale != 0);
 }
 
-// Float weights (N, K), copied input by input.
-int32_t lithe_model_columns(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, const float *bias) {
+// The same, copied to panels: narrow ones, or a single one.
+int32_t lithe_model_panels(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t narrow,
+                           const void *source, const float *bias) {
     Linear *l = append(m, slot, (enum kind)kind, n, k, bias);
-    int64_t bytes = input_bytes((enum kind)kind, n), width = bytes / (kind == FLOAT32 ? 4 : 2);
-    char *to = l == 0 ? 0 : take(m, bytes * k);
+    int64_t size = kind == FLOAT32 ? 4 : 2, panel = narrow ? PANEL : (n + BLOCK - 1) / BLOCK * BLOCK;
+    int64_t stride = narrow ? panel * size : input_bytes((enum kind)kind, n);
+    if (l == 0) {
+        return 0;
+    }
+    l->panel = panel;
+    l->stride = stride;
+    l->source = source;
+    l->w = copied(m, l, source, panel);
+    if (l->w != 0) {
+        return 1;
+    }
+    char *to = take(m, (n + panel - 1) / panel * k * stride);
+    l->w = to;
     if (to == 0) {
         return 0;
     }
-    l->w = to;
-    l->by_input = 1;
     for (int64_t first = 0; first < n; first += BLOCK) { // of few rows at a time, so that their lines stay in the cache
-        int64_t last = first + BLOCK < n ? first + BLOCK : n;
+        char *block = to + first / panel * k * stride + first % panel * size;
         for (int64_t i = 0; i < k; i++) {
-            for (int64_t row = first; row < last; row++) {
-                if (kind == FLOAT32) {
-                    ((float *)to)[i * width + row] = ((const float *)w)[row * k + i];
-                } else {
-                    ((uint16_t *)to)[i * width + row] = ((const uint16_t *)w)[row * k + i];
-                }
+            for (int64_t row = 0; row < BLOCK && first + row < n; row++) {
+                memcpy(block + i * stride + row * size, (const char *)w + ((first + row) * k + i) * size, size);
             }
         }
     }
@@ -422,10 +443,14 @@ int32_t lithe_step(const Model *m, int32_t variant, int32_t threads, int64_t fir
     }
     Step s = {.model = m, .first_layer = first, .end_layer = end, .embed = x == 0, .cos = cos, .sin = sin, .local = local};
     pthread_mutex_lock(&gate);
-    int fits = reserve(&s, count < CHUNK ? count : CHUNK, threads, &width);
-    for (int64_t i = 0; fits && i < count; i += CHUNK) {
+    int fits = 1;
+    for (int64_t i = 0; i < count; i += CHUNK) {
         s.rows = rows + i;
         s.count = count - i < CHUNK ? count - i : CHUNK;
+        fits = reserve(&s, s.count, threads, &width);
+        if (!fits) {
+            break;
+        }
         s.x = x == 0 ? s.x : x + i * m->d;
         s.logits = logits;
         pool_run(variant_of(variant)->run, &s, threads);

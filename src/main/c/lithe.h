@@ -12,8 +12,8 @@ enum { CHUNK = 256 }; // rows that pass through the model together
 
 enum kind { FLOAT32, FLOAT16, BFLOAT16, CODES8, CODES4 };
 
-// A linear, or rows of one. Floats lie as in the checkpoint, (N, K), or input by input, (K, N padded to blocks): then inputs that
-// are 0 cost nothing.
+// A linear, or rows of one. Floats lie as in the checkpoint, (N, K); or in panels of outputs, (N / panel, K, panel). A single panel
+// lets inputs that are 0 cost nothing; narrow ones spare short rows their sums across vectors.
 //
 // Codes are unsigned bytes or nibbles, w = (u - zero) scale, where a group of inputs shares scale and zero. They lie in blocks
 // of 16 outputs; within a block input by input in fours: 16 outputs times 4 inputs are 64 bytes, one vector register. A byte of
@@ -23,7 +23,7 @@ typedef struct {
     int64_t n, k;
     int64_t group, groups, padded; // inputs per group, groups per row, inputs that a group takes in memory
     int planes;                    // bytes per activation: 1, or 2 where one would cost more than the weights did
-    const void *w;
+    const void *w, *source;        // where they lie, and what they were copied from where that stays
     float *row_scale;     // (N padded to blocks)
     uint16_t *scale;      // float16 (blocks, groups, 16), times row_scale; null where that is all
     uint8_t *zero;        // (blocks, groups, 16) in 256 steps of the codes' range; null where all are 128
@@ -31,7 +31,8 @@ typedef struct {
     int64_t column;       // where its outputs lie among the slot's
     int64_t from;         // reads the outputs of the slot's first factors from here on; -1 reads the input
     int onto;             // adds to what is in its columns
-    int by_input;         // how floats lie
+    int64_t panel;        // outputs of a panel; 0 for none
+    int64_t stride;       // bytes from one input of a panel to the next
 } Linear;
 
 typedef struct {

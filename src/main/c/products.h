@@ -83,3 +83,12 @@ static void products(enum kind kind, const void *w, int64_t w_stride, int64_t n,
     default: products_of(FLOAT32, w, w_stride, n, x, x_stride, count, k, y, y_stride, scale);
     }
 }
+
+// Puts what a linear makes of one row, n outputs y from `first` on, where they belong: `out` is the row's from this linear's column
+// on, and they are added to what is there where `add`.
+INLINE void deliver(const Linear *l, const float *y, int64_t first, int64_t n, float *out, int add) {
+    for (int64_t j = 0; j < n; j++) {
+        float value = y[j] + (l->bias == 0 ? 0 : l->bias[first + j]);
+        out[first + j] = add ? out[first + j] + value : value;
+    }
+}

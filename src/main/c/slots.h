@@ -1,17 +1,5 @@
 // The linears of a slot, shared by the threads.
 
-// Puts y (count, n) of the outputs from `first` on where they belong: out (R, .) is from this linear's column on, and they are added
-// to what is there where `add`.
-static void deliver(const Linear *l, const float *y, int64_t first, int64_t n, int64_t count, float *out, int64_t out_stride, int add) {
-    for (int64_t t = 0; t < count; t++, y += BLOCK) {
-        float *to = out + t * out_stride + first;
-        for (int64_t j = 0; j < n; j++) {
-            float value = y[j] + (l->bias == 0 ? 0 : l->bias[first + j]);
-            to[j] = add ? to[j] + value : value;
-        }
-    }
-}
-
 // Blocks [first, last) of a linear of codes for all rows.
 static void run_codes(const Linear *l, int64_t first, int64_t last, const Quantized *in, int64_t count, float *out,
                         int64_t out_stride, int add) {
@@ -34,7 +22,7 @@ static void run_codes(const Linear *l, int64_t first, int64_t last, const Quanti
             default: CODES(1);
             }
 #undef CODES
-            deliver(l, y, block * BLOCK, n, width, out + t * out_stride, out_stride, add);
+            for (int i = 0; i < width; i++) deliver(l, y + i * BLOCK, block * BLOCK, n, out + (t + i) * out_stride, add);
             t += width;
         }
     }
@@ -51,7 +39,7 @@ static void run_floats(const Linear *l, int64_t first, int64_t last, const float
             int64_t width = count - t < 4 ? count - t : 4;
             products(l->kind, (const char *)l->w + first * bytes, bytes, n, x + t * x_stride, x_stride, width, l->k, y, BLOCK, 1);
             for (int64_t i = 0; l->row_scale != 0 && i < width * BLOCK; i++) y[i] *= l->row_scale[first + i % BLOCK];
-            deliver(l, y, first, n, width, out + t * out_stride, out_stride, add);
+            for (int64_t i = 0; i < width; i++) deliver(l, y + i * BLOCK, first, n, out + (t + i) * out_stride, add);
         }
     }
 }
@@ -91,7 +79,7 @@ typedef struct {
     int64_t out_stride;
     int add;
     int64_t factors; // outputs of the slot's first factors
-    int64_t some;    // outputs that are dealt out together: BLOCK, or fewer
+    int64_t some;    // outputs that are dealt out together
 } Projection;
 
 // What a linear of the slot reads: the slot's input, or its own part of the first factors' outputs.
@@ -117,9 +105,9 @@ static void outputs_of(Step *s, const Projection *p, const Linear *l, int64_t fi
     int add = p->add || l->onto;
     if (l->kind >= CODES8) {
         run_codes(l, first, last, &s->in, p->count, out, p->out_stride, add);
-    } else if (l->by_input) {
-        const int32_t *active = p->count == 1 ? s->active : 0;
-        run_columns(l, first, last, x, stride, p->count, active, s->active_count, out, p->out_stride, add);
+    } else if (l->panel > 0) {
+        const int32_t *active = p->count == 1 && !is_narrow(l) ? s->active : 0;
+        run_columns(l, first * p->some / BLOCK, last * p->some / BLOCK, x, stride, p->count, active, s->active_count, out, p->out_stride, add);
     } else {
         int64_t end = last * p->some < l->n ? last * p->some : l->n;
         run_floats(l, first * p->some, end, x, stride, p->count, out, p->out_stride, add);
@@ -181,6 +169,12 @@ static void choose_rows(Step *s, void *argument, int64_t first, int64_t last) {
 
 enum { LONG_RUN = 24, FEW = 4, PORTION = 8192 }; // blocks of outputs; outputs whose sums run side by side; bytes worth dealing out
 
+// Outputs of a linear that are best dealt out together, as far as others of the slot agree.
+static int64_t unit(const Linear *l, const Slot *slot, int64_t count) {
+    if (l->panel > 0 && is_narrow(l) && slot->experts == 0) return PANEL;
+    return l->kind >= CODES8 || l->panel > 0 || slot->experts > 0 || count > 1 ? BLOCK : FEW;
+}
+
 // y = x Wᵀ + b for all linears of a slot side by side, from what its first factors make of x where there are any.
 static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride, int64_t count, float *out,
                           int64_t out_stride, int add, int64_t factors) {
@@ -188,10 +182,10 @@ static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride,
     while (p.last < slot->count) {
         p.first = p.last;
         const Linear *l = slot->parts + p.first;
-        p.some = slot->experts > 0 || count > 1 ? BLOCK : FEW;
+        p.some = unit(l, slot, count);
         do {
-            const Linear *next = slot->parts + p.last++;
-            p.some = next->kind >= CODES8 || next->by_input ? BLOCK : p.some;
+            int64_t next = unit(slot->parts + p.last++, slot, count);
+            p.some = next == p.some ? next : BLOCK;
         } while (p.last < slot->count && alike(l, slot->parts + p.last) && (slot->experts == 0 || p.first > 0));
         int64_t items = 0;
         for (int i = p.first; i < p.last; i++) items += items_of(slot->parts + i, p.some);
@@ -199,8 +193,8 @@ static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride,
             s->in.stride = (l->groups * l->padded + 127) & ~63;
             each_row(s, &p, quantize_rows, count);
         }
-        int64_t least = p.some == BLOCK ? 1 : PORTION / (FEW * l->k * (l->kind == FLOAT32 ? 4 : 2));
-        if (l->by_input && count == 1) { // long runs of each input, that they come at the speed of the memory
+        int64_t least = p.some != FEW ? 1 : PORTION / (FEW * l->k * (l->kind == FLOAT32 ? 4 : 2));
+        if (l->panel > 0 && !is_narrow(l) && count == 1) { // long runs of each input, that they come at the speed of the memory
             int64_t half = items / (2 * pool_threads());
             least = half > LONG_RUN ? half : LONG_RUN;
         }

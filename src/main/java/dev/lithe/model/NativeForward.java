@@ -5,6 +5,7 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeModel;
+import dev.lithe.tensor.NativeModel.Memory;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.lang.foreign.Arena;
@@ -51,11 +52,20 @@ final class NativeForward implements Forward {
     private final Map<String, Integer> kernels = new TreeMap<>();
     private int slot;
 
+    /// How float weights lie for the kernels: as in the checkpoint; input by input, where inputs of
+    /// small magnitude count as 0 and cost nothing; or that in panels of few outputs, for short
+    /// rows.
+    private enum Layout {
+        ROWS,
+        ONE_PANEL,
+        PANELS
+    }
+
     /// Where the model takes what is added: the slot, or its first factors.
     private int place;
 
-    /// Whether what is added reads inputs of which small ones count as 0.
-    private boolean sparse;
+    /// How float weights of what is added lie.
+    private Layout layout = Layout.ROWS;
 
     private long borrowed;
     private final Set<Long> read = new HashSet<>();
@@ -165,7 +175,7 @@ final class NativeForward implements Forward {
         if (spec.experts().any() && slot % SLOTS_OF_BLOCK == SLOTS_OF_BLOCK - 1) {
             least = Math.max(least, Float.MIN_NORMAL); // what experts that do not run leave is 0
         }
-        sparse = least > 0;
+        Layout reading = least > 0 ? Layout.ONE_PANEL : Layout.ROWS;
         model.threshold(slot, least, spec.thresholds().densePositions());
         long column = 0;
         long factors = 0;
@@ -176,32 +186,31 @@ final class NativeForward implements Forward {
                 Value bias = bias(linear, step);
                 if (stored instanceof Linear.LowRank two) {
                     place = model.factorSlot(slot);
+                    layout = reading;
                     add(two.right(), null, step);
                     place = slot;
-                    boolean reads = sparse;
-                    sparse = false; // the others read what this makes
                     long from = factors;
                     long onto = column;
                     if (two.base() == null) {
+                        layout = Layout.PANELS; // its rows are short
                         add(two.left(), bias, step);
                         model.readsFactor(slot, from, NativeModel.OWN_COLUMNS);
                     } else {
-                        sparse = reads;
                         add(two.base(), bias, step);
                         // behind all that writes what they add to
                         beside.add(() -> addBeside(two.left(), from, onto));
                     }
-                    sparse = reads;
                     factors += (two.form().rank() + OUTPUTS - 1) / OUTPUTS * OUTPUTS;
                 } else {
                     place = slot;
+                    layout = reading;
                     add(stored, bias, step);
                 }
                 column += stored.outFeatures();
             }
             kernels.merge(linear.form().label() + " (" + instructions + ")", 1, Integer::sum);
         }
-        sparse = false;
+        layout = Layout.PANELS;
         beside.forEach(Runnable::run);
         slot++;
     }
@@ -235,7 +244,7 @@ final class NativeForward implements Forward {
                 Value weight = step.call("cast", float8.weight(), DType.F16.code());
                 long rows = weight.size(0);
                 Value scale = step.call("scale_of_rows", float8.scale(), rows);
-                model.floats(place, weight, true, scale, bias);
+                model.floats(place, weight, Memory.COPIED, scale, bias);
             }
             case Linear.Codebook _, Linear.Masked _ ->
                     addExpanded(DenseWeights.of(linear, step), bias, step);
@@ -243,15 +252,16 @@ final class NativeForward implements Forward {
         }
     }
 
-    /// Weights stay where the checkpoint has them.
+    /// Weights stay where the checkpoint has them, unless they lie otherwise or are those of first
+    /// factors: these are thin, and a copy lies in large pages.
     private void addDense(Value weight, @Nullable Value bias) {
         Value kept = scope.keep(weight);
         Value readable = kept.dtype() == DType.F64 ? scope.call("to_float", kept) : kept;
-        if (sparse) {
-            model.columns(place, readable, bias);
+        if (layout != Layout.ROWS || place != slot) {
+            addCopy(readable, Memory.COPIED_ONCE, bias);
             return;
         }
-        model.floats(place, readable, false, null, bias);
+        model.floats(place, readable, Memory.BORROWED, null, bias);
         if (read.add(readable.address())) {
             borrowed += readable.bytes(); // once, though several linears may read it
         }
@@ -261,10 +271,14 @@ final class NativeForward implements Forward {
     private void addExpanded(Value weight, @Nullable Value bias, TensorScope step) {
         boolean fits = step.call("count_overflow", weight, DType.F16.code()).integer() == 0;
         Value stored = fits ? step.call("cast", weight, DType.F16.code()) : weight;
-        if (sparse) {
-            model.columns(place, stored, bias);
+        addCopy(stored, Memory.COPIED, bias);
+    }
+
+    private void addCopy(Value weight, Memory memory, @Nullable Value bias) {
+        if (layout == Layout.ROWS) {
+            model.floats(place, weight, memory, null, bias);
         } else {
-            model.floats(place, stored, true, null, bias);
+            model.panels(place, weight, layout == Layout.PANELS, memory, bias);
         }
     }
 

@@ -51,11 +51,12 @@ public final class NativeModel implements AutoCloseable {
                 NativeLibrary.function(
                         "lithe_model_floats",
                         FunctionDescriptor.of(
-                                INT, LONG, LONG, INT, LONG, LONG, LONG, INT, LONG, LONG));
-        static final MethodHandle COLUMNS =
+                                INT, LONG, LONG, INT, LONG, LONG, LONG, INT, LONG, LONG, LONG));
+        static final MethodHandle PANELS =
                 NativeLibrary.function(
-                        "lithe_model_columns",
-                        FunctionDescriptor.of(INT, LONG, LONG, INT, LONG, LONG, LONG, LONG));
+                        "lithe_model_panels",
+                        FunctionDescriptor.of(
+                                INT, LONG, LONG, INT, LONG, LONG, LONG, INT, LONG, LONG));
         static final MethodHandle THRESHOLD =
                 NativeLibrary.function(
                         "lithe_model_threshold",
@@ -188,10 +189,20 @@ public final class NativeModel implements AutoCloseable {
         }
     }
 
-    /// Adds outputs to a slot: float weights (N, K), borrowed or copied, their scale per output (N)
-    /// and their bias (N), both float32.
+    /// Whose memory float weights are read from.
+    public enum Memory {
+        /// The caller's, who keeps them as long as the model.
+        BORROWED,
+        /// The model's own; the caller may let go of them.
+        COPIED,
+        /// The model's own, once for all linears of the same weights, which the caller keeps.
+        COPIED_ONCE
+    }
+
+    /// Adds outputs to a slot: float weights (N, K), their scale per output (N) and their bias (N),
+    /// both float32.
     public void floats(
-            int slot, Value weight, boolean copied, @Nullable Value scale, @Nullable Value bias) {
+            int slot, Value weight, Memory memory, @Nullable Value scale, @Nullable Value bias) {
         try {
             int done =
                     (int)
@@ -202,7 +213,8 @@ public final class NativeModel implements AutoCloseable {
                                     (long) weight.size(0),
                                     (long) weight.size(1),
                                     weight.address(),
-                                    copied ? 1 : 0,
+                                    memory == Memory.BORROWED ? 0 : 1,
+                                    source(weight, memory),
                                     at(scale),
                                     at(bias));
             require(done != 0);
@@ -211,19 +223,23 @@ public final class NativeModel implements AutoCloseable {
         }
     }
 
-    /// The same, copied input by input, for a slot with a threshold: an input that counts as 0
-    /// costs no reading of weights.
-    public void columns(int slot, Value weight, @Nullable Value bias) {
+    /// The same, copied to panels of outputs, input by input. A single one is for a slot with a
+    /// threshold: an input that counts as 0 costs no reading of weights. Narrow ones are for short
+    /// rows.
+    public void panels(
+            int slot, Value weight, boolean narrow, Memory memory, @Nullable Value bias) {
         try {
             int done =
                     (int)
-                            Functions.COLUMNS.invokeExact(
+                            Functions.PANELS.invokeExact(
                                     model,
                                     (long) slot,
                                     kindOf(weight).ordinal(),
                                     (long) weight.size(0),
                                     (long) weight.size(1),
                                     weight.address(),
+                                    narrow ? 1 : 0,
+                                    source(weight, memory),
                                     at(bias));
             require(done != 0);
         } catch (Throwable e) {
@@ -381,6 +397,10 @@ public final class NativeModel implements AutoCloseable {
             case U8, I8, I16, I32, I64, F64, BOOL, F8_E4M3 ->
                     throw LitheException.of(Fault.INTERNAL, "no native kernel reads %s", floats);
         };
+    }
+
+    private static long source(Value weight, Memory memory) {
+        return memory == Memory.COPIED_ONCE ? weight.address() : 0;
     }
 
     private static long at(@Nullable Value value) {
