@@ -5,7 +5,6 @@ import dev.lithe.model.Decoder;
 import dev.lithe.model.KvCache;
 import dev.lithe.model.SparseAttention;
 import dev.lithe.tensor.TensorScope;
-import dev.lithe.tensor.Value;
 import java.util.Arrays;
 
 /// One sequence on one model: a key-value cache and how far it is filled. Plain and synchronous;
@@ -52,17 +51,10 @@ public final class Session implements AutoCloseable {
         }
         int piece = decoder.spec().sparseAttention().limited() ? SparseAttention.PIECE : ids.length;
         for (int first = 0; first + piece < ids.length; first += piece) {
-            float[] _ = read(Arrays.copyOfRange(ids, first, first + piece));
+            float[] _ = decoder.next(Arrays.copyOfRange(ids, first, first + piece), cache);
         }
-        return read(Arrays.copyOfRange(ids, (ids.length - 1) / piece * piece, ids.length));
-    }
-
-    private float[] read(int[] ids) {
-        long[] elements = Arrays.stream(ids).asLongStream().toArray();
-        try (var step = TensorScope.open()) {
-            Value input = step.tensor(elements, 1, elements.length); // (1, T)
-            return decoder.forward(input, cache.position(), cache, false, step).floats();
-        }
+        int last = (ids.length - 1) / piece * piece;
+        return decoder.next(Arrays.copyOfRange(ids, last, ids.length), cache);
     }
 
     /// Reads one more token and returns the logits (V) of the token after it.

@@ -33,12 +33,10 @@ public final class Continuations {
         int[] answer = new int[tokens];
         try (var scope = TensorScope.open()) {
             KvCache cache = decoder.newCache(1, prompt.length + tokens - 1, scope);
-            long[] input = Arrays.stream(prompt).asLongStream().toArray();
-            int position = 0;
+            int[] input = prompt;
             for (int i = 0; i < tokens; i++) {
-                answer[i] = (int) Latency.next(decoder, input, position, cache);
-                position += input.length;
-                input = new long[] {answer[i]};
+                answer[i] = Latency.next(decoder, input, cache);
+                input = new int[] {answer[i]};
             }
         }
         return answer;

@@ -3,8 +3,8 @@ package dev.lithe.evaluate;
 import dev.lithe.model.Decoder;
 import dev.lithe.model.KvCache;
 import dev.lithe.tensor.TensorScope;
-import dev.lithe.tensor.Value;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Random;
@@ -96,29 +96,25 @@ public final class Latency {
         }
     }
 
-    private long[] prompt(int model, int pair) {
+    private int[] prompt(int model, int pair) {
         int[] tokens = ids.get(model);
         long room = tokens.length - options.promptTokens();
         int start = (int) (room * (pair % options.pairs()) / Math.max(1, options.pairs() - 1));
-        long[] prompt = new long[options.promptTokens()];
-        for (int i = 0; i < prompt.length; i++) {
-            prompt[i] = tokens[start + i];
-        }
-        return prompt;
+        return Arrays.copyOfRange(tokens, start, start + options.promptTokens());
     }
 
     /// One run, in milliseconds.
     private record Run(double firstToken, double perToken) {}
 
-    private Run run(Decoder decoder, long[] prompt) {
+    private Run run(Decoder decoder, int[] prompt) {
         int outputTokens = options.outputTokens();
         try (var scope = TensorScope.open()) {
             KvCache cache = decoder.newCache(1, prompt.length + outputTokens - 1, scope);
             long start = System.nanoTime();
-            long token = next(decoder, prompt, 0, cache);
+            int token = next(decoder, prompt, cache);
             long first = System.nanoTime();
             for (int i = 1; i < outputTokens; i++) {
-                token = next(decoder, new long[] {token}, prompt.length + i - 1, cache);
+                token = next(decoder, new int[] {token}, cache);
             }
             long end = System.nanoTime();
             return new Run(
@@ -127,13 +123,14 @@ public final class Latency {
         }
     }
 
-    /// The likeliest token behind `ids`, the first of which stands at `position`.
-    static long next(Decoder decoder, long[] ids, int position, KvCache cache) {
-        try (var step = TensorScope.open()) {
-            Value input = step.tensor(ids, 1, ids.length);
-            Value logits = decoder.forward(input, position, cache, false, step);
-            return step.call("greedy", logits).integer();
+    /// The likeliest token behind `ids`, which extend what `cache` holds; the first of equals.
+    static int next(Decoder decoder, int[] ids, KvCache cache) {
+        float[] logits = decoder.next(ids, cache);
+        int best = 0;
+        for (int id = 1; id < logits.length; id++) {
+            best = logits[id] > logits[best] ? id : best;
         }
+        return best;
     }
 
     private Result result() {

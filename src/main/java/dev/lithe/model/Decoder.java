@@ -223,6 +223,22 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
+    /// Runs new tokens of one sequence from where its cache is, and extends that by them.
+    ///
+    /// @param ids at least one, of the vocabulary
+    /// @return logits (V) of the token after them
+    public float[] next(int[] ids, KvCache cache) {
+        int position = cache.position();
+        cache.requireRoom(position, ids.length);
+        try (var step = TensorScope.open()) {
+            long[] counts = {ids.length};
+            Angles angles = rotary.angles(counts, new long[] {position}, cache.capacity(), step);
+            float[] logits = forward.next(ids, position, cache, angles);
+            cache.filled(position + ids.length);
+            return logits;
+        }
+    }
+
     /// Runs one new token of each sequence of a batch, at the position that its cache has reached,
     /// and extends the caches by them.
     ///

@@ -28,6 +28,11 @@ sealed interface Forward permits NativeForward, TorchForward {
             Angles angles,
             TensorScope into);
 
+    /// T new tokens of one sequence.
+    ///
+    /// @return logits (V) of the last
+    float[] next(int[] ids, int position, KvCache cache, Angles angles);
+
     /// New tokens of several sequences.
     ///
     /// @return logits of all, (T, V), or of each one's last, (B, V), row-major whatever the outer

@@ -12,6 +12,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -343,6 +344,17 @@ final class NativeForward implements Forward {
     }
 
     @Override
+    public float[] next(int[] ids, int position, KvCache cache, Angles angles) {
+        long[] tokens = Arrays.stream(ids).asLongStream().toArray();
+        var rows = Rows.of(tokens, 1, position, cache, false, spec, angles);
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment logits = arena.allocate(ValueLayout.JAVA_FLOAT, spec.vocabSize());
+            run(rows, 0, spec.layers(), null, logits.address(), angles, arena);
+            return logits.toArray(ValueLayout.JAVA_FLOAT);
+        }
+    }
+
+    @Override
     public Value extend(Pieces pieces, boolean allPositions, Angles angles, TensorScope into) {
         var rows = Rows.of(pieces, allPositions, spec, angles);
         Value logits = into.call("empty", new long[] {rows.wanted(), spec.vocabSize()});
@@ -380,17 +392,28 @@ final class NativeForward implements Forward {
             @Nullable Value logits,
             Angles angles) {
         try (Arena arena = Arena.ofConfined()) {
-            MemorySegment memory = arena.allocateFrom(ValueLayout.JAVA_LONG, rows.longs());
-            model.step(
-                    first,
-                    end,
-                    memory,
-                    rows.count(),
-                    x,
-                    angles.cos(),
-                    angles.sin(),
-                    angles.stride(),
-                    logits);
+            long to = logits == null ? 0 : logits.address();
+            run(rows, first, end, x, to, angles, arena);
         }
+    }
+
+    private void run(
+            Rows rows,
+            int first,
+            int end,
+            @Nullable Value x,
+            long logits,
+            Angles angles,
+            Arena arena) {
+        model.step(
+                first,
+                end,
+                arena.allocateFrom(ValueLayout.JAVA_LONG, rows.longs()),
+                rows.count(),
+                x,
+                angles.cos(),
+                angles.sin(),
+                angles.stride(),
+                logits);
     }
 }

@@ -16,17 +16,20 @@ public final class RotaryTables {
     private final ModelSpec spec;
     private final Device device;
     private int length;
-    private Value cos;
-    private Value sin;
+    private Angles all;
 
     RotaryTables(ModelSpec spec, Device device, TensorScope scope) {
         this.scope = scope;
         this.spec = spec;
         this.device = device;
         this.length = Math.min(SMALLEST, spec.maxPositions());
+        this.all = place(spec, length, device, scope);
+    }
+
+    private static Angles place(ModelSpec spec, int length, Device device, TensorScope scope) {
         List<Value> tables = of(spec, length, scope);
-        this.cos = device.place(tables.get(0), scope);
-        this.sin = device.place(tables.get(1), scope);
+        Value cos = device.place(tables.get(0), scope);
+        return Angles.ofPositions(cos, device.place(tables.get(1), scope));
     }
 
     /// Cosines and sines of the positions below `length`.
@@ -64,7 +67,7 @@ public final class RotaryTables {
             return Angles.ofTokens(spec, counts, positions, device, into);
         }
         cover(capacity);
-        return Angles.ofPositions(cos, sin);
+        return all;
     }
 
     /// Makes positions below `positions` available, as far as the model has them.
@@ -73,8 +76,6 @@ public final class RotaryTables {
             return;
         }
         length = (int) Math.min(spec.maxPositions(), Math.max(positions, 2L * length));
-        List<Value> tables = of(spec, length, scope);
-        cos = device.place(tables.get(0), scope);
-        sin = device.place(tables.get(1), scope);
+        all = place(spec, length, device, scope);
     }
 }

@@ -4,6 +4,7 @@ import dev.lithe.tensor.Device;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
@@ -88,6 +89,15 @@ final class TorchForward implements Forward {
                         allPositions,
                         embedding.tables());
         return into.call("forward", arguments);
+    }
+
+    @Override
+    public float[] next(int[] ids, int position, KvCache cache, Angles angles) {
+        try (var step = TensorScope.open()) {
+            long[] elements = Arrays.stream(ids).asLongStream().toArray();
+            Value input = step.tensor(elements, 1, elements.length); // (1, T)
+            return forward(input, position, cache, false, angles, step).floats();
+        }
     }
 
     @Override

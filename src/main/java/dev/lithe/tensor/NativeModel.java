@@ -324,7 +324,7 @@ public final class NativeModel implements AutoCloseable {
     ///   them; null to look them up
     /// @param cos the cosines of rotary angles, (tables, S, pairs) float32, and `sin` alike
     /// @param local numbers from one table to the next, which is that of layers with a window
-    /// @param logits (wanted rows, V) float32, or null for none
+    /// @param logits where (wanted rows, V) float32 are to be, or 0 for none
     public void step(
             int first,
             int end,
@@ -334,7 +334,7 @@ public final class NativeModel implements AutoCloseable {
             Value cos,
             Value sin,
             long local,
-            @Nullable Value logits) {
+            long logits) {
         try {
             int done =
                     (int)
@@ -350,7 +350,7 @@ public final class NativeModel implements AutoCloseable {
                                     cos.address(),
                                     sin.address(),
                                     local,
-                                    at(logits));
+                                    logits);
             require(done != 0);
         } catch (Throwable e) {
             throw failed(e);
