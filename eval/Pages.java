@@ -198,7 +198,7 @@ public final class Pages {
             }
         }
         System.out.println(
-                "| sees | MB read, at least | ratio | ms per token, median | ratio, median"
+                "| sees | MB to read | ratio | ms per token, median | ratio, median"
                         + " | 5 to 95 % of rounds |");
         System.out.println("|---|---|---|---|---|---|");
         double whole = bytes(decoders.getFirst(), position);

@@ -15,6 +15,6 @@ class MistralFamilyTest extends ArchitectureContract {
                 "width_prune:multiple_of=8",
                 "set compensate: false",
                 "page_attention:page=4,pages=2,dense=0",
-                "a window of their own");
+                "0 see everything, 3 have a window of their own");
     }
 }

@@ -23,6 +23,6 @@ class Phi3FamilyTest extends ArchitectureContract {
                 "gqa:kv_heads=1,pool=mean",
                 "as one linear",
                 "page_attention:page=4,pages=2,dense=0",
-                "a window of their own");
+                "0 see everything, 3 have a window of their own");
     }
 }

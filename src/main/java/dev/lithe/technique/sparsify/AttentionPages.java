@@ -85,11 +85,12 @@ public final class AttentionPages implements RunTechnique<AttentionPages.Config>
         new PageAttention(config.page(), config.pages(), config.dense()).describe(model);
         var spec = ModelSpec.of(model, "config.json");
         if (spec.blocksThatChoosePages() == 0) {
+            int dense = Math.min(config.dense(), spec.layers());
             throw LitheException.badInput(
-                    "none of the model's %d blocks would choose pages, for the first %d see"
-                            + " everything and others have a window of their own; choose a lower"
-                            + " dense, or leave page_attention out",
-                    spec.layers(), Math.min(config.dense(), spec.layers()));
+                    "none of the model's %d blocks would choose pages: the first %d see everything, %d"
+                            + " have a window of their own; choose a lower dense, or leave"
+                            + " page_attention out",
+                    spec.layers(), dense, spec.layers() - dense);
         }
     }
 }

@@ -63,8 +63,8 @@ class AttentionPagesTest extends RunTechniqueContract<Config> {
                 "page_attention:pages=-1 | pages is -1; choose up to 1024, or 0 for all",
                 "page_attention:pages=1025 | pages is 1025; choose up to 1024, or 0 for all",
                 "page_attention:dense=-1 | dense is -1; choose how many blocks see everything",
-                "page_attention | none of the model's 2 blocks would choose pages, for the first 2 see"
-                        + " everything",
+                "page_attention | none of the model's 2 blocks would choose pages: the first 2 see"
+                        + " everything, 0 have a window",
                 "sparse_attention:sinks=2,window=9;page_attention:dense=0 | leave one of them out",
                 "page_attention:dense=0;sparse_attention:sinks=2,window=9 | leave one of them out",
                 "page_attention:dense=0;kv_cache:keys=8,values=16 | leave one of them out"
