@@ -21,6 +21,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Random;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -34,6 +35,7 @@ import java.util.stream.Stream;
 public final class Pages {
     private static final int WINDOWS = 60;
     private static final int ROUNDS = 20;
+    private static final int READINGS = 10;
     private static final int TOKENS = 16;
     private static final int PIECE = 2048;
 
@@ -155,6 +157,7 @@ public final class Pages {
         for (PageAttention way : ways) {
             decoders.add(open(folder, way));
         }
+        reading(ways, decoders, positions[0]);
         // has the bounds of all blocks, where others need those of some
         Decoder reader = decoders.getLast();
         int longest = positions[positions.length - 1] + TOKENS;
@@ -174,24 +177,52 @@ public final class Pages {
                             "%n%d positions (those since the last were read in %.0f s)%n%n",
                             position,
                             (System.nanoTime() - start) / 1e9);
-                    compare(ways, decoders, batch, position);
+                    compare(
+                            ways,
+                            decoders,
+                            ROUNDS,
+                            decoder -> decode(decoder, batch, position),
+                            decoder -> bytes(decoder, position));
                 }
             }
         }
         decoders.forEach(Decoder::close);
     }
 
+    /// Of a whole text at once.
+    private void reading(List<PageAttention> ways, List<Decoder> decoders, int tokens) {
+        System.out.printf("%n%d tokens read at once%n%n", tokens);
+        compare(ways, decoders, READINGS, decoder -> {
+            try (var scope = TensorScope.open();
+                    var batch = new KvBatch(List.of(decoder.newCache(1, tokens, scope)))) {
+                int[] ids = ids(decoder, tokens);
+                long start = System.nanoTime();
+                float[] _ = decoder.extend(new int[][] {ids}, batch, false, scope).floats();
+                return (System.nanoTime() - start) / 1e6 / tokens;
+            }
+        }, _ -> 0);
+    }
+
     private int[] ids(Decoder decoder, int count) {
         return random.ints(count, 0, decoder.spec().vocabSize()).toArray();
     }
 
-    private void compare(List<PageAttention> ways, List<Decoder> decoders, KvBatch batch, int position) {
-        double[][] millis = new double[ways.size()][ROUNDS];
+    /// Times all ways in turn.
+    ///
+    /// @param time milliseconds per token
+    /// @param bytes that a token reads; 0 leaves them out
+    private void compare(
+            List<PageAttention> ways,
+            List<Decoder> decoders,
+            int rounds,
+            ToDoubleFunction<Decoder> time,
+            ToDoubleFunction<Decoder> bytes) {
+        double[][] millis = new double[ways.size()][rounds];
         List<Integer> order = new ArrayList<>(IntStream.range(0, ways.size()).boxed().toList());
-        for (int round = -1; round < ROUNDS; round++) {
+        for (int round = -1; round < rounds; round++) {
             Collections.shuffle(order, random);
             for (int way : order) {
-                double taken = decode(decoders.get(way), batch, position);
+                double taken = time.applyAsDouble(decoders.get(way));
                 if (round >= 0) {
                     millis[way][round] = taken;
                 }
@@ -201,24 +232,25 @@ public final class Pages {
                 "| sees | MB to read | ratio | ms per token, median | ratio, median"
                         + " | 5 to 95 % of rounds |");
         System.out.println("|---|---|---|---|---|---|");
-        double whole = bytes(decoders.getFirst(), position);
+        double whole = bytes.applyAsDouble(decoders.getFirst());
         for (int way = 0; way < ways.size(); way++) {
-            double[] ratios = new double[ROUNDS];
-            for (int round = 0; round < ROUNDS; round++) {
+            double[] ratios = new double[rounds];
+            for (int round = 0; round < rounds; round++) {
                 ratios[round] = millis[way][round] / millis[0][round];
             }
             Arrays.sort(ratios);
-            double read = bytes(decoders.get(way), position);
+            double read = bytes.applyAsDouble(decoders.get(way));
             System.out.printf(
                     Locale.ROOT,
-                    "| %s | %.0f | %.3f | %.1f | %.3f | %.3f to %.3f |%n",
+                    "| %s | %s | %.2f | %.3f | %.3f to %.3f |%n",
                     ways.get(way).limited() ? ways.get(way).label() : "everything",
-                    read / 1e6,
-                    read / whole,
-                    Arrays.stream(millis[way]).sorted().toArray()[ROUNDS / 2],
-                    ratios[ROUNDS / 2],
-                    ratios[ROUNDS / 20],
-                    ratios[ROUNDS - 1 - ROUNDS / 20]);
+                    whole == 0
+                            ? " | "
+                            : String.format(Locale.ROOT, "%.0f | %.3f", read / 1e6, read / whole),
+                    Arrays.stream(millis[way]).sorted().toArray()[rounds / 2],
+                    ratios[rounds / 2],
+                    ratios[rounds / 20],
+                    ratios[rounds - 1 - rounds / 20]);
         }
     }
 
