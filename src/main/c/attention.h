@@ -64,6 +64,20 @@ static void write_rows(Step *s, void *argument, int64_t first, int64_t last) {
     }
 }
 
+// Bounds the pages that rows end, all of whose keys are written.
+static void bound_rows(Step *s, void *argument, int64_t first, int64_t last) {
+    const Layer *layer = argument;
+    const Model *m = s->model;
+    for (int64_t i = first; i < last; i++) {
+        const Row *row = s->rows + i;
+        int64_t index = row->position / m->page;
+        for (int64_t head = 0; row->position % m->page == m->page - 1 && head < m->g; head++) {
+            const float *keys = cached(s, row, layer->layer, 0, head) + index * m->page * m->hd;
+            bound_page(keys, m->page, m->hd, bounds_of(m, row, layer->layer, head), index);
+        }
+    }
+}
+
 INLINE float exponential(float x) {
     // 2^n e^r with n whole and |r| <= ln 2 / 2; the low bits of t are those of n
     x = x < -87.f ? -87.f : x > 88.f ? 88.f : x;
@@ -163,11 +177,46 @@ static void attend_block(Attention *a, const float *q, const float *k, const flo
     }
 }
 
-// Attention of T rows, for one query head: softmax(q Kᵀ / sqrt(hd)) V, a block of positions at a time. Blocks start at the same
-// positions whatever the rows, so that a row's result is always made alike; those that no row sees are left out.
+// Adds all positions that rows see, a block at a time. Blocks start at the same positions whatever the rows, so that a row's
+// result is always made alike; those that no row sees are left out.
+static void attend_all(Attention *a, int64_t layer, const float *q, const float *k, const float *v) {
+    const Model *m = a->model;
+    const Row *row = a->row;
+    int64_t hd = m->hd, sinks = m->sinks, end = row[a->T - 1].position + 1, own = m->windows[layer];
+    int64_t window = own > 0 ? own : end, sink_window = window;
+    if (m->window > 0 && (own == 0 || own > m->window)) {
+        window = m->window;
+        sink_window = end;
+    }
+    for (int64_t at = 0; at < sinks && at < end; at += SEEN) {
+        int64_t seen = (end < sinks ? end : sinks) - at;
+        attend_block(a, q + (m->h + 2 * m->g) * hd, k + at * hd, v + at * hd, at, seen < SEEN ? seen : SEEN, sink_window);
+    }
+    int64_t start = row[0].position + 1 - window - sinks;
+    for (int64_t at = sinks + (start > 0 ? start / SEEN * SEEN : 0); at < end; at += SEEN) {
+        int64_t place = place_of(m, row, at) * hd;
+        attend_block(a, q, k + place, v + place, at, end - at < SEEN ? end - at : SEEN, window);
+    }
+}
+
+// Adds the positions of one row's best pages and of its own.
+static void attend_pages(Attention *a, const float *bounds, const float *q, const float *k, const float *v) {
+    const Model *m = a->model;
+    int64_t hd = m->hd, end = a->row->position + 1, own = a->row->position / m->page;
+    Best best;
+    best_pages(&best, q, bounds, own, hd, m->pages);
+    for (int64_t i = 0; i <= best.count; i++) {
+        int64_t at = (i < best.count ? best.page[i] : own) * m->page, last = i < best.count ? at + m->page : end;
+        for (; at < last; at += SEEN) {
+            attend_block(a, q, k + at * hd, v + at * hd, at, last - at < SEEN ? last - at : SEEN, end);
+        }
+    }
+}
+
+// Attention of T rows, for one query head: softmax(q Kᵀ / sqrt(hd)) V. A row that chooses pages comes alone.
 static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
     const Model *m = s->model;
-    int64_t hd = m->hd, sinks = m->sinks;
+    int64_t hd = m->hd;
     const Row *row = s->rows + first;
     int64_t kv_head = head / (m->h / m->g);
     const float *k = cached(s, row, layer, 0, kv_head), *v = cached(s, row, layer, 1, kv_head);
@@ -178,20 +227,10 @@ static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
         a.total[t] = 0;
         memset(a.o + t * m->h * hd, 0, hd * sizeof(float));
     }
-    int64_t end = row[T - 1].position + 1, own = m->windows[layer];
-    int64_t window = own > 0 ? own : end, sink_window = window;
-    if (m->window > 0 && (own == 0 || own > m->window)) {
-        window = m->window;
-        sink_window = end;
-    }
-    for (int64_t at = 0; at < sinks && at < end; at += SEEN) {
-        int64_t seen = (end < sinks ? end : sinks) - at;
-        attend_block(&a, q + (m->h + 2 * m->g) * hd, k + at * hd, v + at * hd, at, seen < SEEN ? seen : SEEN, sink_window);
-    }
-    int64_t start = row[0].position + 1 - window - sinks;
-    for (int64_t at = sinks + (start > 0 ? start / SEEN * SEEN : 0); at < end; at += SEEN) {
-        int64_t place = place_of(m, row, at) * hd;
-        attend_block(&a, q, k + place, v + place, at, end - at < SEEN ? end - at : SEEN, window);
+    if (chooses_pages(m, layer, row)) {
+        attend_pages(&a, bounds_of(m, row, layer, kv_head), q, k, v);
+    } else {
+        attend_all(&a, layer, q, k, v);
     }
     for (int t = 0; t < T; t++) {
         float inverse = 1 / a.total[t];
@@ -213,7 +252,8 @@ static void attend_rows(Step *s, void *argument, int64_t first, int64_t last) {
         int64_t end = start + QUERIES < s->count ? start + QUERIES : s->count;
         while (start < end) {
             int T = 1;
-            while (start + T < end && follows(s->rows + start + T - 1, s->rows + start + T)) T++;
+            while (start + T < end && follows(s->rows + start + T - 1, s->rows + start + T)
+                   && !chooses_pages(s->model, layer->layer, s->rows + start + T)) T++;
             attend(s, layer->layer, start, T, head);
             start += T;
         }

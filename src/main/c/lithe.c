@@ -150,6 +150,9 @@ void lithe_model_experts(Model *m, int64_t count, int64_t active) {
     for (int64_t i = 0; i < m->layers; i++) m->slots[4 * i + 2].experts = count;
 }
 
+// Makes a token see its own page of so many positions and the `pages` best before it, 0 for all, in layers from `dense` on.
+void lithe_model_pages(Model *m, int64_t page, int64_t pages, int64_t dense) { m->page = page, m->pages = pages, m->dense = dense; }
+
 // Norm i of the model, of `width` channels.
 int32_t lithe_model_norm(Model *m, int64_t i, const float *w, int64_t width) {
     m->norms[i] = copy_of(m, w, width * sizeof(float));

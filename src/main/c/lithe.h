@@ -68,6 +68,7 @@ typedef struct {
     float logit_cap;
     int64_t experts, active; // feed-forward channels fall into so many experts side by side, of which so many run; 0 for all
     int64_t sinks, window;  // a token sees the first positions and the last `window`; 0 for all
+    int64_t page, pages, dense; // layers from `dense` on: a token sees its own page and the `pages` best before it; 0 for all
     int64_t *windows;       // of each layer, the same without sinks where that is less; 0 for none
     Slot *slots;   // per layer: q k v, o, gate up (before them the scores of experts, where there are any), down; then the output
                    // layer; then as many of first factors: of a product of two thin matrices the one that reads the input, those
@@ -89,6 +90,7 @@ typedef struct {
     int64_t stride, capacity;
     int64_t wanted; // whether its logits are
     int64_t angles, sink_angles; // rows of cos and sin, and those for its queries before the sinks
+    float *bounds; // of the sequence's pages, as in pages.h; those of layers and heads follow each other as in `keys`
 } Row;
 
 // Activations as the code kernels read them: signed bytes, with a scale and a sum per group.

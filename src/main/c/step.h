@@ -4,6 +4,7 @@
 #include "codes.h"
 #include "columns.h"
 #include "slots.h"
+#include "pages.h"
 #include "attention.h"
 
 static void embed_rows(Step *s, void *argument, int64_t first, int64_t last) {
@@ -117,6 +118,7 @@ static void run(Step *all, int thread) {
         each_row(s, &layer, normalize_rows, s->count);
         project(s, slots, s->a, m->d, s->count, s->y, qkv, 0);
         pool_each(s, &layer, write_rows, s->count, 1);
+        if (ends_page(s, i)) pool_each(s, &layer, bound_rows, s->count, 1);
         pool_each(s, &layer, attend_rows, (s->count + QUERIES - 1) / QUERIES * m->h, 1);
         add_project(s, slots + 1, s->o, attention, norms[ATTENTION_OUTPUT]);
         layer.norm = norms[MLP_INPUT];

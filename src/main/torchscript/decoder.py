@@ -4,8 +4,8 @@
 #
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
 #            and up; of what the feed-forward part adds. Then the last norm. (d), or (2, d) with biases
-#   heads    [h, g, hd, activation, S and W of sinks.py, experts of a block and how many of them run, window of each block]; 0
-#            for none
+#   heads    [h, g, hd, activation, S and W of sinks.py, experts of a block and how many of them run, tokens of a page and how
+#            many pages of pages.py, window of each block]; 0 for none, and the window is -1 where pages are chosen
 #   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale], and where small inputs of linears count
 #            as 0: the first position where they do, and the least that do not, of each block and slot
 #   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated. Of all positions;
@@ -132,8 +132,27 @@ def feed(self, y: Tensor, heads: List[int]) -> Tensor:
   return torch.reshape(torch.reshape(a, [y.size(0), y.size(1), E, -1]) * torch.unsqueeze(runs, 3), a.size())
 
 
+def of_queries(self, x: Tensor, h: int) -> Tensor:
+  # keys or values (B, g, S, hd) -> those of each query head (B, h, S, hd)
+  B = x.size(0)
+  g = x.size(1)
+  S = x.size(2)
+  hd = x.size(3)
+  return x if g == h else torch.reshape(torch.expand(torch.unsqueeze(x, 2), [B, g, h // g, S, hd]), [B, h, S, hd])
+
+
+def attend_seen(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor, cap: float) -> Tensor:
+  # q (B, h, T, hd), k and v (B, h, S, hd), seen (T, S) or (B, h, T, S) -> (B, T, h hd)
+  if cap == 0.:
+    o = torch.scaled_dot_product_attention(q, k, v, seen)
+  else:
+    scores = self.capped(torch.matmul(q, torch.transpose(k, 2, 3)) / float(q.size(3)) ** 0.5, cap)
+    o = torch.matmul(torch.softmax(torch.masked_fill(scores, torch.logical_not(seen), float("-inf")), -1), v)
+  return torch.reshape(torch.transpose(o, 1, 2), [q.size(0), q.size(2), q.size(1) * q.size(3)])
+
+
 def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, window: int, cap: float) -> Tensor:
-  # q (B, h, T, hd), k and v (B, g, position + T, hd) -> (B, T, h hd); window 0 for none, cap 0 for none
+  # q (B, h, T, hd), k and v (B, g, position + T, hd) -> (B, T, h hd); window 0 or less for none, cap 0 for none
   B = q.size(0)
   h = q.size(1)
   T = q.size(2)
@@ -148,35 +167,30 @@ def attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, window: int, ca
     # the queries of a group share its keys: (B, g, h / g, hd) x (B, g, S, hd)
     o = torch.scaled_dot_product_attention(torch.reshape(q, [B, g, h // g, hd]), k, v)
     return torch.reshape(o, [B, 1, h * hd])
-  if g != h:
-    k = torch.reshape(torch.expand(torch.unsqueeze(k, 2), [B, g, h // g, S, hd]), [B, h, S, hd])
-    v = torch.reshape(torch.expand(torch.unsqueeze(v, 2), [B, g, h // g, S, hd]), [B, h, S, hd])
+  k = self.of_queries(k, h)
+  v = self.of_queries(v, h)
   windowed = window > 0 and S > window
   if position == 0 and not windowed and cap == 0.:
     o = torch.scaled_dot_product_attention(q, k, v, None, 0., True)
-  else:
-    seen = torch.tril(torch.ones([T, S], dtype=11, device=q.device), S - T)
-    if windowed:
-      seen = torch.triu(seen, S - T - window + 1)
-    if cap == 0.:
-      o = torch.scaled_dot_product_attention(q, k, v, seen)
-    else:
-      scores = self.capped(torch.matmul(q, torch.transpose(k, 2, 3)) / float(hd) ** 0.5, cap)
-      hidden = torch.logical_not(seen)
-      o = torch.matmul(torch.softmax(torch.masked_fill(scores, hidden, float("-inf")), -1), v)
-  return torch.reshape(torch.transpose(o, 1, 2), [B, T, h * hd])
+    return torch.reshape(torch.transpose(o, 1, 2), [B, T, h * hd])
+  seen = torch.tril(torch.ones([T, S], dtype=11, device=q.device), S - T)
+  if windowed:
+    seen = torch.triu(seen, S - T - window + 1)
+  return self.attend_seen(q, k, v, seen, cap)
 
 
 def extend_and_attend(self, q: Tensor, k: Tensor, v: Tensor, position: int, cache: List[Tensor], bits: List[int], window: int,
-                      cap: float) -> Tensor:
+                      pages: List[int], cap: float) -> Tensor:
   # q (B, h, T, hd), k and v (B, g, T, hd) of new tokens -> (B, T, h hd); cache = [k, v, ranges, H], and for fewer bits than
-  # 16 the rest of what attend_cached reads
+  # 16 the rest of what attend_cached reads; pages = tokens of one and how many
   S = position + q.size(2)
   keys = self.write_keys(k, position, bits[0], cache[0], cache[2])
   values = self.write_values(v, position, bits[1], cache[1])
   plain = cap == 0. and (window == 0 or S <= window)
   if q.size(2) == 1 and plain and (bits[0] < 16 or bits[1] < 16):
     return self.attend_cached(q, cache, bits, S)
+  if window < 0:
+    return self.attend_pages(q, keys[:, :, :S], values[:, :, :S], position, pages[0], pages[1], cap)
   return self.attend(q, self.read_keys(keys, cache[2], bits[0], S), self.read_values(values, bits[1], S), position, window,
                      cap)
 
@@ -203,7 +217,8 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   h = heads[0]
   g = heads[1]
   hd = heads[2]
-  window = heads[8 + layer]
+  pages = heads[8:10]
+  window = heads[10 + layer]
   table = cos.size(0) - 1 if window > 0 else 0
   y = self.norm(x, norms[6 * layer], numbers[0])
   y = self.large(y, 4 * layer, counts, positions, numbers)
@@ -226,13 +241,13 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
     to_sinks = qk[:, h + g:] if numbers[1] == 1. else qk[:, h + g:] * numbers[1]
     return self.attend_rings(q, to_sinks, k, v, counts, positions, caches, bits, heads[4], heads[5], window, numbers[2])
   if len(counts) == 1:
-    return self.extend_and_attend(q, k, v, positions[0], caches[0], bits, window, numbers[2])
+    return self.extend_and_attend(q, k, v, positions[0], caches[0], bits, window, pages, numbers[2])
   o = annotate(List[Tensor], [])
   first = 0
   for i in range(len(counts)):
     end = first + counts[i]
     o.append(self.extend_and_attend(q[:, :, first:end], k[:, :, first:end], v[:, :, first:end], positions[i], caches[i], bits,
-                                    window, numbers[2]))
+                                    window, pages, numbers[2]))
     first = end
   return torch.cat(o, 1)
 

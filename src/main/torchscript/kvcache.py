@@ -8,6 +8,9 @@
 #                                       of hd rows per block, weighted by q
 #   ranges  (B, g, 2, capacity)         s and m of the tokens' keys: q . k = (q . u) s + (sum of q) m
 #
+# Where pages are chosen (pages.py) ranges are those of float keys, for the native kernels, 16 pages side by side: for each
+# coordinate their greatest numbers and their least, (B, g, pages / 16, hd, 2, 16).
+#
 # Keys in 4 bits are kept as k H, with H orthogonal, which spreads a large channel over its head; queries turn alike.
 
 
@@ -31,6 +34,10 @@ def new_keys(self, batch: int, heads: int, capacity: int, width: int, blocks: in
 def new_ranges(self, batch: int, heads: int, capacity: int, blocks: int, bits: int) -> List[Tensor]:
   positions = 0 if bits == 16 else capacity
   return [torch.zeros([batch, heads, 2, positions], dtype=5 if bits == 4 else 6) for i in range(blocks)]
+
+
+def new_bounds(self, batch: int, heads: int, pages: int, width: int, blocks: int, device: str) -> List[Tensor]:
+  return torch.unbind(torch.empty([blocks, batch, heads, (pages + 15) // 16, width, 2, 16], device=torch.device(device)), 0)
 
 
 def new_values(self, batch: int, heads: int, capacity: int, width: int, blocks: int, bits: int, device: str) -> List[Tensor]:
@@ -190,6 +197,8 @@ def copy_cache(self, from_k: List[Tensor], from_v: List[Tensor], from_ranges: Li
     v[i][:, :, :n] = from_v[i][:, :, :n]
     if bits[0] == 16:
       k[i][:, :, :n] = from_k[i][:, :, :n]
+      m = min(ranges[i].size(2), from_ranges[i].size(2))
+      ranges[i][:, :, :m] = from_ranges[i][:, :, :m]
     else:
       ranges[i][:, :, :, :n] = from_ranges[i][:, :, :, :n]
       self.copy_key_codes(from_k[i], k[i], n, bits[0])

@@ -106,7 +106,7 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
   y = torch.rms_norm(x, d, w[i], epsilon)
   qkv = self.train_linears(y, w, places, firsts[s], firsts[s + 1], dtype)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)
-  table = cos.size(0) - 1 if heads[8 + l] > 0 else 0
+  table = cos.size(0) - 1 if heads[10 + l] > 0 else 0
   qk = self.norm_heads(qkv[:, :h + g].to(x.dtype), h, w[i + 1], w[i + 2], epsilon)
   qk = self.rotate(qk, cos[table], sin[table]).to(dtype)
   q = qk[:, :h] if style[1] == 1. else qk[:, :h] * style[1]
@@ -119,7 +119,7 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
     v = torch.cat([cache[2 * l + 1], v], 2)
     cache[2 * l] = k
     cache[2 * l + 1] = v
-  o = self.attend(q, k, v, position, heads[8 + l], style[2])  # (B, T, h hd)
+  o = self.attend(q, k, v, position, heads[10 + l], style[2])  # (B, T, h hd)
   y = self.train_linears(o, w, places, firsts[s + 1], firsts[s + 2], dtype).to(x.dtype)
   x = x + self.norm_output(y, w[i + 3], epsilon)
   y = torch.rms_norm(x, d, w[i + 4], epsilon)

@@ -39,6 +39,9 @@ public final class TinyModel {
     private int window = 7;
     private int sinks;
     private int seen;
+    private int page;
+    private int pages;
+    private int denseBlocks;
 
     private TinyModel() {}
 
@@ -62,6 +65,15 @@ public final class TinyModel {
     public TinyModel sinks(int count, int last) {
         sinks = count;
         seen = last;
+        return this;
+    }
+
+    /// Queries choose `count` pages of `tokens` tokens besides their own, in blocks from `dense`
+    /// on.
+    public TinyModel pages(int tokens, int count, int dense) {
+        page = tokens;
+        pages = count;
+        denseBlocks = dense;
         return this;
     }
 
@@ -160,6 +172,13 @@ public final class TinyModel {
                     .put("format", "lithe.sparse_attention/v1")
                     .put("sinks", sinks)
                     .put("window", seen);
+        }
+        if (pages > 0) {
+            config.putObject("lithe_page_attention")
+                    .put("format", "lithe.page_attention/v1")
+                    .put("page", page)
+                    .put("pages", pages)
+                    .put("dense", denseBlocks);
         }
         if (llama3Rope) {
             config.putObject("rope_scaling")

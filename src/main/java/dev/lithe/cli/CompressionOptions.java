@@ -278,6 +278,9 @@ final class CompressionOptions {
     }
 
     private static String seen(ModelSpec running) {
+        if (running.pageAttention().limited()) {
+            return " · attention to " + running.pageAttention().label();
+        }
         return running.sparseAttention().limited()
                 ? " · attention to " + running.sparseAttention().label()
                 : "";

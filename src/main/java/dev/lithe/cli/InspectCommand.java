@@ -135,6 +135,9 @@ final class InspectCommand implements Callable<Integer> {
         if (shapes.sparseAttention().limited()) {
             out.printf("attention    %s%n", shapes.sparseAttention().label());
         }
+        if (shapes.pageAttention().limited()) {
+            out.printf("attention    %s%n", shapes.pageAttention().label());
+        }
         Map<String, Integer> forms = new TreeMap<>();
         out.printf("embedding    %s%n", inspection.embedding().form());
         inspection.linears().forEach(row -> forms.merge(row.form(), 1, Integer::sum));

@@ -15,6 +15,7 @@ import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.NormScales;
+import dev.lithe.model.PageAttention;
 import dev.lithe.model.Part;
 import dev.lithe.model.SparseAttention;
 import dev.lithe.tensor.DType;
@@ -66,6 +67,7 @@ abstract class FolderExport {
             config.remove("quantization_config");
             KvCacheForm.FLOAT.describe(config);
             SparseAttention.NONE.describe(config);
+            PageAttention.NONE.describe(config);
             describe(config);
             writer.json("config.json", config);
             finish(config, writer);

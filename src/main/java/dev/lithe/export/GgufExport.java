@@ -72,6 +72,12 @@ public final class GgufExport {
                             + " model before that stage, or --to dense, which leaves it out",
                     spec.sparseAttention().label());
         }
+        if (spec.pageAttention().limited()) {
+            throw LitheException.badInput(
+                    "the model's tokens see %s (page_attention), which GGUF cannot say; export the"
+                            + " model before that stage, or --to dense, which leaves it out",
+                    spec.pageAttention().label());
+        }
         if (spec.windows().stream().anyMatch(window -> window > 0)) {
             throw LitheException.badInput(
                     "the model's blocks see %d positions back (sliding_window), which llama.cpp's"

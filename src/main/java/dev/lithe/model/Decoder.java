@@ -198,9 +198,19 @@ public final class Decoder implements AutoCloseable {
         return new KvCache(
                 into.call("new_keys", batch, heads, capacity, width, layers, form.keys(), on),
                 into.call("new_values", batch, heads, capacity, width, layers, form.values(), on),
-                into.call("new_ranges", batch, heads, capacity, layers, form.keys()),
+                ranges(batch, capacity, into),
                 capacity,
                 spec.sparseAttention());
+    }
+
+    private Value ranges(int batch, int capacity, TensorScope into) {
+        int heads = spec.kvHeads();
+        int layers = spec.layers();
+        if (!spec.pageAttention().limited()) {
+            return into.call("new_ranges", batch, heads, capacity, layers, spec.kvCache().keys());
+        }
+        int pages = spec.pageAttention().bounded(capacity);
+        return into.call("new_bounds", batch, heads, pages, spec.headDim(), layers, device.name());
     }
 
     /// Runs T new tokens of B sequences, all at `position`, and extends `cache` by them.

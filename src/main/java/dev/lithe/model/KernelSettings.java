@@ -11,27 +11,29 @@ import java.util.stream.IntStream;
 /// What the kernels of `decoder.py` must know of a model besides its tensors.
 ///
 /// @param heads h, g, hd, the activation, sinks and window of [SparseAttention], count and active
-///   of [Experts], and the window of each block, 0 for none
+///   of [Experts], page and pages of [PageAttention], and the window of each block: 0 for none, -1
+///   where it chooses pages
 /// @param numbers norm epsilon, attention scale, attention cap, logit cap, embedding scale, as in
 ///   [BlockStyle]; then those of [ActivationThresholds]
 public record KernelSettings(Value heads, double[] numbers) {
     /// Numbers before the thresholds.
     private static final int STYLE = 5;
 
+    /// Window of a block that chooses pages.
+    private static final int PAGES = -1;
+
     /// Of all blocks.
     public static KernelSettings of(ModelSpec spec, TensorScope scope) {
-        long[] windows = spec.windows().stream().mapToLong(Integer::longValue).toArray();
         List<Integer> blocks = IntStream.range(0, spec.layers()).boxed().toList();
         return new KernelSettings(
-                scope.list(heads(spec, windows)), joined(numbers(spec), spec.thresholds(), blocks));
+                scope.list(heads(spec, blocks)), joined(numbers(spec), spec.thresholds(), blocks));
     }
 
     /// Of one block, which is then the first.
     public static KernelSettings of(ModelSpec spec, int block, TensorScope scope) {
-        long[] window = {spec.windows().get(block)};
+        List<Integer> blocks = List.of(block);
         return new KernelSettings(
-                scope.list(heads(spec, window)),
-                joined(numbers(spec), spec.thresholds(), List.of(block)));
+                scope.list(heads(spec, blocks)), joined(numbers(spec), spec.thresholds(), blocks));
     }
 
     /// Those of one block, with other thresholds.
@@ -51,14 +53,10 @@ public record KernelSettings(Value heads, double[] numbers) {
     ///
     /// @param block the one that it is for, or -1 for all
     public static Value tensor(ModelSpec spec, int block, DType type, TensorScope scope) {
-        long[] windows =
-                spec.windows().stream()
-                        .skip(Math.max(block, 0))
-                        .limit(block < 0 ? spec.layers() : 1)
-                        .mapToLong(Integer::longValue)
-                        .toArray();
+        List<Integer> blocks =
+                block < 0 ? IntStream.range(0, spec.layers()).boxed().toList() : List.of(block);
         double[] numbers = numbers(spec);
-        long[] heads = heads(spec, windows);
+        long[] heads = heads(spec, blocks);
         float[] all = new float[1 + numbers.length + heads.length];
         all[0] = type.code();
         for (int i = 0; i < numbers.length; i++) {
@@ -70,8 +68,8 @@ public record KernelSettings(Value heads, double[] numbers) {
         return scope.tensor(all, all.length);
     }
 
-    private static long[] heads(ModelSpec spec, long[] windows) {
-        long[] heads = new long[8 + windows.length];
+    private static long[] heads(ModelSpec spec, List<Integer> blocks) {
+        long[] heads = new long[10 + blocks.size()];
         heads[0] = spec.heads();
         heads[1] = spec.kvHeads();
         heads[2] = spec.headDim();
@@ -80,7 +78,12 @@ public record KernelSettings(Value heads, double[] numbers) {
         heads[5] = spec.sparseAttention().window();
         heads[6] = spec.experts().count();
         heads[7] = spec.experts().active();
-        System.arraycopy(windows, 0, heads, 8, windows.length);
+        heads[8] = spec.pageAttention().page();
+        heads[9] = spec.pageAttention().pages();
+        for (int i = 0; i < blocks.size(); i++) {
+            int block = blocks.get(i);
+            heads[10 + i] = spec.choosesPages(block) ? PAGES : spec.windows().get(block);
+        }
         return heads;
     }
 

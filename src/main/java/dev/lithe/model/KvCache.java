@@ -17,6 +17,7 @@ public final class KvCache {
     private int position;
     private long keysAddress;
     private long valuesAddress;
+    private long boundsAddress;
 
     /// One more than the last position that was written.
     private int written;
@@ -55,7 +56,16 @@ public final class KvCache {
         return valuesAddress;
     }
 
-    /// Scale and least value of each token's keys, where they are codes.
+    /// The same of what bounds the keys of each page, where pages are chosen ([PageAttention]).
+    long boundsAddress() {
+        if (boundsAddress == 0) {
+            boundsAddress = ranges.members().getFirst().address();
+        }
+        return boundsAddress;
+    }
+
+    /// Scale and least value of each token's keys, where they are codes; or what bounds the keys of
+    /// each page.
     public Value ranges() {
         return ranges;
     }

@@ -31,6 +31,7 @@ import org.jspecify.annotations.Nullable;
 /// @param kvCache how keys and values are kept while it runs
 /// @param thresholds below which inputs of linears count as 0
 /// @param sparseAttention how much of a text each token sees
+/// @param pageAttention which pages of a text each query sees
 /// @param experts which feed-forward channels each token runs
 public record ModelSpec(
         String architecture,
@@ -55,6 +56,7 @@ public record ModelSpec(
         KvCacheForm kvCache,
         ActivationThresholds thresholds,
         SparseAttention sparseAttention,
+        PageAttention pageAttention,
         Experts experts) {
     private static final int TOKENS = 1024;
 
@@ -111,6 +113,7 @@ public record ModelSpec(
                         KvCacheForm.of(config, where),
                         ActivationThresholds.of(config, layers, where),
                         SparseAttention.of(config, positions, where),
+                        PageAttention.of(config, where),
                         Experts.of(config, channels, where));
         spec.check(where);
         return spec;
@@ -132,6 +135,18 @@ public record ModelSpec(
                     "%s: sparse attention moves tokens to other positions as a text goes on, and this"
                             + " model has learned vectors for its %d; leave sparse_attention out",
                     where, maxPositions);
+        }
+        if (pageAttention.limited() && sparseAttention.limited()) {
+            throw LitheException.badInput(
+                    "%s: page_attention chooses among all that sparse_attention forgets; leave one of"
+                            + " them out",
+                    where);
+        }
+        if (pageAttention.limited() && !kvCache.equals(KvCacheForm.FLOAT)) {
+            throw LitheException.badInput(
+                    "%s: page_attention reads keys and values in float32, and kv_cache keeps them in"
+                            + " %s; leave one of them out",
+                    where, kvCache.label());
         }
         if (headDim % 2 != 0 && rotaryWidth > 0) {
             throw LitheException.badInput(
@@ -180,7 +195,9 @@ public record ModelSpec(
 
     /// Bytes of the keys and values of one sequence of up to `positions` tokens.
     public long cacheBytes(int positions) {
-        return kvCache.bytes(this, cacheRows(positions));
+        int rows = cacheRows(positions);
+        long bounds = pageAttention.boundFloats(rows, headDim) * Float.BYTES;
+        return kvCache.bytes(this, rows) + bounds * layers * kvHeads;
     }
 
     /// Rows of the cache of one sequence of up to `positions` tokens.
@@ -202,6 +219,15 @@ public record ModelSpec(
     /// The same by the token, in a cache long enough that its last places do not matter.
     public long cacheBytesPerToken() {
         return Math.ceilDiv(kvCache.bytes(this, TOKENS), TOKENS);
+    }
+
+    /// How many blocks choose among a text's pages.
+    public long blocksThatChoosePages() {
+        return IntStream.range(0, layers).filter(this::choosesPages).count();
+    }
+
+    boolean choosesPages(int block) {
+        return pageAttention.chooses(block, windows.get(block));
     }
 
     /// Whether blocks differ in how far back they see.

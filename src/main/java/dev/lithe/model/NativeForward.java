@@ -121,6 +121,8 @@ final class NativeForward implements Forward {
                         instructions);
         scope.onClose(model);
         model.experts(spec.experts().count(), spec.experts().active());
+        PageAttention chosen = spec.pageAttention();
+        model.pages(chosen.page(), chosen.pages(), chosen.dense());
     }
 
     /// Whether it can run a model: float keys and values, rotated ones, norms without biases, and

@@ -6,7 +6,7 @@ import java.util.Arrays;
 
 /// Tokens of a forward pass as `lithe.h` describes them.
 final class Rows {
-    private static final int LONGS = 9;
+    private static final int LONGS = 10;
 
     private final ModelSpec spec;
     private final Angles angles;
@@ -94,6 +94,10 @@ final class Rows {
         longs[at + 6] = isWanted ? 1 : 0;
         longs[at + 7] = angles.ofTokens() ? place : position;
         longs[at + 8] = angles.ofTokens() ? places + place : position;
+        if (spec.pageAttention().limited()) {
+            long bounds = spec.pageAttention().boundFloats(cache.capacity(), spec.headDim());
+            longs[at + 9] = cache.boundsAddress() + member * spec.kvHeads() * bounds * Float.BYTES;
+        }
         wanted += isWanted ? 1 : 0;
     }
 

@@ -45,6 +45,7 @@ final class Kernels {
                     "experts",
                     "sparsify",
                     "sinks",
+                    "pages",
                     "gqa",
                     "hqq",
                     "codebook",

@@ -33,6 +33,9 @@ public final class NativeModel implements AutoCloseable {
         static final MethodHandle EXPERTS =
                 NativeLibrary.function(
                         "lithe_model_experts", FunctionDescriptor.ofVoid(LONG, LONG, LONG));
+        static final MethodHandle PAGES =
+                NativeLibrary.function(
+                        "lithe_model_pages", FunctionDescriptor.ofVoid(LONG, LONG, LONG, LONG));
         static final MethodHandle FREE =
                 NativeLibrary.function("lithe_model_free", FunctionDescriptor.ofVoid(LONG));
         static final MethodHandle BYTES =
@@ -147,6 +150,16 @@ public final class NativeModel implements AutoCloseable {
     public void experts(int count, int active) {
         try {
             Functions.EXPERTS.invokeExact(model, (long) count, (long) active);
+        } catch (Throwable e) {
+            throw failed(e);
+        }
+    }
+
+    /// Makes queries see, besides their own page of so many positions, the `pages` best before it,
+    /// 0 for all; in layers from `dense` on that have no window.
+    public void pages(int page, int pages, int dense) {
+        try {
+            Functions.PAGES.invokeExact(model, (long) page, (long) pages, (long) dense);
         } catch (Throwable e) {
             throw failed(e);
         }
@@ -319,7 +332,7 @@ public final class NativeModel implements AutoCloseable {
 
     /// Takes tokens through the blocks from `first` to before `end`.
     ///
-    /// @param rows of nine longs each, as `Row` in `lithe.h`
+    /// @param rows of ten longs each, as `Row` in `lithe.h`
     /// @param x (rows, d) what they are after the blocks before, and receives what these make of
     ///   them; null to look them up
     /// @param cos the cosines of rotary angles, (tables, S, pairs) float32, and `sin` alike

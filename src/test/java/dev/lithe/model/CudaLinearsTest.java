@@ -43,7 +43,9 @@ class CudaLinearsTest {
                     "sinks",
                     List.of(
                             "row = torch.arange(filled)",
-                            "return torch.unsqueeze(torch.arange(position, position + T), 1) - held"));
+                            "return torch.unsqueeze(torch.arange(position, position + T), 1) - held"),
+                    "pages",
+                    List.of());
 
     @TempDir private Path folder;
 
@@ -90,7 +92,7 @@ class CudaLinearsTest {
 
     /// `torch.ones([T])` would lie on the processor wherever the model is.
     @ParameterizedTest
-    @ValueSource(strings = {"decoder", "sinks"})
+    @ValueSource(strings = {"decoder", "sinks", "pages"})
     void kernelsOfTheForwardPassMakeNothingElsewhere(String file) throws IOException {
         Path source = Path.of("src/main/torchscript", file + ".py");
         List<String> elsewhere =

@@ -3,7 +3,9 @@ package dev.lithe.model;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.RawTensor;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
@@ -13,6 +15,7 @@ import java.util.stream.IntStream;
 /// shares no code with the program.
 final class NaiveDecoder implements Naive {
     private static final String SPARSE = "lithe_sparse_attention";
+    private static final String PAGES = "lithe_page_attention";
 
     private final JsonNode config;
     private final Map<String, float[]> weights = new HashMap<>();
@@ -103,6 +106,10 @@ final class NaiveDecoder implements Naive {
     private void block(double[][] x, int layer) {
         String name = "model.layers." + layer + ".";
         int window = window(layer);
+        boolean chooses =
+                config.has(PAGES)
+                        && layer >= config.path(PAGES).path("dense").asInt()
+                        && window == Integer.MAX_VALUE;
         double[] turns = window < Integer.MAX_VALUE ? localFrequencies : frequencies;
         boolean headNorms = type.equals("qwen3") || type.equals("gemma3_text");
         boolean outputNorms = type.equals("gemma2") || type.equals("gemma3_text");
@@ -127,7 +134,7 @@ final class NaiveDecoder implements Naive {
             double[] seen =
                     config.has(SPARSE)
                             ? attendSome(q[t], k, v, seen(t, window), turns)
-                            : attend(q[t], k, v, t, window);
+                            : attend(q[t], k, v, t, window, chooses);
             double[] o = linear(name + "self_attn.o_proj", seen);
             add(x[t], outputNorms ? norm(name + "post_attention_layernorm", o) : o);
             double[] y =
@@ -209,19 +216,25 @@ final class NaiveDecoder implements Naive {
             values[i] = v[seen[i]];
         }
         int last = seen.length - 1;
-        return attend(rotate(q, heads, last, turns), keys, values, last, Integer.MAX_VALUE);
+        return attend(rotate(q, heads, last, turns), keys, values, last, Integer.MAX_VALUE, false);
     }
 
-    /// Attention of the query at `position` over the positions up to it, as far back as it sees.
-    private double[] attend(double[] q, double[][] k, double[][] v, int position, int window) {
+    /// Attention of the query at `position` over the positions up to it, as far back as it sees, or
+    /// over the pages that each head chooses.
+    private double[] attend(
+            double[] q, double[][] k, double[][] v, int position, int window, boolean chooses) {
         double width = config.path("query_pre_attn_scalar").asDouble(headDim);
         double[] result = new double[heads * headDim];
         for (int head = 0; head < heads; head++) {
             int shared = head / (heads / kvHeads) * headDim;
             double[] weight = new double[position + 1];
             double sum = 0;
-            int first = Math.max(0, position - window + 1);
-            for (int s = first; s <= position; s++) {
+            int[] seen =
+                    chooses
+                            ? pages(q, head * headDim, k, shared, position)
+                            : IntStream.rangeClosed(Math.max(0, position - window + 1), position)
+                                    .toArray();
+            for (int s : seen) {
                 double dot = 0;
                 for (int i = 0; i < headDim; i++) {
                     dot += q[head * headDim + i] * k[s][shared + i];
@@ -231,13 +244,43 @@ final class NaiveDecoder implements Naive {
                 weight[s] = Math.exp(score[0]);
                 sum += weight[s];
             }
-            for (int s = first; s <= position; s++) {
+            for (int s : seen) {
                 for (int i = 0; i < headDim; i++) {
                     result[head * headDim + i] += weight[s] / sum * v[s][shared + i];
                 }
             }
         }
         return result;
+    }
+
+    /// Positions of the best pages before the query's own, and its own page up to itself.
+    private int[] pages(double[] q, int head, double[][] k, int shared, int position) {
+        int page = config.path(PAGES).path("page").asInt();
+        int own = position / page;
+        List<Integer> best =
+                IntStream.range(0, own)
+                        .boxed()
+                        .sorted(
+                                Comparator.comparingDouble(
+                                        each -> -bound(q, head, k, shared, each * page, page)))
+                        .limit(config.path(PAGES).path("pages").asInt())
+                        .toList();
+        return IntStream.rangeClosed(0, position)
+                .filter(s -> s / page == own || best.contains(s / page))
+                .toArray();
+    }
+
+    private double bound(double[] q, int head, double[][] k, int shared, int first, int page) {
+        double bound = 0;
+        for (int i = 0; i < headDim; i++) {
+            int j = shared + i;
+            double[] numbers =
+                    IntStream.range(first, first + page).mapToDouble(s -> k[s][j]).toArray();
+            double least = Arrays.stream(numbers).min().orElseThrow();
+            double greatest = Arrays.stream(numbers).max().orElseThrow();
+            bound += Math.max(q[head + i] * least, q[head + i] * greatest);
+        }
+        return bound;
     }
 
     /// Turns the pair (i, i + r / 2) of every head by position times frequency; what lies behind

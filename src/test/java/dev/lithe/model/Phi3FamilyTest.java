@@ -21,6 +21,8 @@ class Phi3FamilyTest extends ArchitectureContract {
                 "gqa:kv_heads=1",
                 "as one linear",
                 "gqa:kv_heads=1,pool=mean",
-                "as one linear");
+                "as one linear",
+                "page_attention:page=4,pages=2,dense=0",
+                "0 see everything, 3 have a window of their own");
     }
 }
