@@ -39,6 +39,7 @@ public final class TinyModel {
     private int window = 7;
     private int sinks;
     private int seen;
+    private int heavy;
 
     private TinyModel() {}
 
@@ -62,6 +63,12 @@ public final class TinyModel {
     public TinyModel sinks(int count, int last) {
         sinks = count;
         seen = last;
+        return this;
+    }
+
+    /// And so many between them, those of most attention.
+    public TinyModel heavy(int count) {
+        heavy = count;
         return this;
     }
 
@@ -159,7 +166,8 @@ public final class TinyModel {
             config.putObject("lithe_sparse_attention")
                     .put("format", "lithe.sparse_attention/v1")
                     .put("sinks", sinks)
-                    .put("window", seen);
+                    .put("window", seen)
+                    .put("heavy", heavy);
         }
         if (llama3Rope) {
             config.putObject("rope_scaling")

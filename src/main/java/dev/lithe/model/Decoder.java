@@ -198,7 +198,9 @@ public final class Decoder implements AutoCloseable {
         return new KvCache(
                 into.call("new_keys", batch, heads, capacity, width, layers, form.keys(), on),
                 into.call("new_values", batch, heads, capacity, width, layers, form.values(), on),
-                into.call("new_ranges", batch, heads, capacity, layers, form.keys()),
+                spec.sparseAttention().heavy() > 0
+                        ? into.call("new_sums", batch, heads, capacity, layers, on)
+                        : into.call("new_ranges", batch, heads, capacity, layers, form.keys()),
                 capacity,
                 spec.sparseAttention());
     }
@@ -212,7 +214,7 @@ public final class Decoder implements AutoCloseable {
     public Value forward(
             Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
         int tokens = ids.size(1);
-        cache.requireRoom(position, tokens);
+        cache.begin(position, tokens);
         try (var step = TensorScope.open()) {
             Angles angles =
                     rotary.angles(
@@ -238,7 +240,8 @@ public final class Decoder implements AutoCloseable {
 
     /// Runs some new tokens of each sequence of a batch, from the position that its cache has
     /// reached, and extends the caches by them. The linears read all tokens at once. Where it fails
-    /// the caches keep their positions, and it can be tried again.
+    /// the caches keep their positions, and it can be tried again unless they keep heavy hitters
+    /// ([KvCache]).
     ///
     /// @param pieces at least one token per sequence
     /// @param allPositions whether to return logits of every new token or of each sequence's last

@@ -133,6 +133,12 @@ public record ModelSpec(
                             + " model has learned vectors for its %d; leave sparse_attention out",
                     where, maxPositions);
         }
+        if (sparseAttention.heavy() > 0 && !kvCache.equals(KvCacheForm.FLOAT)) {
+            throw LitheException.badInput(
+                    "%s: keys and values in %s cannot be moved without loss, and %d heavy hitters are;"
+                            + " leave out kv_cache, or heavy of sparse_attention",
+                    where, kvCache.label(), sparseAttention.heavy());
+        }
         if (headDim % 2 != 0 && rotaryWidth > 0) {
             throw LitheException.badInput(
                     "%s: head_dim %d is odd; rotary positions need pairs", where, headDim);
@@ -180,7 +186,8 @@ public record ModelSpec(
 
     /// Bytes of the keys and values of one sequence of up to `positions` tokens.
     public long cacheBytes(int positions) {
-        return kvCache.bytes(this, cacheRows(positions));
+        int rows = cacheRows(positions);
+        return kvCache.bytes(this, rows) + sparseAttention.sumBytes(rows) * layers * kvHeads;
     }
 
     /// Rows of the cache of one sequence of up to `positions` tokens.

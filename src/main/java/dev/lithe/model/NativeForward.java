@@ -112,10 +112,11 @@ final class NativeForward implements Forward {
         model.experts(spec.experts().count(), spec.experts().active());
     }
 
-    /// Whether it can run a model: float keys and values, rotated ones, norms without biases, and
-    /// linears in forms that it reads.
+    /// Whether it can run a model: float keys and values, rotated ones, no heavy hitters, norms
+    /// without biases, and linears in forms that it reads.
     static boolean takes(ModelSpec spec, LinearReader reader) {
         return spec.kvCache().equals(KvCacheForm.FLOAT)
+                && spec.sparseAttention().heavy() == 0
                 && takesExperts(spec, reader)
                 && !spec.style().layerNorms()
                 && !spec.style().learnedPositions()

@@ -45,6 +45,7 @@ final class Kernels {
                     "experts",
                     "sparsify",
                     "sinks",
+                    "heavy",
                     "gqa",
                     "hqq",
                     "codebook",

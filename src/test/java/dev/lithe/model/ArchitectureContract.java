@@ -82,7 +82,8 @@ abstract class ArchitectureContract {
                     "distill:layers=2,steps=2,batch=2",
                     "activation_sparsity:sparsity=0.3,samples=2",
                     "kv_cache:keys=8,values=8",
-                    "sparse_attention:sinks=2,window=9");
+                    "sparse_attention:sinks=2,window=9",
+                    "sparse_attention:sinks=2,heavy=1,window=16");
 
     /// How far logits may be off, relative to the largest, after a stage that loses little.
     private static final Map<String, Double> CLOSE =

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import dev.lithe.RawTensor;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
@@ -123,11 +124,20 @@ final class NaiveDecoder implements Naive {
                 k[t] = byHead(rotate(k[t], kvHeads, t, turns), keptKeys);
             }
         }
+        int heavy = config.path(SPARSE).path("heavy").asInt();
+        var hitters =
+                new NaiveHeavyHitters(
+                        kvHeads,
+                        config.path(SPARSE).path("sinks").asInt(),
+                        heavy,
+                        config.path(SPARSE).path("window").asInt());
         for (int t = 0; t < x.length; t++) {
             double[] seen =
-                    config.has(SPARSE)
-                            ? attendSome(q[t], k, v, seen(t, window), turns)
-                            : attend(q[t], k, v, t, window);
+                    heavy > 0
+                            ? attendKept(q[t], k, v, t, window, hitters, turns)
+                            : config.has(SPARSE)
+                                    ? attendSome(q[t], k, v, seen(t, window), turns)
+                                    : attend(q[t], k, v, t, window);
             double[] o = linear(name + "self_attn.o_proj", seen);
             add(x[t], outputNorms ? norm(name + "post_attention_layernorm", o) : o);
             double[] y =
@@ -212,32 +222,75 @@ final class NaiveDecoder implements Naive {
         return attend(rotate(q, heads, last, turns), keys, values, last, Integer.MAX_VALUE);
     }
 
-    /// Attention of the query at `position` over the positions up to it, as far back as it sees.
-    private double[] attend(double[] q, double[][] k, double[][] v, int position, int window) {
-        double width = config.path("query_pre_attn_scalar").asDouble(headDim);
+    /// Every key-value head keeps its own positions; all stand where they do among those.
+    private double[] attendKept(
+            double[] q,
+            double[][] k,
+            double[][] v,
+            int position,
+            int window,
+            NaiveHeavyHitters hitters,
+            double[] turns) {
         double[] result = new double[heads * headDim];
-        for (int head = 0; head < heads; head++) {
-            int shared = head / (heads / kvHeads) * headDim;
-            double[] weight = new double[position + 1];
-            double sum = 0;
-            int first = Math.max(0, position - window + 1);
-            for (int s = first; s <= position; s++) {
-                double dot = 0;
-                for (int i = 0; i < headDim; i++) {
-                    dot += q[head * headDim + i] * k[s][shared + i];
-                }
-                double[] score = {dot / Math.sqrt(width)};
-                cap(score, "attn_logit_softcapping");
-                weight[s] = Math.exp(score[0]);
-                sum += weight[s];
+        int group = heads / kvHeads;
+        for (int shared = 0; shared < kvHeads; shared++) {
+            List<Integer> seen = hitters.next(shared, position);
+            double[][] keys = new double[seen.size()][];
+            double[][] values = new double[seen.size()][];
+            for (int i = 0; i < keys.length; i++) {
+                keys[i] = rotate(k[seen.get(i)], kvHeads, i, turns);
+                values[i] = v[seen.get(i)];
             }
-            for (int s = first; s <= position; s++) {
-                for (int i = 0; i < headDim; i++) {
-                    result[head * headDim + i] += weight[s] / sum * v[s][shared + i];
-                }
+            int last = keys.length - 1;
+            double[] turned = rotate(q, heads, last, turns);
+            for (int head = shared * group; head < (shared + 1) * group; head++) {
+                double[] weights = new double[keys.length];
+                attendHead(head, turned, keys, values, last, window, result, weights);
+                hitters.gave(shared, weights);
             }
         }
         return result;
+    }
+
+    /// Attention of the query at `position` over the positions up to it, as far back as it sees.
+    private double[] attend(double[] q, double[][] k, double[][] v, int position, int window) {
+        double[] result = new double[heads * headDim];
+        for (int head = 0; head < heads; head++) {
+            attendHead(head, q, k, v, position, window, result, new double[position + 1]);
+        }
+        return result;
+    }
+
+    /// One head's part of it, into `result`, and what it gives to each position, into `given`.
+    private void attendHead(
+            int head,
+            double[] q,
+            double[][] k,
+            double[][] v,
+            int position,
+            int window,
+            double[] result,
+            double[] given) {
+        double width = config.path("query_pre_attn_scalar").asDouble(headDim);
+        int shared = head / (heads / kvHeads) * headDim;
+        double sum = 0;
+        int first = Math.max(0, position - window + 1);
+        for (int s = first; s <= position; s++) {
+            double dot = 0;
+            for (int i = 0; i < headDim; i++) {
+                dot += q[head * headDim + i] * k[s][shared + i];
+            }
+            double[] score = {dot / Math.sqrt(width)};
+            cap(score, "attn_logit_softcapping");
+            given[s] = Math.exp(score[0]);
+            sum += given[s];
+        }
+        for (int s = first; s <= position; s++) {
+            given[s] /= sum;
+            for (int i = 0; i < headDim; i++) {
+                result[head * headDim + i] += given[s] * v[s][shared + i];
+            }
+        }
     }
 
     /// Turns the pair (i, i + r / 2) of every head by position times frequency; what lies behind

@@ -9,8 +9,9 @@ import dev.lithe.technique.Family;
 import dev.lithe.technique.RunTechnique;
 import dev.lithe.technique.Technique;
 
-/// Lets a token see the first few tokens of a text and the last ones only, so that a text of any
-/// length takes the same memory, and goes on beyond the context that the model was trained on
+/// Lets a token see the first few tokens of a text and the last ones only, and on request those
+/// between them that matter most, so that a text of any length takes the same memory, and goes on
+/// beyond the context that the model was trained on
 /// (Guangxuan Xiao, Yuandong Tian, Beidi Chen, Song Han, Mike Lewis: "Efficient Streaming Language
 /// Models with Attention Sinks", StreamingLLM, arXiv 2309.17453).
 ///
@@ -31,23 +32,49 @@ import dev.lithe.technique.Technique;
 /// `kv_cache` may make each smaller. Blocks that have a shorter window of their own (Mistral,
 /// Gemma) keep to it, without sinks.
 ///
-/// Limits: what has left the window is forgotten, so it makes no long context, only long texts.
-/// Calibration and evaluation see as it does, training sees whole windows. What a text shares with
-/// the beginning of an earlier one is read anew once that was long enough to lose it. Another
-/// program that runs the folder sees everything; an export to dense leaves it out, and GGUF cannot
-/// say it. Which tokens are kept does not depend on what they are (no heavy hitters, no pages).
+/// `heavy: H` keeps H more tokens for each key-value head of each block, the heavy hitters (Zhenyu
+/// Zhang et al.: "H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language
+/// Models", arXiv 2306.14048). When S + H + W rows are full, 16 tokens leave the window; of them and
+/// the H of before those stay with the greatest
+///
+///     F_j = sum over queries p so far and query heads i of the group of softmax(q_pi K^T / sqrt(hd))_j
+///
+/// the earlier of two that are equal. All count by their places among what is seen, so W - 15 to W
+/// of the window are seen. The paper keeps as many heavy hitters as recent tokens, and each 10 % of
+/// the text; and it drops one token at a time, where 16 at once let a prompt be read in pieces as
+/// long. It needs H for a budget; the default is 0.
+///
+///     sparse_attention: {sinks: 4, heavy: 124, window: 128}
+///
+/// It costs a sum of attention for each row, 8 bytes beside 8 hd of key and value, and time: such a
+/// model is run by libtorch, not by the native kernels. It does not go with `kv_cache`, whose codes
+/// cannot be turned, nor with speculative decoding, for sums cannot be taken back. A block's own
+/// window counts the places too. Only a text that goes on where an earlier one ended takes over
+/// what that has read.
+///
+/// Limits: what has left the window, and is not kept, is forgotten, so it makes no long context,
+/// only long texts. Sums favour what has been there long. Calibration and evaluation see as it does,
+/// training sees whole windows. What a text shares with the beginning of an earlier one is read anew
+/// once that was long enough to lose it. Another program that runs the folder sees everything; an
+/// export to dense leaves it out, and GGUF cannot say it.
 @AutoService(Technique.class)
 public final class AttentionSinks implements RunTechnique<AttentionSinks.Config> {
     /// @param sinks S, tokens at the start that all see, at least 1
     /// @param window W, tokens that one sees besides; 0 for as many as the context leaves
-    public record Config(int sinks, int window) {
+    /// @param heavy H, tokens between them that each key-value head keeps
+    public record Config(int sinks, int window, int heavy) {
         public Config {
+            if (heavy < 0) {
+                throw LitheException.badInput(
+                        "heavy is %d; choose a count of tokens, or 0 for sinks and window alone",
+                        heavy);
+            }
             if (window < 0) {
                 throw LitheException.badInput(
                         "window is %d; choose a count of tokens, or 0 for what the context leaves",
                         window);
             }
-            if (sinks < 0 || sinks == 0 && window > 0) {
+            if (sinks < 0 || sinks == 0 && window + heavy > 0) {
                 throw LitheException.badInput(
                         "sinks is %d; choose at least 1 (4 is usual), for without sinks a window"
                                 + " loses the model",
@@ -68,12 +95,12 @@ public final class AttentionSinks implements RunTechnique<AttentionSinks.Config>
 
     @Override
     public String summary() {
-        return "see the first few tokens and the last ones only, in memory that does not grow";
+        return "see the first few tokens, the last and chosen ones, in memory that does not grow";
     }
 
     @Override
     public Config defaults() {
-        return new Config(4, 0);
+        return new Config(4, 0, 0);
     }
 
     @Override
@@ -87,8 +114,14 @@ public final class AttentionSinks implements RunTechnique<AttentionSinks.Config>
                         "%d sinks leave nothing of the context of %d; choose fewer (4 is usual)",
                         config.sinks(), context);
             }
-            window = context - config.sinks();
+            window = context - config.sinks() - config.heavy();
+            if (window < 1) {
+                throw LitheException.badInput(
+                        "%d sinks and %d heavy hitters leave nothing of the context of %d; choose"
+                                + " fewer",
+                        config.sinks(), config.heavy(), context);
+            }
         }
-        new SparseAttention(config.sinks(), window).describe(model);
+        new SparseAttention(config.sinks(), window, config.heavy()).describe(model);
     }
 }
