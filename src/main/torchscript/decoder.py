@@ -4,8 +4,8 @@
 #
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
 #            and up; of what the feed-forward part adds. Then the last norm. (d), or (2, d) with biases
-#   heads    [h, g, hd, activation, S and W of sinks.py, experts of a block and how many of them run, window of each block, H of
-#            heavy.py]; 0 for none
+#   heads    [h, g, hd, activation, S and W of sinks.py, experts of a block and how many of them run, window of each block, H and P
+#            of heavy.py]; 0 for none
 #   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale], and where small inputs of linears count
 #            as 0: the first position where they do, and the least that do not, of each block and slot
 #   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated. Of all positions;
@@ -210,7 +210,7 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
   qk = self.norm_heads(qkv[:, :h + g], h, norms[6 * layer + 1], norms[6 * layer + 2], numbers[0])
-  if heads[-1] > 0:
+  if heads[-2] > 0:
     q = qk[:, :h] if numbers[1] == 1. else qk[:, :h] * numbers[1]
     return self.attend_heavy(q, qk[:, h:], qkv[:, h + g:], counts, positions, caches, heads, cos[table], sin[table], window,
                              numbers[2])

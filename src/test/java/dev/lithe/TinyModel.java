@@ -40,6 +40,7 @@ public final class TinyModel {
     private int sinks;
     private int seen;
     private int heavy;
+    private int context;
 
     private TinyModel() {}
 
@@ -66,9 +67,10 @@ public final class TinyModel {
         return this;
     }
 
-    /// And so many between them, those of most attention.
-    public TinyModel heavy(int count) {
+    /// And so many between them, those of most attention, at most so far away.
+    public TinyModel heavy(int count, int farthest) {
         heavy = count;
+        context = farthest;
         return this;
     }
 
@@ -167,7 +169,8 @@ public final class TinyModel {
                     .put("format", "lithe.sparse_attention/v1")
                     .put("sinks", sinks)
                     .put("window", seen)
-                    .put("heavy", heavy);
+                    .put("heavy", heavy)
+                    .put("context", context);
         }
         if (llama3Rope) {
             config.putObject("rope_scaling")

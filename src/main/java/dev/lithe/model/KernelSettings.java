@@ -11,7 +11,8 @@ import java.util.stream.IntStream;
 /// What the kernels of `decoder.py` must know of a model besides its tensors.
 ///
 /// @param heads h, g, hd, the activation, sinks and window of [SparseAttention], count and active
-///   of [Experts], the window of each block, 0 for none, and heavy hitters of [SparseAttention]
+///   of [Experts], the window of each block, 0 for none, and heavy hitters and places of
+///   [SparseAttention]
 /// @param numbers norm epsilon, attention scale, attention cap, logit cap, embedding scale, as in
 ///   [BlockStyle]; then those of [ActivationThresholds]
 public record KernelSettings(Value heads, double[] numbers) {
@@ -71,7 +72,7 @@ public record KernelSettings(Value heads, double[] numbers) {
     }
 
     private static long[] heads(ModelSpec spec, long[] windows) {
-        long[] heads = new long[9 + windows.length];
+        long[] heads = new long[10 + windows.length];
         heads[0] = spec.heads();
         heads[1] = spec.kvHeads();
         heads[2] = spec.headDim();
@@ -81,7 +82,8 @@ public record KernelSettings(Value heads, double[] numbers) {
         heads[6] = spec.experts().count();
         heads[7] = spec.experts().active();
         System.arraycopy(windows, 0, heads, 8, windows.length);
-        heads[heads.length - 1] = spec.sparseAttention().heavy();
+        heads[heads.length - 2] = spec.sparseAttention().heavy();
+        heads[heads.length - 1] = spec.sparseAttention().places();
         return heads;
     }
 

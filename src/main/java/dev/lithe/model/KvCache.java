@@ -62,7 +62,7 @@ public final class KvCache {
     }
 
     /// Scale and least value of each token's keys, where they are codes; how much attention each
-    /// row has got, where heavy hitters are kept.
+    /// row has got and its place, where heavy hitters are kept.
     public Value ranges() {
         return ranges;
     }

@@ -63,7 +63,7 @@ public final class RotaryTables {
         if (spec.sparseAttention().limited() && spec.sparseAttention().heavy() == 0) {
             return Angles.ofTokens(spec, counts, positions, device, into);
         }
-        cover(capacity);
+        cover(Math.max(capacity, spec.sparseAttention().places()));
         return Angles.ofPositions(cos, sin);
     }
 

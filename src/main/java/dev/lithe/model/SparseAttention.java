@@ -18,25 +18,27 @@ import dev.lithe.fault.LitheException;
 /// needs, so that up to [#PIECE] tokens can be written before the first of them looks back, and
 /// some can be taken back.
 ///
-/// With `"heavy": 20` each key-value head keeps so many more positions between them, those that
-/// have got the most attention ([KvCache] cannot go back then). Rows are as many as are seen:
-/// sinks, heavy hitters, window, in the order of their positions, and to lie in a row is to stand
-/// at the position of its number. When all are full [#LEAVE] positions leave the window at once,
-/// and of them and those kept before the `heavy` stay whose attention, summed over all queries of
-/// the head so far, is the greatest. So the window is `window` at most and up to 15 less.
+/// With `"heavy": 20, "context": 256` each key-value head keeps so many more positions between
+/// them, those that have got the most attention ([KvCache] cannot go back then). Rows are as many
+/// as are seen: sinks, heavy hitters, window, in the order of their positions. When all are full
+/// [#LEAVE] positions leave the window at once, and of them and those kept before the `heavy` stay
+/// whose attention, summed over all queries of the head so far, is the greatest. So the window is
+/// `window` at most and up to 7 less. Positions count in the text, though no distance is longer
+/// than `context`: beyond it all but the sinks move towards them, as far as these ([#places]).
 ///
 /// @param sinks positions at the start that all see
 /// @param window positions that a token sees besides, its own included; 0 for all
 /// @param heavy positions between them that each key-value head keeps
-public record SparseAttention(int sinks, int window, int heavy) {
+/// @param context positions that those are told apart by; 0 where none are kept
+public record SparseAttention(int sinks, int window, int heavy, int context) {
     /// Of a model that says nothing: all see all.
-    public static final SparseAttention NONE = new SparseAttention(0, 0, 0);
+    public static final SparseAttention NONE = new SparseAttention(0, 0, 0, 0);
 
     /// Most tokens of a text that are read at once where its rows are used again.
     public static final int PIECE = 256;
 
     /// Positions that leave the window at once where heavy hitters are kept, as in `heavy.py`.
-    public static final int LEAVE = 16;
+    public static final int LEAVE = 8;
 
     /// Longest text, in tokens, where its length takes no memory: no array gets longer.
     private static final int LONGEST = 1 << 28;
@@ -54,18 +56,27 @@ public record SparseAttention(int sinks, int window, int heavy) {
             return NONE;
         }
         ConfigReader section = config.section(KEY, FORMAT);
+        int heavy = section.countFromZero("heavy", 0);
         var sparse =
                 new SparseAttention(
                         section.countFromZero("sinks", 0),
                         section.count("window"),
-                        section.countFromZero("heavy", 0));
+                        heavy,
+                        heavy > 0 ? section.count("context", positions) : 0);
         sparse.check(positions, where);
         return sparse;
     }
 
     private void check(int positions, String where) {
+        if (context > positions) {
+            throw LitheException.badInput(
+                    "%s: %s tells heavy hitters apart by %d positions, more than the context of %d that"
+                            + " the model was trained on; choose a context of up to %d",
+                    where, KEY, context, positions, positions);
+        }
         int shortest = heavy > 0 ? LEAVE : 1;
-        long left = (long) positions - sinks - heavy;
+        int most = heavy > 0 ? context : positions;
+        long left = (long) most - sinks - heavy;
         if (window > left) {
             throw LitheException.badInput(
                     "%s: %s has %d sinks%s and a window of %d, together more than the context of %d"
@@ -75,7 +86,7 @@ public record SparseAttention(int sinks, int window, int heavy) {
                     sinks,
                     heavy > 0 ? ", %d heavy hitters".formatted(heavy) : "",
                     window,
-                    positions,
+                    most,
                     left >= shortest || heavy == 0
                             ? "a window of up to " + Math.max(1, left)
                             : "fewer heavy hitters");
@@ -95,7 +106,7 @@ public record SparseAttention(int sinks, int window, int heavy) {
             ObjectNode section = config.putObject(KEY).put("format", FORMAT);
             section.put("sinks", sinks).put("window", window);
             if (heavy > 0) {
-                section.put("heavy", heavy);
+                section.put("heavy", heavy).put("context", context);
             }
         }
     }
@@ -118,6 +129,12 @@ public record SparseAttention(int sinks, int window, int heavy) {
         return sinks + heavy + window;
     }
 
+    /// Positions in use where heavy hitters are kept, 0 otherwise: as many of `context` as let
+    /// tokens move down when rows are freed.
+    int places() {
+        return heavy > 0 ? reach() + (context - reach()) / LEAVE * LEAVE : 0;
+    }
+
     /// Longest text of a model with a context of so many positions.
     int longest(int positions) {
         return limited() ? LONGEST : positions;
@@ -131,9 +148,10 @@ public record SparseAttention(int sinks, int window, int heavy) {
         return Math.min(positions, heavy > 0 ? reach() : Math.addExact(sinks, ring()));
     }
 
-    /// Bytes of the sums of attention that one key-value head of one block has got in its rows.
+    /// Bytes of the attention that one key-value head of one block gave to its rows, and their
+    /// places.
     long sumBytes(int rows) {
-        return heavy > 0 ? (long) rows * Double.BYTES : 0;
+        return heavy > 0 ? 2L * rows * Double.BYTES : 0;
     }
 
     private int ring() {

@@ -24,7 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 /// Models that keep heavy hitters, in the engine.
 class HeavyHittersEngineTest {
     private static final Path DEMO = Path.of("src/main/resources/demo");
-    private static final SparseAttention SOME = new SparseAttention(4, 60, 32);
+    private static final SparseAttention SOME = new SparseAttention(4, 60, 32, 256);
 
     @TempDir private static Path folder;
 
@@ -93,7 +93,7 @@ class HeavyHittersEngineTest {
             recorder.finish();
             assertThat(recorder.ids).isEqualTo(plain(prompt, tokens));
             assertThat(recorder.most)
-                    .isEqualTo(6L * 8 * (4 + 32 + 60) * (2 * 32 * Float.BYTES + Double.BYTES));
+                    .isEqualTo(6L * 8 * (4 + 32 + 60) * (2 * 32 * Float.BYTES + 2 * Double.BYTES));
         }
     }
 

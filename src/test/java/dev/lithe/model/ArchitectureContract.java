@@ -83,7 +83,7 @@ abstract class ArchitectureContract {
                     "activation_sparsity:sparsity=0.3,samples=2",
                     "kv_cache:keys=8,values=8",
                     "sparse_attention:sinks=2,window=9",
-                    "sparse_attention:sinks=2,heavy=1,window=16");
+                    "sparse_attention:sinks=2,heavy=1,window=9,context=16");
 
     /// How far logits may be off, relative to the largest, after a stage that loses little.
     private static final Map<String, Double> CLOSE =

@@ -44,15 +44,15 @@ class HeavyHittersTest {
 
     static Stream<TinyModel> models() {
         return Stream.of(
-                TinyModel.small().sinks(1, 16).heavy(2),
-                TinyModel.small().heads(4, 4, 8).sinks(0, 16).heavy(1),
-                TinyModel.small().heads(6, 2, 10).biases().sinks(2, 16).heavy(3).llama3Rope(),
-                TinyModel.of("mistral").window(7).sinks(2, 16).heavy(3),
-                TinyModel.of("mistral").window(17).sinks(1, 16).heavy(4),
-                TinyModel.of("qwen3").window(4).sinks(1, 16).heavy(2),
-                TinyModel.of("phi3").window(100).sinks(2, 16).heavy(2),
-                TinyModel.of("gemma2").window(4).sinks(2, 16).heavy(2),
-                TinyModel.of("gemma3_text").layers(3).window(5).sinks(1, 16).heavy(4));
+                TinyModel.small().sinks(1, 8).heavy(2, 19),
+                TinyModel.small().heads(4, 4, 8).sinks(0, 8).heavy(1, 9),
+                TinyModel.small().heads(6, 2, 10).biases().sinks(2, 8).heavy(3, 20).llama3Rope(),
+                TinyModel.of("mistral").window(7).sinks(2, 8).heavy(3, 22),
+                TinyModel.of("mistral").window(12).sinks(1, 8).heavy(4, 128),
+                TinyModel.of("qwen3").window(4).sinks(1, 8).heavy(2, 13),
+                TinyModel.of("phi3").window(100).sinks(2, 8).heavy(2, 20),
+                TinyModel.of("gemma2").window(10).sinks(2, 8).heavy(2, 21),
+                TinyModel.of("gemma3_text").layers(3).window(5).sinks(1, 8).heavy(4, 22));
     }
 
     @ParameterizedTest
@@ -65,9 +65,15 @@ class HeavyHittersTest {
 
     /// Rows are freed twenty times and more, in pieces of all kinds and in single tokens.
     @ParameterizedTest
-    @CsvSource({"llama, 4, 20, 40", "gemma3_text, 2, 30, 17", "mistral, 3, 1, 50"})
-    void goesOnInTheSameRows(String type, int sinks, int heavy, int window) throws IOException {
-        TinyModel model = TinyModel.of(type).window(25).sinks(sinks, window).heavy(heavy);
+    @CsvSource({
+        "llama, 4, 20, 40, 64",
+        "llama, 4, 8, 20, 100",
+        "gemma3_text, 2, 30, 17, 71",
+        "mistral, 3, 1, 50, 128"
+    })
+    void goesOnInTheSameRows(String type, int sinks, int heavy, int window, int context)
+            throws IOException {
+        TinyModel model = TinyModel.of(type).window(25).sinks(sinks, window).heavy(heavy, context);
         int[] ids = text(450, 7);
         double[][] expected = naive(model, ids);
         int[] ends = {1, 30, 31, 49, 64, 65, 79, 80, 81, 330, 331, 347, 450};
@@ -83,7 +89,7 @@ class HeavyHittersTest {
     /// another choice.
     @Test
     void whatIsKeptMatters() {
-        TinyModel model = TinyModel.small().sinks(4, 20).heavy(8);
+        TinyModel model = TinyModel.small().sinks(4, 20).heavy(8, 50);
         int[] ids = text(60, 3);
         double[] some = naive(model, ids)[59];
         double[] longer = naive(TinyModel.small().sinks(4, 28), ids)[59];
@@ -99,7 +105,7 @@ class HeavyHittersTest {
     @Test
     void aTextThatFitsComputesNothingElse() throws IOException {
         int[] ids = text(40, 5);
-        TinyModel model = TinyModel.of("mistral").window(11).sinks(4, 26).heavy(10);
+        TinyModel model = TinyModel.of("mistral").window(11).sinks(4, 26).heavy(10, 40);
         double[][] plain = naive(TinyModel.of("mistral").window(11), ids);
         try (Decoder decoder = Decoder.open(model.write(folder))) {
             AgainstNaive.chunks(decoder, ids, plain, 13, 14, 40);
@@ -120,7 +126,7 @@ class HeavyHittersTest {
     /// Sequences at different positions, of which some free rows, together and each alone.
     @Test
     void aBatchIsItsMembers() throws IOException {
-        TinyModel.small().sinks(3, 30).heavy(9).write(folder);
+        TinyModel.small().sinks(3, 30).heavy(9, 60).write(folder);
         int[] lengths = {1, 40, 200, 41, 58};
         int[][] pieces = {{1, 2, 3}, {4}, text(70, 1), {10, 11}, {12}};
         try (Decoder decoder = Decoder.open(folder);
@@ -164,7 +170,7 @@ class HeavyHittersTest {
     /// Sequences of one cache keep tokens of their own.
     @Test
     void sequencesOfOneCacheDoNotMeet() throws IOException {
-        TinyModel model = TinyModel.small().sinks(2, 20).heavy(6);
+        TinyModel model = TinyModel.small().sinks(2, 20).heavy(6, 40);
         int length = 90;
         try (Decoder decoder = Decoder.open(model.write(folder));
                 var scope = TensorScope.open()) {
@@ -186,7 +192,7 @@ class HeavyHittersTest {
 
     @Test
     void goesOnOrBeginsAnew() throws IOException {
-        TinyModel.small().sinks(2, 30).heavy(8).write(folder);
+        TinyModel.small().sinks(2, 30).heavy(8, 50).write(folder);
         int[] ids = text(120, 9);
         try (Decoder decoder = Decoder.open(folder);
                 var scope = TensorScope.open()) {
@@ -213,7 +219,7 @@ class HeavyHittersTest {
     /// A pass that ended in the middle has changed some blocks and not others.
     @Test
     void doesNotGoOnBehindAPassThatDidNotEnd() throws IOException {
-        TinyModel.small().sinks(2, 30).heavy(8).write(folder);
+        TinyModel.small().sinks(2, 30).heavy(8, 50).write(folder);
         int[] ids = text(60, 4);
         try (Decoder decoder = Decoder.open(folder);
                 var scope = TensorScope.open()) {
@@ -236,7 +242,7 @@ class HeavyHittersTest {
 
     @Test
     void calibratesOnTheSameNumbers() throws IOException {
-        TinyModel model = TinyModel.of("gemma2").window(25).sinks(2, 18).heavy(8);
+        TinyModel model = TinyModel.of("gemma2").window(25).sinks(2, 18).heavy(8, 40);
         long[][] windows = new long[2][];
         double expected = 0;
         for (int i = 0; i < 2; i++) {
@@ -260,13 +266,13 @@ class HeavyHittersTest {
 
     @Test
     void memoryDoesNotGrow() throws IOException {
-        TinyModel model = TinyModel.small().sinks(4, 100).heavy(20);
+        TinyModel model = TinyModel.small().sinks(4, 100).heavy(20, 128);
         var spec = ModelSpec.of(model.config(), "config.json");
         assertThat(spec.cacheRows(90)).isEqualTo(90);
         assertThat(spec.cacheRows(1000)).isEqualTo(124);
         assertThat(spec.longestText()).isEqualTo(1 << 28);
         assertThat(spec.seen(5000)).isEqualTo(124);
-        assertThat(spec.cacheBytes(1 << 28)).isEqualTo(124 * 2 * 2 * (2 * 8 * 4 + 8));
+        assertThat(spec.cacheBytes(1 << 28)).isEqualTo(124 * 2 * 2 * (2 * 8 * 4 + 16));
         try (Decoder decoder = Decoder.open(model.write(folder));
                 var scope = TensorScope.open()) {
             assertThat(cache(decoder, scope).bytes()).isEqualTo(spec.cacheBytes(1 << 28));
@@ -277,17 +283,22 @@ class HeavyHittersTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "4 | 105 | 20 | 4 sinks, 20 heavy hitters and a window of 105, together more than the"
+                "4 | 105 | 20 | 128 | 4 sinks, 20 heavy hitters and a window of 105, together more than the"
                         + " context of 128 that the model was trained on; choose a window of up to 104",
-                "4 | 100 | 120 | choose fewer heavy hitters",
-                "4 | 15 | 20 | 20 heavy hitters and a window of 15, which 16 positions leave at once;"
-                        + " choose a window of at least 16",
-                "4 | 40 | -1 | heavy is -1"
+                "4 | 100 | 120 | 128 | choose fewer heavy hitters",
+                "4 | 7 | 20 | 64 | 20 heavy hitters and a window of 7, which 8 positions leave at once;"
+                        + " choose a window of at least 8",
+                "4 | 40 | 20 | 60 | together more than the context of 60",
+                "4 | 40 | 20 | 129 | 129 positions, more than the context of 128",
+                "4 | 40 | -1 | 0 | heavy is -1"
             })
-    void refusesWhatNoModelCanHave(int sinks, int window, int heavy, String reason) {
+    void refusesWhatNoModelCanHave(int sinks, int window, int heavy, int context, String reason) {
         assertThatThrownBy(() ->
                         ModelSpec.of(
-                                TinyModel.small().sinks(sinks, window).heavy(heavy).config(),
+                                TinyModel.small()
+                                        .sinks(sinks, window)
+                                        .heavy(heavy, context)
+                                        .config(),
                                 "here"))
                 .hasMessageStartingWith("here: lithe_sparse_attention")
                 .hasMessageContaining(reason);
@@ -295,7 +306,7 @@ class HeavyHittersTest {
 
     @Test
     void doesNotGoWithFewerBits() {
-        ObjectNode config = TinyModel.small().sinks(4, 40).heavy(20).config();
+        ObjectNode config = TinyModel.small().sinks(4, 40).heavy(20, 128).config();
         new KvCacheForm(8, 8).describe(config);
         assertThatThrownBy(() -> ModelSpec.of(config, "here"))
                 .hasMessage(

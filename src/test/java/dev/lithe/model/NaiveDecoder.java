@@ -130,7 +130,8 @@ final class NaiveDecoder implements Naive {
                         kvHeads,
                         config.path(SPARSE).path("sinks").asInt(),
                         heavy,
-                        config.path(SPARSE).path("window").asInt());
+                        config.path(SPARSE).path("window").asInt(),
+                        config.path(SPARSE).path("context").asInt());
         for (int t = 0; t < x.length; t++) {
             double[] seen =
                     heavy > 0
@@ -222,7 +223,7 @@ final class NaiveDecoder implements Naive {
         return attend(rotate(q, heads, last, turns), keys, values, last, Integer.MAX_VALUE);
     }
 
-    /// Every key-value head keeps its own positions; all stand where they do among those.
+    /// Every key-value head keeps its own positions.
     private double[] attendKept(
             double[] q,
             double[][] k,
@@ -234,19 +235,28 @@ final class NaiveDecoder implements Naive {
         double[] result = new double[heads * headDim];
         int group = heads / kvHeads;
         for (int shared = 0; shared < kvHeads; shared++) {
-            List<Integer> seen = hitters.next(shared, position);
+            int place = hitters.place(position, position);
+            List<Integer> seen =
+                    hitters.next(shared, position).stream()
+                            .filter(j -> place - hitters.place(j, position) < window)
+                            .toList();
             double[][] keys = new double[seen.size()][];
             double[][] values = new double[seen.size()][];
             for (int i = 0; i < keys.length; i++) {
-                keys[i] = rotate(k[seen.get(i)], kvHeads, i, turns);
+                keys[i] =
+                        rotate(
+                                k[seen.get(i)],
+                                kvHeads,
+                                hitters.place(seen.get(i), position),
+                                turns);
                 values[i] = v[seen.get(i)];
             }
             int last = keys.length - 1;
-            double[] turned = rotate(q, heads, last, turns);
+            double[] turned = rotate(q, heads, place, turns);
             for (int head = shared * group; head < (shared + 1) * group; head++) {
                 double[] weights = new double[keys.length];
-                attendHead(head, turned, keys, values, last, window, result, weights);
-                hitters.gave(shared, weights);
+                attendHead(head, turned, keys, values, last, Integer.MAX_VALUE, result, weights);
+                hitters.gave(shared, seen, weights);
             }
         }
         return result;

@@ -8,20 +8,23 @@ import java.util.Map;
 import java.util.stream.IntStream;
 
 /// Which positions the key-value heads of one block see, token after token: sinks, those of the
-/// most attention, and the last ones (H2O). When no more fit, sixteen go.
+/// most attention, and the last ones (H2O). When no more fit, eight go.
 final class NaiveHeavyHitters {
-    private static final int LEAVE = 16;
+    private static final int LEAVE = 8;
 
     private final int sinks;
     private final int heavy;
     private final int window;
+    private final int places;
     private final List<List<Integer>> kept = new ArrayList<>();
     private final List<Map<Integer, Double>> sums = new ArrayList<>();
 
-    NaiveHeavyHitters(int heads, int sinks, int heavy, int window) {
+    NaiveHeavyHitters(int heads, int sinks, int heavy, int window, int context) {
         this.sinks = sinks;
         this.heavy = heavy;
         this.window = window;
+        int seen = sinks + heavy + window;
+        this.places = seen + (context - seen) / LEAVE * LEAVE;
         for (int head = 0; head < heads; head++) {
             kept.add(new ArrayList<>());
             sums.add(new HashMap<>());
@@ -46,9 +49,15 @@ final class NaiveHeavyHitters {
         return seen;
     }
 
+    /// Where a position stands when the token at `now` looks: where it is in the text, until the
+    /// places end; then all but the sinks go back, eight at a time and not behind those.
+    int place(int position, int now) {
+        int steps = now < places ? 0 : (now - places) / LEAVE + 1;
+        return position < sinks ? position : Math.max(sinks, position - steps * LEAVE);
+    }
+
     /// One query gave `weights` to what it saw.
-    void gave(int head, double... weights) {
-        List<Integer> seen = kept.get(head);
+    void gave(int head, List<Integer> seen, double... weights) {
         IntStream.range(0, weights.length)
                 .forEach(i -> sums.get(head).merge(seen.get(i), weights[i], Double::sum));
     }

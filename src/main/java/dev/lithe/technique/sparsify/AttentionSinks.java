@@ -34,25 +34,27 @@ import dev.lithe.technique.Technique;
 ///
 /// `heavy: H` keeps H more tokens for each key-value head of each block, the heavy hitters (Zhenyu
 /// Zhang et al.: "H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language
-/// Models", arXiv 2306.14048). When S + H + W rows are full, 16 tokens leave the window; of them and
+/// Models", arXiv 2306.14048). When S + H + W rows are full, 8 tokens leave the window; of them and
 /// the H of before those stay with the greatest
 ///
 ///     F_j = sum over queries p so far and query heads i of the group of softmax(q_pi K^T / sqrt(hd))_j
 ///
-/// the earlier of two that are equal. All count by their places among what is seen, so W - 15 to W
-/// of the window are seen. The paper keeps as many heavy hitters as recent tokens, and each 10 % of
-/// the text; and it drops one token at a time, where 16 at once let a prompt be read in pieces as
-/// long. It needs H for a budget; the default is 0.
+/// the earlier of two that are equal, so W - 7 to W of the window are seen. The paper keeps as many
+/// heavy hitters as recent tokens, each 10 % of the text, without sinks, and drops one token at a
+/// time; 8 at once let a prompt be read in pieces as long.
 ///
-///     sparse_attention: {sinks: 4, heavy: 124, window: 128}
+///     sparse_attention: {sinks: 4, heavy: 126, window: 126}
 ///
-/// It costs a sum of attention for each row, 8 bytes beside 8 hd of key and value, and time: such a
-/// model is run by libtorch, not by the native kernels. It does not go with `kv_cache`, whose codes
-/// cannot be turned, nor with speculative decoding, for sums cannot be taken back. A block's own
-/// window counts the places too. Only a text that goes on where an earlier one ended takes over
-/// what that has read.
+/// Tokens that are kept stand where they do in the text, for they are chosen because of it, but at
+/// most C away, the `context`: what has fallen behind that moves along, before the sinks.
 ///
-/// Limits: what has left the window, and is not kept, is forgotten, so it makes no long context,
+/// It costs two numbers for each row, 16 bytes beside 8 hd of key and value, and time: such a model
+/// is run by libtorch, not by the native kernels. It does not go with `kv_cache`, whose codes cannot
+/// be turned, nor with speculative decoding, for sums cannot be taken back. Only a text that goes on
+/// where an earlier one ended takes over what that has read. Blocks with a window of their own keep
+/// to it.
+///
+/// Limits: what has left the window and is not kept is forgotten, so it makes no long context,
 /// only long texts. Sums favour what has been there long. Calibration and evaluation see as it does,
 /// training sees whole windows. What a text shares with the beginning of an earlier one is read anew
 /// once that was long enough to lose it. Another program that runs the folder sees everything; an
@@ -62,7 +64,9 @@ public final class AttentionSinks implements RunTechnique<AttentionSinks.Config>
     /// @param sinks S, tokens at the start that all see, at least 1
     /// @param window W, tokens that one sees besides; 0 for as many as the context leaves
     /// @param heavy H, tokens between them that each key-value head keeps
-    public record Config(int sinks, int window, int heavy) {
+    /// @param context C, how far away those are at most, in tokens, which should be no more than
+    ///   the model was trained on; 0 for its `max_position_embeddings`
+    public record Config(int sinks, int window, int heavy, int context) {
         public Config {
             if (heavy < 0) {
                 throw LitheException.badInput(
@@ -73,6 +77,16 @@ public final class AttentionSinks implements RunTechnique<AttentionSinks.Config>
                 throw LitheException.badInput(
                         "window is %d; choose a count of tokens, or 0 for what the context leaves",
                         window);
+            }
+            if (context < 0) {
+                throw LitheException.badInput(
+                        "context is %d; choose a count of tokens, or 0 for the model's", context);
+            }
+            if (context > 0 && heavy == 0) {
+                throw LitheException.badInput(
+                        "context is %d, and heavy 0; it says how far away heavy hitters are, so choose"
+                                + " how many, or leave it out",
+                        context);
             }
             if (sinks < 0 || sinks == 0 && window + heavy > 0) {
                 throw LitheException.badInput(
@@ -100,28 +114,28 @@ public final class AttentionSinks implements RunTechnique<AttentionSinks.Config>
 
     @Override
     public Config defaults() {
-        return new Config(4, 0, 0);
+        return new Config(4, 0, 0, 0);
     }
 
     @Override
     public void configure(ObjectNode model, Config config) {
         SparseAttention.NONE.describe(model);
+        if (config.sinks() == 0) {
+            return;
+        }
+        int trained = ModelSpec.of(model, "config.json").maxPositions();
+        int context = config.context() > 0 ? config.context() : trained;
         int window = config.window();
-        if (config.sinks() > 0 && window == 0) {
-            int context = ModelSpec.of(model, "config.json").maxPositions();
-            if (config.sinks() >= context) {
-                throw LitheException.badInput(
-                        "%d sinks leave nothing of the context of %d; choose fewer (4 is usual)",
-                        config.sinks(), context);
-            }
+        if (window == 0) {
             window = context - config.sinks() - config.heavy();
             if (window < 1) {
                 throw LitheException.badInput(
                         "%d sinks and %d heavy hitters leave nothing of the context of %d; choose"
-                                + " fewer",
+                                + " fewer (4 sinks are usual)",
                         config.sinks(), config.heavy(), context);
             }
         }
-        new SparseAttention(config.sinks(), window, config.heavy()).describe(model);
+        int apart = config.heavy() > 0 ? context : 0;
+        new SparseAttention(config.sinks(), window, config.heavy(), apart).describe(model);
     }
 }
