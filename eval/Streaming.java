@@ -31,9 +31,9 @@ import java.util.stream.Stream;
 ///     eval/sparse-attention MODEL TEXT
 ///
 /// Arguments: the model, the same with `sparse_attention`, a text, at which of its tokens the last
-/// ones are read anew, how many of the window are given for heavy hitters, and how many tokens are
-/// read anew, 0 for as many as are seen. Losses of ways are compared token by token, at those
-/// tokens that all have.
+/// ones are read anew, how many of the window are given for heavy hitters, -1 for half, and how many
+/// tokens are read anew, 0 for as many as are seen. Losses of ways are compared token by token, at
+/// those tokens that all have.
 public final class Streaming {
     private static final int TIMES = 20;
     private static final int STREAMS = 3;
@@ -45,15 +45,15 @@ public final class Streaming {
         Path sinks = Path.of(arguments[1]);
         int every = Integer.parseInt(arguments[3]);
         int heavy = Integer.parseInt(arguments[4]);
+        int stated = Integer.parseInt(arguments[5]);
         Path plain = changed(sinks, "window", Streaming::windowOnly);
-        Path chosen = changed(sinks, "heavy", section -> keepHeavy(section, heavy));
+        Path chosen = changed(sinks, "heavy", section -> keepHeavy(section, heavy, stated));
         try (ServedModel dense = ServedModel.open(Path.of(arguments[0]));
                 ServedModel sparse = ServedModel.open(sinks);
                 ServedModel window = ServedModel.open(plain);
                 ServedModel hitters = ServedModel.open(chosen)) {
             int[] all = dense.tokenizer().encode(Files.readString(Path.of(arguments[2])), true);
             int reach = sparse.decoder().spec().sparseAttention().reach();
-            int stated = Integer.parseInt(arguments[5]);
             int context = stated > 0 ? stated : reach;
             int length = TIMES * context;
             List<ServedModel> ways = List.of(sparse, window, hitters);
@@ -72,11 +72,7 @@ public final class Streaming {
                 int start = (all.length - length) / (STREAMS - 1) * i;
                 row(dense.decoder(), ways, all, start, length, context, every);
             }
-            if (heavy > 0) {
-                generate(hitters, all, length, reach);
-            } else {
-                generate(sparse, all, length, reach);
-            }
+            generate(hitters, all, length);
         }
     }
 
@@ -135,9 +131,12 @@ public final class Streaming {
     }
 
     /// With heavy hitters in the place of as much of the window.
-    private static void keepHeavy(ObjectNode section, int heavy) {
-        section.put("window", section.path("window").asInt() - heavy);
-        section.put("heavy", heavy);
+    private static void keepHeavy(ObjectNode section, int heavy, int context) {
+        int window = section.path("window").asInt();
+        int kept = heavy < 0 ? window / 2 : heavy;
+        int seen = window + section.path("sinks").asInt();
+        section.put("window", window - kept).put("heavy", kept);
+        section.put("context", context > 0 ? context : seen);
     }
 
     /// The same model with another choice of what is seen.
@@ -198,7 +197,7 @@ public final class Streaming {
         }
     }
 
-    private static void generate(ServedModel model, int[] text, int tokens, int reach) {
+    private static void generate(ServedModel model, int[] text, int tokens) {
         List<Integer> prompt = Arrays.stream(text, 0, 16).boxed().toList();
         var done = new CompletableFuture<Finish>();
         List<String> rows = new ArrayList<>();
@@ -214,7 +213,7 @@ public final class Streaming {
                         @Override
                         public void onDelta(String delta, List<Integer> ids) {
                             count += ids.size();
-                            if (count % (tokens / 5) == 0 || count == reach) {
+                            if (count % (tokens / 5) == 0) {
                                 long now = System.nanoTime();
                                 rows.add(
                                         String.format(
