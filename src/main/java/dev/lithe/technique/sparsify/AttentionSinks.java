@@ -52,7 +52,8 @@ import dev.lithe.technique.Technique;
 /// is run by libtorch, not by the native kernels. It does not go with `kv_cache`, whose codes cannot
 /// be turned, nor with speculative decoding, for sums cannot be taken back. Only a text that goes on
 /// where an earlier one ended takes over what that has read. Blocks with a window of their own keep
-/// to it.
+/// to it. Whether it pays depends on model and text: on the small one that was measured a window as
+/// long as both is better (`eval/results/sparse-attention.md`), so H is 0 unless told.
 ///
 /// Limits: what has left the window and is not kept is forgotten, so it makes no long context,
 /// only long texts. Sums favour what has been there long. Calibration and evaluation see as it does,
