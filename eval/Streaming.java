@@ -11,7 +11,6 @@ import dev.lithe.engine.StopRules;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Decoder;
 import dev.lithe.model.KvCache;
-import dev.lithe.model.SparseAttention;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.io.IOException;
@@ -23,15 +22,18 @@ import java.util.List;
 import java.util.Locale;
 import java.util.OptionalLong;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/// Texts of 20 times what is seen, with attention to sinks and a window:
+/// Texts of 20 times a context, with attention to sinks and a window, or to heavy hitters too:
 ///
 ///     eval/sparse-attention MODEL TEXT
 ///
-/// Arguments: the model, the same with `sparse_attention`, a text, and at which of its tokens the
-/// last ones are read anew. Losses of ways are compared token by token, at those tokens that all
-/// have.
+/// Arguments: the model, the same with `sparse_attention`, a text, at which of its tokens the last
+/// ones are read anew, how many of the window are given for heavy hitters, -1 for half, and how many
+/// tokens are read anew, 0 for as many as are seen. Losses of ways are compared token by token, at
+/// those tokens that all have.
 public final class Streaming {
     private static final int TIMES = 20;
     private static final int STREAMS = 3;
@@ -40,66 +42,107 @@ public final class Streaming {
     private Streaming() {}
 
     public static void main(String... arguments) throws IOException {
-        Path folder = Path.of(arguments[0]);
         Path sinks = Path.of(arguments[1]);
         int every = Integer.parseInt(arguments[3]);
-        Path plain = windowOnly(sinks);
-        try (ServedModel dense = ServedModel.open(folder);
+        int heavy = Integer.parseInt(arguments[4]);
+        int stated = Integer.parseInt(arguments[5]);
+        Path plain = changed(sinks, "window", Streaming::windowOnly);
+        Path chosen = changed(sinks, "heavy", section -> keepHeavy(section, heavy, stated));
+        try (ServedModel dense = ServedModel.open(Path.of(arguments[0]));
                 ServedModel sparse = ServedModel.open(sinks);
-                ServedModel window = ServedModel.open(plain)) {
+                ServedModel window = ServedModel.open(plain);
+                ServedModel hitters = ServedModel.open(chosen)) {
             int[] all = dense.tokenizer().encode(Files.readString(Path.of(arguments[2])), true);
-            SparseAttention seen = sparse.decoder().spec().sparseAttention();
-            int length = TIMES * seen.reach();
+            int reach = sparse.decoder().spec().sparseAttention().reach();
+            int context = stated > 0 ? stated : reach;
+            int length = TIMES * context;
+            List<ServedModel> ways = List.of(sparse, window, hitters);
+            System.out.printf("Streams of %d tokens. Read anew: the last %d.%n", length, context);
+            for (int i = 0; i < ways.size(); i++) {
+                var seen = ways.get(i).decoder().spec().sparseAttention();
+                System.out.printf(
+                        "%c: %s, %d bytes of keys, values and sums%n",
+                        'A' + i, seen.label(), ways.get(i).decoder().spec().cacheBytes(length));
+            }
             System.out.printf(
-                    "%d sinks, window %d; streams of %d tokens%n%n",
-                    seen.sinks(), seen.window(), length);
-            System.out.println(
-                    "| from token | read anew | sinks and window | ratio | window alone | ratio |"
-                            + " sinks, last twentieth | ratio |");
-            System.out.println("|---|---|---|---|---|---|---|---|");
+                    "%n| from token | read anew | A | ratio | B | ratio | C | ratio | A, all tokens | B | C |"
+                            + " C / A | A, last twentieth | C | C / A |%n"
+                            + "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|%n");
             for (int i = 0; i < STREAMS; i++) {
                 int start = (all.length - length) / (STREAMS - 1) * i;
-                int[] ids = Arrays.copyOfRange(all, start, start + length);
-                float[] streamed = streamed(sparse.decoder(), ids);
-                float[] slid = streamed(window.decoder(), ids);
-                double[] sums = new double[5];
-                int count = 0;
-                int lastCount = 0;
-                for (int t = 1 + every; t < length; t += every) {
-                    double anew = anew(dense.decoder(), ids, t, seen.reach());
-                    sums[0] += anew;
-                    sums[1] += streamed[t - 1];
-                    sums[2] += slid[t - 1];
-                    count++;
-                    if (t >= length - seen.reach()) {
-                        sums[3] += anew;
-                        sums[4] += streamed[t - 1];
-                        lastCount++;
-                    }
-                }
-                double oracle = Math.exp(sums[0] / count);
-                double ours = Math.exp(sums[1] / count);
-                double without = Math.exp(sums[2] / count);
-                double end = Math.exp(sums[4] / lastCount);
-                System.out.printf(
-                        Locale.ROOT,
-                        "| %d | %.3f | %.3f | %.4f | %.3f | %.4f | %.3f | %.4f |%n",
-                        start,
-                        oracle,
-                        ours,
-                        ours / oracle,
-                        without,
-                        without / oracle,
-                        end,
-                        end / Math.exp(sums[3] / lastCount));
+                row(dense.decoder(), ways, all, start, length, context, every);
             }
-            generate(sparse, all, length, seen.reach());
+            generate(hitters, all, length);
         }
     }
 
-    /// The same model without the sinks, which no recipe makes.
-    private static Path windowOnly(Path sinks) throws IOException {
-        Path made = Files.createDirectory(sinks.resolveSibling("window"));
+    private static void row(
+            Decoder dense,
+            List<ServedModel> ways,
+            int[] all,
+            int start,
+            int length,
+            int context,
+            int every) {
+        int[] ids = Arrays.copyOfRange(all, start, start + length);
+        List<float[]> losses =
+                ways.stream().map(way -> streamed(way.decoder(), ids)).toList();
+        double[] sums = new double[losses.size()];
+        double anew = 0;
+        int count = 0;
+        for (int t = 1 + every; t < length; t += every) {
+            anew += anew(dense, ids, t, context);
+            for (int i = 0; i < sums.length; i++) {
+                sums[i] += losses.get(i)[t - 1];
+            }
+            count++;
+        }
+        System.out.printf(Locale.ROOT, "| %d | %.3f |", start, Math.exp(anew / count));
+        for (double sum : sums) {
+            System.out.printf(
+                    Locale.ROOT,
+                    " %.3f | %.4f |",
+                    Math.exp(sum / count),
+                    Math.exp((sum - anew) / count));
+        }
+        double[] whole = losses.stream().mapToDouble(each -> mean(each, 0)).toArray();
+        double[] last =
+                losses.stream().mapToDouble(each -> mean(each, length - length / TIMES)).toArray();
+        System.out.printf(
+                Locale.ROOT,
+                " %.3f | %.3f | %.3f | %.4f | %.3f | %.3f | %.4f |%n",
+                Math.exp(whole[0]),
+                Math.exp(whole[1]),
+                Math.exp(whole[2]),
+                Math.exp(whole[2] - whole[0]),
+                Math.exp(last[0]),
+                Math.exp(last[2]),
+                Math.exp(last[2] - last[0]));
+    }
+
+    private static double mean(float[] losses, int from) {
+        return IntStream.range(from, losses.length).mapToDouble(t -> losses[t]).average().orElse(0);
+    }
+
+    /// Without the sinks, which no recipe makes, and a window as much longer.
+    private static void windowOnly(ObjectNode section) {
+        section.put("window", section.path("window").asInt() + section.path("sinks").asInt());
+        section.put("sinks", 0);
+    }
+
+    /// With heavy hitters in the place of as much of the window.
+    private static void keepHeavy(ObjectNode section, int heavy, int context) {
+        int window = section.path("window").asInt();
+        int kept = heavy < 0 ? window / 2 : heavy;
+        int seen = window + section.path("sinks").asInt();
+        section.put("window", window - kept).put("heavy", kept);
+        section.put("context", context > 0 ? context : seen);
+    }
+
+    /// The same model with another choice of what is seen.
+    private static Path changed(Path sinks, String name, Consumer<ObjectNode> change)
+            throws IOException {
+        Path made = Files.createDirectory(sinks.resolveSibling(name));
         try (Stream<Path> files = Files.list(sinks)) {
             for (Path file : files.toList()) {
                 Files.createSymbolicLink(made.resolve(file.getFileName()), file);
@@ -109,9 +152,7 @@ public final class Streaming {
         var json = new JsonMapper();
         var stated = (ObjectNode) json.readTree(Files.readAllBytes(config));
         Files.delete(config);
-        ObjectNode section = stated.withObject("/lithe_sparse_attention");
-        section.put("window", section.path("window").asInt() + section.path("sinks").asInt());
-        section.put("sinks", 0);
+        change.accept(stated.withObject("/lithe_sparse_attention"));
         json.writeValue(config.toFile(), stated);
         return made;
     }
@@ -156,7 +197,7 @@ public final class Streaming {
         }
     }
 
-    private static void generate(ServedModel model, int[] text, int tokens, int reach) {
+    private static void generate(ServedModel model, int[] text, int tokens) {
         List<Integer> prompt = Arrays.stream(text, 0, 16).boxed().toList();
         var done = new CompletableFuture<Finish>();
         List<String> rows = new ArrayList<>();
@@ -172,7 +213,7 @@ public final class Streaming {
                         @Override
                         public void onDelta(String delta, List<Integer> ids) {
                             count += ids.size();
-                            if (count % (4 * reach) == 0 || count == reach) {
+                            if (count % (tokens / 5) == 0) {
                                 long now = System.nanoTime();
                                 rows.add(
                                         String.format(

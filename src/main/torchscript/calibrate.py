@@ -50,8 +50,8 @@ def block_attention(self, x: Tensor, w: List[Tensor],
                     sin: Tensor) -> Tensor:
   T = x.size(1)
   k = torch.zeros([x.size(0), heads[1], T, heads[2]])
-  cache = [k, torch.zeros_like(k), k]
-  rows = 2 * T if heads[5] > 0 else T
+  cache = [k, torch.zeros_like(k), torch.zeros([k.size(0), k.size(1), 2, T], dtype=7) if heads[-2] > 0 else k]
+  rows = 2 * T if heads[5] > 0 and heads[-2] == 0 else T
   return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, heads, numbers, cos[:, :rows], sin[:, :rows], [cache],
                         [16, 16])
 

@@ -5,11 +5,12 @@
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
 #            and up; of what the feed-forward part adds. Then the last norm. (d), or (2, d) with biases
 #   heads    [h, g, hd, activation, S and W of sinks.py, experts of a block and how many of them run, tokens of a page and how
-#            many pages of pages.py, window of each block]; 0 for none, and the window is -1 where pages are chosen
+#            many pages of pages.py, window of each block, H and P of heavy.py]; 0 for none, and the window is -1 where pages are
+#            chosen
 #   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale], and where small inputs of linears count
 #            as 0: the first position where they do, and the least that do not, of each block and slot
 #   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated. Of all positions;
-#            with sinks of the T new tokens, and then those with which their queries meet the sinks
+#            with sinks, and no H, of the T new tokens, and then those with which their queries meet the sinks
 
 
 def rotary_tables(self, frequency: Tensor, magnitude: List[float], length: int) -> List[Tensor]:
@@ -225,6 +226,10 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
   qk = self.norm_heads(qkv[:, :h + g], h, norms[6 * layer + 1], norms[6 * layer + 2], numbers[0])
+  if heads[-2] > 0:
+    q = qk[:, :h] if numbers[1] == 1. else qk[:, :h] * numbers[1]
+    return self.attend_heavy(q, qk[:, h:], qkv[:, h + g:], counts, positions, caches, heads, cos[table], sin[table], window,
+                             numbers[2])
   limited = heads[5] > 0
   if limited:
     qk = torch.cat([qk, qk[:, :h]], 1)  # (B, 2 h + g, T, hd): the last h meet the sinks

@@ -195,12 +195,14 @@ def copy_cache(self, from_k: List[Tensor], from_v: List[Tensor], from_ranges: Li
   # the first n positions into a cache of another capacity
   for i in range(len(k)):
     v[i][:, :, :n] = from_v[i][:, :, :n]
-    if bits[0] == 16:
-      k[i][:, :, :n] = from_k[i][:, :, :n]
+    if ranges[i].dim() == 4:
+      ranges[i][:, :, :, :n] = from_ranges[i][:, :, :, :n]
+    else:  # bounds of pages
       m = min(ranges[i].size(2), from_ranges[i].size(2))
       ranges[i][:, :, :m] = from_ranges[i][:, :, :m]
+    if bits[0] == 16:
+      k[i][:, :, :n] = from_k[i][:, :, :n]
     else:
-      ranges[i][:, :, :, :n] = from_ranges[i][:, :, :, :n]
       self.copy_key_codes(from_k[i], k[i], n, bits[0])
   return n
 

@@ -42,6 +42,8 @@ public final class TinyModel {
     private int page;
     private int pages;
     private int denseBlocks;
+    private int heavy;
+    private int context;
 
     private TinyModel() {}
 
@@ -74,6 +76,13 @@ public final class TinyModel {
         page = tokens;
         pages = count;
         denseBlocks = dense;
+        return this;
+    }
+
+    /// And so many between them, those of most attention, at most so far away.
+    public TinyModel heavy(int count, int farthest) {
+        heavy = count;
+        context = farthest;
         return this;
     }
 
@@ -171,7 +180,9 @@ public final class TinyModel {
             config.putObject("lithe_sparse_attention")
                     .put("format", "lithe.sparse_attention/v1")
                     .put("sinks", sinks)
-                    .put("window", seen);
+                    .put("window", seen)
+                    .put("heavy", heavy)
+                    .put("context", context);
         }
         if (pages > 0) {
             config.putObject("lithe_page_attention")

@@ -61,7 +61,7 @@ final class PrefixCache implements AutoCloseable {
 
     /// Takes over a session that has read `ids`, or closes it where that is not worth keeping.
     void add(ServedModel model, int[] ids, Session session) {
-        if (ids.length < SHORTEST || longer(model, ids)) {
+        if (ids.length < SHORTEST || longer(model, ids) || !session.copyable(ids.length)) {
             session.close();
             return;
         }

@@ -23,6 +23,8 @@ public record Speculation(ServedModel target, ServedModel draft, int most) {
 
     public Speculation {
         requireMost(most);
+        requireRewinding("target", target);
+        requireRewinding("draft", draft);
         int vocabulary = target.decoder().spec().vocabSize();
         int other = draft.decoder().spec().vocabSize();
         if (vocabulary != other) {
@@ -30,6 +32,16 @@ public record Speculation(ServedModel target, ServedModel draft, int most) {
                     "the draft has a vocabulary of %d tokens, its target one of %d; they must be the"
                             + " same",
                     other, vocabulary);
+        }
+    }
+
+    private static void requireRewinding(String role, ServedModel model) {
+        int heavy = model.decoder().spec().sparseAttention().heavy();
+        if (heavy > 0) {
+            throw LitheException.badInput(
+                    "the %s keeps %d heavy hitters (sparse_attention) and cannot take back what was"
+                            + " guessed wrong; serve without a draft, or leave heavy out",
+                    role, heavy);
         }
     }
 

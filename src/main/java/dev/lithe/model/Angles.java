@@ -7,7 +7,7 @@ import java.util.Arrays;
 import java.util.List;
 
 /// Cosines and sines of the rotary angles that a forward pass takes, (tables, S, r / 2) each: of
-/// all positions; or, where a token sees a part of the text only ([SparseAttention]), of its T
+/// all positions; or, where a token sees sinks and a window only ([SparseAttention]), of its T
 /// tokens one after the other, and then of the positions that their queries have before the sinks.
 ///
 /// @param stride numbers from the start of one table to that of the next; 0 where there is one

@@ -206,11 +206,15 @@ public final class Decoder implements AutoCloseable {
     private Value ranges(int batch, int capacity, TensorScope into) {
         int heads = spec.kvHeads();
         int layers = spec.layers();
-        if (!spec.pageAttention().limited()) {
-            return into.call("new_ranges", batch, heads, capacity, layers, spec.kvCache().keys());
+        String on = device.name();
+        if (spec.sparseAttention().heavy() > 0) {
+            return into.call("new_sums", batch, heads, capacity, layers, on);
         }
-        int pages = spec.pageAttention().bounded(capacity);
-        return into.call("new_bounds", batch, heads, pages, spec.headDim(), layers, device.name());
+        if (spec.pageAttention().limited()) {
+            int pages = spec.pageAttention().bounded(capacity);
+            return into.call("new_bounds", batch, heads, pages, spec.headDim(), layers, on);
+        }
+        return into.call("new_ranges", batch, heads, capacity, layers, spec.kvCache().keys());
     }
 
     /// Runs T new tokens of B sequences, all at `position`, and extends `cache` by them.
@@ -222,7 +226,7 @@ public final class Decoder implements AutoCloseable {
     public Value forward(
             Value ids, int position, KvCache cache, boolean allPositions, TensorScope into) {
         int tokens = ids.size(1);
-        cache.requireRoom(position, tokens);
+        cache.begin(position, tokens);
         try (var step = TensorScope.open()) {
             Angles angles =
                     rotary.angles(
@@ -239,7 +243,7 @@ public final class Decoder implements AutoCloseable {
     /// @return logits (V) of the token after them
     public float[] next(int[] ids, KvCache cache) {
         int position = cache.position();
-        cache.requireRoom(position, ids.length);
+        cache.begin(position, ids.length);
         try (var step = TensorScope.open()) {
             long[] counts = {ids.length};
             Angles angles = rotary.angles(counts, new long[] {position}, cache.capacity(), step);
@@ -264,7 +268,8 @@ public final class Decoder implements AutoCloseable {
 
     /// Runs some new tokens of each sequence of a batch, from the position that its cache has
     /// reached, and extends the caches by them. The linears read all tokens at once. Where it fails
-    /// the caches keep their positions, and it can be tried again.
+    /// the caches keep their positions, and it can be tried again unless they keep heavy hitters
+    /// ([KvCache]).
     ///
     /// @param pieces at least one token per sequence
     /// @param allPositions whether to return logits of every new token or of each sequence's last

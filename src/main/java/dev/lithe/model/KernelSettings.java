@@ -11,8 +11,8 @@ import java.util.stream.IntStream;
 /// What the kernels of `decoder.py` must know of a model besides its tensors.
 ///
 /// @param heads h, g, hd, the activation, sinks and window of [SparseAttention], count and active
-///   of [Experts], page and pages of [PageAttention], and the window of each block: 0 for none, -1
-///   where it chooses pages
+///   of [Experts], page and pages of [PageAttention], the window of each block: 0 for none, -1
+///   where it chooses pages; and heavy hitters and places of [SparseAttention]
 /// @param numbers norm epsilon, attention scale, attention cap, logit cap, embedding scale, as in
 ///   [BlockStyle]; then those of [ActivationThresholds]
 public record KernelSettings(Value heads, double[] numbers) {
@@ -69,7 +69,7 @@ public record KernelSettings(Value heads, double[] numbers) {
     }
 
     private static long[] heads(ModelSpec spec, List<Integer> blocks) {
-        long[] heads = new long[10 + blocks.size()];
+        long[] heads = new long[12 + blocks.size()];
         heads[0] = spec.heads();
         heads[1] = spec.kvHeads();
         heads[2] = spec.headDim();
@@ -84,6 +84,8 @@ public record KernelSettings(Value heads, double[] numbers) {
             int block = blocks.get(i);
             heads[10 + i] = spec.choosesPages(block) ? PAGES : spec.windows().get(block);
         }
+        heads[heads.length - 2] = spec.sparseAttention().heavy();
+        heads[heads.length - 1] = spec.sparseAttention().places();
         return heads;
     }
 

@@ -8,6 +8,9 @@ import dev.lithe.tensor.Value;
 /// forward passes of [Decoder]: (B, g, capacity, hd) in float32, or rows of codes as `kvcache.py`
 /// lays them out. Where B is 1 it belongs to one sequence. Where a token sees a part of the text
 /// only ([SparseAttention]) rows are used again, and positions may go beyond the capacity.
+///
+/// One that keeps heavy hitters cannot say what it kept before: it goes on from where it is or
+/// begins anew, and only anew where a pass over it did not end.
 public final class KvCache {
     private final Value keys;
     private final Value values;
@@ -21,6 +24,9 @@ public final class KvCache {
 
     /// One more than the last position that was written.
     private int written;
+
+    /// Whether a pass over it has begun and not ended.
+    private boolean open;
 
     KvCache(Value keys, Value values, Value ranges, int capacity, SparseAttention sparse) {
         this.keys = keys;
@@ -64,8 +70,9 @@ public final class KvCache {
         return boundsAddress;
     }
 
-    /// Scale and least value of each token's keys, where they are codes; or what bounds the keys of
-    /// each page.
+    /// Scale and least value of each token's keys, where they are codes; how much attention each
+    /// row has got and its place, where heavy hitters are kept; or what bounds the keys of each
+    /// page.
     public Value ranges() {
         return ranges;
     }
@@ -91,11 +98,15 @@ public final class KvCache {
                     position);
         }
         position = kept;
+        open = false;
         written = kept <= sparse.sinks() ? kept : written;
     }
 
     /// Whether what a token behind the first `positions` sees is all there.
     public boolean holds(int positions) {
+        if (sparse.heavy() > 0) {
+            return positions == 0 || positions == position && !open;
+        }
         int lost = written - capacity + sparse.sinks(); // first of those that are not sinks
         return positions <= position
                 && (written <= capacity
@@ -108,8 +119,10 @@ public final class KvCache {
         return written > capacity;
     }
 
-    /// @throws LitheException where there is no room for `tokens` more from `first` on
-    void requireRoom(int first, int tokens) {
+    /// A pass over `tokens` more from `first` on begins.
+    ///
+    /// @throws LitheException where there is no room for them, or what they see is not there
+    void begin(int first, int tokens) {
         if (first < 0 || (long) first + tokens > capacity && !sparse.recycles(capacity, tokens)) {
             throw LitheException.of(
                     Fault.INTERNAL,
@@ -118,6 +131,16 @@ public final class KvCache {
                     first,
                     capacity);
         }
+        if (sparse.heavy() > 0 && !holds(first)) {
+            throw LitheException.of(
+                    Fault.INTERNAL,
+                    "%d tokens at position %d of a cache that keeps heavy hitters up to %d%s",
+                    tokens,
+                    first,
+                    position,
+                    open ? ", where a pass did not end" : "");
+        }
+        open = true;
     }
 
     /// Takes the first `positions` for filled with whatever is there: for measuring how long it
@@ -128,6 +151,7 @@ public final class KvCache {
 
     void filled(int positions) {
         position = positions;
+        open = false;
         written = Math.max(written, positions);
     }
 

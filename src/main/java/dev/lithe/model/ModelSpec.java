@@ -148,6 +148,12 @@ public record ModelSpec(
                             + " %s; leave one of them out",
                     where, kvCache.label());
         }
+        if (sparseAttention.heavy() > 0 && !kvCache.equals(KvCacheForm.FLOAT)) {
+            throw LitheException.badInput(
+                    "%s: keys and values in %s cannot be moved without loss, and %d heavy hitters are;"
+                            + " leave out kv_cache, or heavy of sparse_attention",
+                    where, kvCache.label(), sparseAttention.heavy());
+        }
         if (headDim % 2 != 0 && rotaryWidth > 0) {
             throw LitheException.badInput(
                     "%s: head_dim %d is odd; rotary positions need pairs", where, headDim);
@@ -197,7 +203,8 @@ public record ModelSpec(
     public long cacheBytes(int positions) {
         int rows = cacheRows(positions);
         long bounds = pageAttention.boundFloats(rows, headDim) * Float.BYTES;
-        return kvCache.bytes(this, rows) + bounds * layers * kvHeads;
+        long sums = sparseAttention.sumBytes(rows);
+        return kvCache.bytes(this, rows) + (bounds + sums) * layers * kvHeads;
     }
 
     /// Rows of the cache of one sequence of up to `positions` tokens.

@@ -125,10 +125,11 @@ final class NativeForward implements Forward {
         model.pages(chosen.page(), chosen.pages(), chosen.dense());
     }
 
-    /// Whether it can run a model: float keys and values, rotated ones, norms without biases, and
-    /// linears in forms that it reads.
+    /// Whether it can run a model: float keys and values, rotated ones, no heavy hitters, norms
+    /// without biases, and linears in forms that it reads.
     static boolean takes(ModelSpec spec, LinearReader reader) {
         return spec.kvCache().equals(KvCacheForm.FLOAT)
+                && spec.sparseAttention().heavy() == 0
                 && takesExperts(spec, reader)
                 && !spec.style().layerNorms()
                 && !spec.style().learnedPositions()

@@ -13,7 +13,7 @@ record Pieces(int[][] tokens, KvBatch batch, long[] counts, long[] positions) {
         long[] counts = Arrays.stream(tokens).mapToLong(piece -> piece.length).toArray();
         long[] positions = caches.stream().mapToLong(KvCache::position).toArray();
         for (int i = 0; i < tokens.length; i++) {
-            caches.get(i).requireRoom(caches.get(i).position(), tokens[i].length);
+            caches.get(i).begin(caches.get(i).position(), tokens[i].length);
         }
         return new Pieces(tokens, batch, counts, positions);
     }

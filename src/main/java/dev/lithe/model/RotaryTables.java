@@ -63,10 +63,10 @@ public final class RotaryTables {
     ///
     /// @param capacity positions that the caches have room for
     Angles angles(long[] counts, long[] positions, int capacity, TensorScope into) {
-        if (spec.sparseAttention().limited()) {
+        if (spec.sparseAttention().limited() && spec.sparseAttention().heavy() == 0) {
             return Angles.ofTokens(spec, counts, positions, device, into);
         }
-        cover(capacity);
+        cover(Math.max(capacity, spec.sparseAttention().places()));
         return all;
     }
 

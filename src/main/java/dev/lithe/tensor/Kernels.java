@@ -46,6 +46,7 @@ final class Kernels {
                     "sparsify",
                     "sinks",
                     "pages",
+                    "heavy",
                     "gqa",
                     "hqq",
                     "codebook",

@@ -30,7 +30,7 @@ import org.junit.jupiter.api.io.TempDir;
 /// position, and memory does not grow.
 class SparseAttentionEngineTest {
     private static final Path DEMO = Path.of("src/main/resources/demo");
-    private static final SparseAttention SOME = new SparseAttention(4, 92);
+    private static final SparseAttention SOME = new SparseAttention(4, 92, 0, 0);
 
     @TempDir private static Path folder;
 

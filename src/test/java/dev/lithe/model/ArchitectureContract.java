@@ -83,7 +83,8 @@ abstract class ArchitectureContract {
                     "activation_sparsity:sparsity=0.3,samples=2",
                     "kv_cache:keys=8,values=8",
                     "sparse_attention:sinks=2,window=9",
-                    "page_attention:page=4,pages=2,dense=0");
+                    "page_attention:page=4,pages=2,dense=0",
+                    "sparse_attention:sinks=2,heavy=1,window=9,context=16");
 
     /// How far logits may be off, relative to the largest, after a stage that loses little.
     private static final Map<String, Double> CLOSE =

@@ -130,11 +130,21 @@ final class NaiveDecoder implements Naive {
                 k[t] = byHead(rotate(k[t], kvHeads, t, turns), keptKeys);
             }
         }
+        int heavy = config.path(SPARSE).path("heavy").asInt();
+        var hitters =
+                new NaiveHeavyHitters(
+                        kvHeads,
+                        config.path(SPARSE).path("sinks").asInt(),
+                        heavy,
+                        config.path(SPARSE).path("window").asInt(),
+                        config.path(SPARSE).path("context").asInt());
         for (int t = 0; t < x.length; t++) {
             double[] seen =
-                    config.has(SPARSE)
-                            ? attendSome(q[t], k, v, seen(t, window), turns)
-                            : attend(q[t], k, v, t, window, chooses);
+                    heavy > 0
+                            ? attendKept(q[t], k, v, t, window, hitters, turns)
+                            : config.has(SPARSE)
+                                    ? attendSome(q[t], k, v, seen(t, window), turns)
+                                    : attend(q[t], k, v, t, window, chooses);
             double[] o = linear(name + "self_attn.o_proj", seen);
             add(x[t], outputNorms ? norm(name + "post_attention_layernorm", o) : o);
             double[] y =
@@ -219,38 +229,91 @@ final class NaiveDecoder implements Naive {
         return attend(rotate(q, heads, last, turns), keys, values, last, Integer.MAX_VALUE, false);
     }
 
+    /// Every key-value head keeps its own positions.
+    private double[] attendKept(
+            double[] q,
+            double[][] k,
+            double[][] v,
+            int position,
+            int window,
+            NaiveHeavyHitters hitters,
+            double[] turns) {
+        double[] result = new double[heads * headDim];
+        int group = heads / kvHeads;
+        for (int shared = 0; shared < kvHeads; shared++) {
+            int place = hitters.place(position, position);
+            List<Integer> seen =
+                    hitters.next(shared, position).stream()
+                            .filter(j -> place - hitters.place(j, position) < window)
+                            .toList();
+            double[][] keys = new double[seen.size()][];
+            double[][] values = new double[seen.size()][];
+            for (int i = 0; i < keys.length; i++) {
+                keys[i] =
+                        rotate(
+                                k[seen.get(i)],
+                                kvHeads,
+                                hitters.place(seen.get(i), position),
+                                turns);
+                values[i] = v[seen.get(i)];
+            }
+            int[] all = IntStream.range(0, keys.length).toArray();
+            double[] turned = rotate(q, heads, place, turns);
+            for (int head = shared * group; head < (shared + 1) * group; head++) {
+                double[] weights = new double[keys.length];
+                attendHead(head, turned, keys, values, all, result, weights);
+                hitters.gave(shared, seen, weights);
+            }
+        }
+        return result;
+    }
+
     /// Attention of the query at `position` over the positions up to it, as far back as it sees, or
     /// over the pages that each head chooses.
     private double[] attend(
             double[] q, double[][] k, double[][] v, int position, int window, boolean chooses) {
-        double width = config.path("query_pre_attn_scalar").asDouble(headDim);
         double[] result = new double[heads * headDim];
+        int first = Math.max(0, position - window + 1);
         for (int head = 0; head < heads; head++) {
             int shared = head / (heads / kvHeads) * headDim;
-            double[] weight = new double[position + 1];
-            double sum = 0;
             int[] seen =
                     chooses
                             ? pages(q, head * headDim, k, shared, position)
-                            : IntStream.rangeClosed(Math.max(0, position - window + 1), position)
-                                    .toArray();
-            for (int s : seen) {
-                double dot = 0;
-                for (int i = 0; i < headDim; i++) {
-                    dot += q[head * headDim + i] * k[s][shared + i];
-                }
-                double[] score = {dot / Math.sqrt(width)};
-                cap(score, "attn_logit_softcapping");
-                weight[s] = Math.exp(score[0]);
-                sum += weight[s];
-            }
-            for (int s : seen) {
-                for (int i = 0; i < headDim; i++) {
-                    result[head * headDim + i] += weight[s] / sum * v[s][shared + i];
-                }
-            }
+                            : IntStream.rangeClosed(first, position).toArray();
+            attendHead(head, q, k, v, seen, result, new double[position + 1]);
         }
         return result;
+    }
+
+    /// One head's part of it over the positions `seen`, into `result`, and what it gives to each,
+    /// into `given`.
+    private void attendHead(
+            int head,
+            double[] q,
+            double[][] k,
+            double[][] v,
+            int[] seen,
+            double[] result,
+            double[] given) {
+        double width = config.path("query_pre_attn_scalar").asDouble(headDim);
+        int shared = head / (heads / kvHeads) * headDim;
+        double sum = 0;
+        for (int s : seen) {
+            double dot = 0;
+            for (int i = 0; i < headDim; i++) {
+                dot += q[head * headDim + i] * k[s][shared + i];
+            }
+            double[] score = {dot / Math.sqrt(width)};
+            cap(score, "attn_logit_softcapping");
+            given[s] = Math.exp(score[0]);
+            sum += given[s];
+        }
+        for (int s : seen) {
+            given[s] /= sum;
+            for (int i = 0; i < headDim; i++) {
+                result[head * headDim + i] += given[s] * v[s][shared + i];
+            }
+        }
     }
 
     /// Positions of the best pages before the query's own, and its own page up to itself.

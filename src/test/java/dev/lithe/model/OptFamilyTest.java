@@ -30,7 +30,10 @@ class OptFamilyTest extends ArchitectureContract {
                             "block_heal:steps=2,rank=2,batch=2",
                             KIND + "block_heal does not train"),
                     Map.entry("distill:layers=2,steps=2,batch=2", KIND + "distill does not train"),
-                    Map.entry("sparse_attention:sinks=2,window=9", "learned vectors for its 128"));
+                    Map.entry("sparse_attention:sinks=2,window=9", "learned vectors for its 128"),
+                    Map.entry(
+                            "sparse_attention:sinks=2,heavy=1,window=9,context=16",
+                            "learned vectors for its 128"));
 
     @Override
     String modelType() {

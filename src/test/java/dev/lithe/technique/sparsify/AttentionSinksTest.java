@@ -31,22 +31,38 @@ class AttentionSinksTest extends RunTechniqueContract<Config> {
     @Override
     protected List<Config> configurations() {
         return List.of(
-                new Config(0, 0),
+                new Config(0, 0, 0, 0),
                 technique().defaults(),
-                new Config(4, 100),
-                new Config(1, 1),
-                new Config(64, 64));
+                new Config(4, 100, 0, 0),
+                new Config(1, 1, 0, 0),
+                new Config(64, 64, 0, 0),
+                new Config(4, 40, 20, 0),
+                new Config(4, 0, 20, 100));
     }
 
     @Test
     void saysWhatItDoes() {
         ObjectNode model = TinyModel.small().config();
-        technique().configure(model, new Config(4, 100));
+        technique().configure(model, new Config(4, 100, 0, 0));
         assertThat(model.path("lithe_sparse_attention"))
                 .hasToString(
                         "{\"format\":\"lithe.sparse_attention/v1\",\"sinks\":4,\"window\":100}");
         assertThat(ModelSpec.of(model, "config.json").sparseAttention())
-                .isEqualTo(new SparseAttention(4, 100));
+                .isEqualTo(new SparseAttention(4, 100, 0, 0));
+    }
+
+    @Test
+    void saysHowManyAreKept() {
+        ObjectNode model = TinyModel.small().config();
+        technique().configure(model, new Config(4, 0, 20, 0));
+        assertThat(model.path("lithe_sparse_attention"))
+                .hasToString(
+                        "{\"format\":\"lithe.sparse_attention/v1\",\"sinks\":4,\"window\":104,"
+                                + "\"heavy\":20,\"context\":128}");
+        SparseAttention made = ModelSpec.of(model, "config.json").sparseAttention();
+        assertThat(made).isEqualTo(new SparseAttention(4, 104, 20, 128));
+        assertThat(made.label())
+                .isEqualTo("the first 4 positions, the 20 of most attention and the last 104");
     }
 
     @Test
@@ -54,7 +70,7 @@ class AttentionSinksTest extends RunTechniqueContract<Config> {
         ObjectNode model = TinyModel.small().config();
         technique().configure(model, technique().defaults());
         assertThat(ModelSpec.of(model, "config.json").sparseAttention())
-                .isEqualTo(new SparseAttention(4, 124));
+                .isEqualTo(new SparseAttention(4, 124, 0, 0));
     }
 
     @ParameterizedTest
@@ -65,7 +81,17 @@ class AttentionSinksTest extends RunTechniqueContract<Config> {
                 "sinks=-1 | sinks is -1; choose at least 1",
                 "window=-5 | window is -5; choose a count of tokens",
                 "window=125 | choose a window of up to 124",
-                "sinks=128 | 128 sinks leave nothing of the context of 128",
+                "sinks=128 | 128 sinks and 0 heavy hitters leave nothing of the context of 128",
+                "heavy=-1 | heavy is -1; choose a count of tokens, or 0",
+                "sinks=0,heavy=8 | sinks is 0; choose at least 1",
+                "heavy=124 | 4 sinks and 124 heavy hitters leave nothing of the context of 128",
+                "heavy=20,window=7 | choose a window of at least 8",
+                "heavy=120 | choose a window of at least 8",
+                "heavy=20,context=129 | choose a context of up to 128",
+                "heavy=20,context=60,window=40 | together more than the context of 60",
+                "heavy=20,context=-1 | context is -1",
+                "context=100 | context is 100, and heavy 0",
+                "heavy=20,window=105 | choose a window of up to 104",
                 "sinks=200,window=1 | together more than the context of 128"
             })
     void thePlanRefuses(String settings, String reason, @TempDir Path folder) throws IOException {
