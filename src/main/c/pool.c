@@ -31,7 +31,8 @@ static int workers;           // that exist
 static atomic_int sleeping;
 
 // What one thread writes lies on lines of its own, so that it costs the others nothing but the reading.
-static struct { _Alignas(2 * LINE) atomic_int value; } arrived, phase, finished;
+static struct { _Alignas(2 * LINE) atomic_int value; } arrived, finished;
+static struct { _Alignas(2 * LINE) atomic_uint value; } phase;
 
 // Where each thread is in its share of a phase's items. Two sets take turns: while one deals, the other is set back.
 static struct { _Alignas(2 * LINE) atomic_llong next; } dealt[2][MOST];
@@ -40,7 +41,7 @@ static _Thread_local int self; // among the members
 
 int pool_threads(void) { return atomic_load_explicit(&members, memory_order_relaxed); }
 
-static void barrier(int now) {
+static void barrier(unsigned now) {
     int n = pool_threads();
     if (n == 1) {
         atomic_store_explicit(&phase.value, now + 1, memory_order_relaxed);
@@ -63,7 +64,8 @@ static void barrier(int now) {
 // Runs piece over all items, at least `least` of them at a time; returns when all are done. A thread takes what is left of its own
 // share, then of the others'.
 void pool_each(Step *s, void *argument, Piece piece, int64_t items, int64_t least) {
-    int n = pool_threads(), now = atomic_load_explicit(&phase.value, memory_order_relaxed);
+    int n = pool_threads();
+    unsigned now = atomic_load_explicit(&phase.value, memory_order_relaxed);
     int64_t some = n == 1 ? items : items / (n * 8);
     some = some < least ? least : some;
     atomic_store_explicit(&dealt[~now & 1][self].next, 0, memory_order_relaxed);

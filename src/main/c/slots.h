@@ -107,7 +107,8 @@ static void outputs_of(Step *s, const Projection *p, const Linear *l, int64_t fi
         run_codes(l, first, last, &s->in, p->count, out, p->out_stride, add);
     } else if (l->panel > 0) {
         const int32_t *active = p->count == 1 && !is_narrow(l) ? s->active : 0;
-        run_columns(l, first * p->some / BLOCK, last * p->some / BLOCK, x, stride, p->count, active, s->active_count, out, p->out_stride, add);
+        int64_t blocks = p->some / BLOCK;
+        run_columns(l, first * blocks, last * blocks, x, stride, p->count, active, s->active_count, out, p->out_stride, add);
     } else {
         int64_t end = last * p->some < l->n ? last * p->some : l->n;
         run_floats(l, first * p->some, end, x, stride, p->count, out, p->out_stride, add);
@@ -167,7 +168,11 @@ static void choose_rows(Step *s, void *argument, int64_t first, int64_t last) {
     }
 }
 
-enum { LONG_RUN = 24, FEW = 4, PORTION = 8192 }; // blocks of outputs; outputs whose sums run side by side; bytes worth dealing out
+enum {
+    LONG_RUN = 24, // blocks of outputs
+    FEW = 4,       // outputs whose sums run side by side
+    PORTION = 8192 // bytes worth dealing out
+};
 
 // Outputs of a linear that are best dealt out together, as far as others of the slot agree.
 static int64_t unit(const Linear *l, const Slot *slot, int64_t count) {
