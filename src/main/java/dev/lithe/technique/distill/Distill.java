@@ -24,8 +24,11 @@ import dev.lithe.technique.distill.StudentShape.Start;
 /// The student is what the recipe has made so far; or with `layers` that many of its blocks, evenly
 /// spaced, the first and the last among them (Sanh et al., "DistilBERT", arXiv 1910.01108, take
 /// every other one); or with other widths a fresh one, which begins as the model where shapes agree
-/// and random elsewhere (`start: random`: everywhere). All of its weights learn; [Objective] is what
-/// is made small.
+/// and random elsewhere (`start: random`: everywhere). All of its weights learn to make small
+///
+///     (1 - c) τ² D(teacher, student) + c CE(text) + h S
+///
+/// with the logits of both divided by τ in D; the keys say what each letter is.
 ///
 ///     distill: {layers: 3, steps: 1000, batch: 8, learning_rate: 1e-3, beta: 0, temperature: 1,
 ///       cross_entropy: 0, hidden: 0, on_policy: 0, teacher_top: 0, seed: 0}
