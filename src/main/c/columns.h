@@ -1,7 +1,5 @@
 // Products of weights in panels, input by input. In a single panel those of inputs that are 0 are not read.
 
-INLINE int is_narrow(const Linear *l) { return l->panel == PANEL && l->stride == PANEL * (l->kind == FLOAT32 ? 4 : 2); }
-
 // y[t][j] = Σ_i w[i][j] x_t[i] for T vectors x and `width` vectors of 16 outputs j, by so many chains of sums: one would leave the
 // multipliers idle where there are few outputs.
 INLINE void columns(const int T, const int width, const int chains, enum kind kind, const char *w, int64_t w_stride, const float *x,
@@ -69,7 +67,7 @@ INLINE void run_columns_of(enum kind kind, const Linear *l, int64_t first, int64
                                  int64_t count, const int32_t *active, int64_t active_count, float *out, int64_t out_stride,
                                  int add) {
     const int64_t size = kind == FLOAT32 ? 4 : 2;
-    const int narrow = is_narrow(l), most = narrow && TILE < 16 ? 2 : 4;
+    const int narrow = l->narrow, most = narrow && TILE < 16 ? 2 : 4;
     float y[WIDEST * BLOCK];
     while (first < last) {
         int64_t column = first * BLOCK, left = last - first, blocks = left < WIDEST ? left : WIDEST;

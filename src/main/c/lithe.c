@@ -206,11 +206,12 @@ void lithe_model_factor(Model *m, int64_t slot, int64_t from, int64_t onto) {
 
 static float *row_scales(Model *m, int64_t n) { return take(m, (n + BLOCK - 1) / BLOCK * BLOCK * sizeof(float)); }
 
-// The copy that another linear made of the same weights, or null; `panel` as in that.
-static void *copied(const Model *m, const Linear *l, const void *w, int64_t panel) {
+// The copy that another linear made of the same weights, laid out alike, or null.
+static void *copied(const Model *m, const Linear *l, const void *w) {
     for (int64_t i = 0; w != 0 && i < 2 * (4 * m->layers + 1); i++) {
         for (const Linear *o = m->slots[i].parts; o < m->slots[i].parts + m->slots[i].count; o++) {
-            if (o != l && o->source == w && o->kind == l->kind && o->n == l->n && o->k == l->k && o->panel == panel) {
+            if (o != l && o->source == w && o->kind == l->kind && o->n == l->n && o->k == l->k && o->panel == l->panel
+                && o->narrow == l->narrow) {
                 return (void *)o->w;
             }
         }
@@ -226,7 +227,7 @@ int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int6
     if (l == 0) {
         return 0;
     }
-    l->w = copy ? copied(m, l, source, 0) : w;
+    l->w = copy ? copied(m, l, source) : w;
     if (l->w == 0) {
         l->w = copy_of(m, w, n * k * (kind == FLOAT32 ? 4 : 2));
     }
@@ -247,9 +248,10 @@ int32_t lithe_model_panels(Model *m, int64_t slot, int32_t kind, int64_t n, int6
         return 0;
     }
     l->panel = panel;
+    l->narrow = narrow;
     l->stride = stride;
     l->source = source;
-    l->w = copied(m, l, source, panel);
+    l->w = copied(m, l, source);
     if (l->w != 0) {
         return 1;
     }

@@ -32,6 +32,7 @@ typedef struct {
     int64_t from;         // reads the outputs of the slot's first factors from here on; -1 reads the input
     int onto;             // adds to what is in its columns
     int64_t panel;        // outputs of a panel; 0 for none
+    int narrow;           // whether panels are narrow
     int64_t stride;       // bytes from one input of a panel to the next
 } Linear;
 

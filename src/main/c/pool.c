@@ -67,7 +67,7 @@ void pool_each(Step *s, void *argument, Piece piece, int64_t items, int64_t leas
     int n = pool_threads();
     unsigned now = atomic_load_explicit(&phase.value, memory_order_relaxed);
     int64_t some = n == 1 ? items : items / (n * 8);
-    some = some < least ? least : some;
+    some = some < least ? least : some < 1 ? 1 : some;
     atomic_store_explicit(&dealt[~now & 1][self].next, 0, memory_order_relaxed);
     for (int i = 0; i < n; i++) {
         int of = (self + i) % n;

@@ -106,7 +106,7 @@ static void outputs_of(Step *s, const Projection *p, const Linear *l, int64_t fi
     if (l->kind >= CODES8) {
         run_codes(l, first, last, &s->in, p->count, out, p->out_stride, add);
     } else if (l->panel > 0) {
-        const int32_t *active = p->count == 1 && !is_narrow(l) ? s->active : 0;
+        const int32_t *active = s->count == 1 && !l->narrow ? s->active : 0;
         int64_t blocks = p->some / BLOCK;
         run_columns(l, first * blocks, last * blocks, x, stride, p->count, active, s->active_count, out, p->out_stride, add);
     } else {
@@ -176,7 +176,7 @@ enum {
 
 // Outputs of a linear that are best dealt out together, as far as others of the slot agree.
 static int64_t unit(const Linear *l, const Slot *slot, int64_t count) {
-    if (l->panel > 0 && is_narrow(l) && slot->experts == 0) return PANEL;
+    if (l->narrow && slot->experts == 0) return PANEL;
     return l->kind >= CODES8 || l->panel > 0 || slot->experts > 0 || count > 1 ? BLOCK : FEW;
 }
 
@@ -198,8 +198,8 @@ static void linears(Step *s, const Slot *slot, const float *x, int64_t x_stride,
             s->in.stride = (l->groups * l->padded + 127) & ~63;
             each_row(s, &p, quantize_rows, count);
         }
-        int64_t least = p.some != FEW ? 1 : PORTION / (FEW * l->k * (l->kind == FLOAT32 ? 4 : 2));
-        if (l->panel > 0 && !is_narrow(l) && count == 1) { // long runs of each input, that they come at the speed of the memory
+        int64_t least = p.some != FEW ? 1 : PORTION / (FEW * l->k * (l->kind == FLOAT32 ? 4 : 2)) + 1;
+        if (l->panel > 0 && !l->narrow && count == 1) { // long runs of each input, that they come at the speed of the memory
             int64_t half = items / (2 * pool_threads());
             least = half > LONG_RUN ? half : LONG_RUN;
         }
@@ -219,7 +219,7 @@ static void pick_rows(Step *s, void *argument, int64_t first, int64_t last) {
         float *to = s->a + row * p->x_stride;
         for (int64_t i = 0; i < k; i++) to[i] = fabsf(x[i]) < least ? 0 : x[i];
         int64_t active = 0;
-        for (int64_t i = 0; p->count == 1 && i < k; i++) {
+        for (int64_t i = 0; s->count == 1 && i < k; i++) {
             s->active[active] = (int32_t)i;
             active += to[i] != 0;
         }

@@ -125,6 +125,7 @@ static void run(Step *all, int thread) {
         each_row(s, &layer, normalize_rows, s->count);
         project(s, slots + 2, s->a, m->d, s->count, s->y, m->experts + 2 * m->f, 0);
         each_row(s, &layer, gate_rows, s->count);
+        if (norms[MLP_OUTPUT] != 0) pool_each(s, 0, 0, 0, 1); // y, which all threads have gated by then, is written next
         add_project(s, slots + 3, s->a, m->f, norms[MLP_OUTPUT]);
     }
     int32_t wanted[CHUNK];

@@ -64,14 +64,18 @@ final class ConfigReader {
     }
 
     int countUpTo(String key, int max) {
+        return count(key, 1, max);
+    }
+
+    private int count(String key, int least, int most) {
         JsonNode value = get(key);
         if (!value.isIntegralNumber()
                 || !value.canConvertToInt()
-                || value.asInt() < 1
-                || value.asInt() > max) {
+                || value.asInt() < least
+                || value.asInt() > most) {
             throw LitheException.badInput(
-                    "%s: %s is %s; it must be a count from 1 to %d",
-                    where, key, value.isMissingNode() ? "missing" : value, max);
+                    "%s: %s is %s; it must be a count from %d to %d",
+                    where, key, value.isMissingNode() ? "missing" : value, least, most);
         }
         return value.asInt();
     }
@@ -81,7 +85,7 @@ final class ConfigReader {
     }
 
     int countFromZero(String key, int fallback) {
-        return has(key) && get(key).asInt(-1) == 0 ? 0 : count(key, fallback);
+        return has(key) ? count(key, 0, MAX_COUNT) : fallback;
     }
 
     Activation activation(String key, String fallback) {

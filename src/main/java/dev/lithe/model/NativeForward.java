@@ -46,13 +46,6 @@ final class NativeForward implements Forward {
     /// Outputs that the kernels compute together.
     private static final int OUTPUTS = 16;
 
-    private final ModelSpec spec;
-    private final TensorScope scope;
-    private final NativeModel model;
-    private final String instructions;
-    private final Map<String, Integer> kernels = new TreeMap<>();
-    private int slot;
-
     /// How float weights lie for the kernels: as in the checkpoint; input by input, where inputs of
     /// small magnitude count as 0 and cost nothing; or that in panels of few outputs, for short
     /// rows.
@@ -61,6 +54,13 @@ final class NativeForward implements Forward {
         ONE_PANEL,
         PANELS
     }
+
+    private final ModelSpec spec;
+    private final TensorScope scope;
+    private final NativeModel model;
+    private final String instructions;
+    private final Map<String, Integer> kernels = new TreeMap<>();
+    private int slot;
 
     /// Where the model takes what is added: the slot, or its first factors.
     private int place;

@@ -21,10 +21,11 @@ public record PageAttention(int page, int pages, int dense) {
     /// Of a model that says nothing: all see all.
     public static final PageAttention NONE = new PageAttention(0, 0, 0);
 
-    /// Most pages that a query can choose.
+    /// Most pages that a query can choose, as `MOST_PAGES` in `pages.h`.
     public static final int MOST = 1024;
 
-    /// Pages whose bounds lie side by side.
+    /// Pages whose bounds lie side by side, as `SIDE` in `pages.h` and in `new_bounds` of
+    /// `kvcache.py`.
     private static final int SIDE_BY_SIDE = 16;
 
     private static final String KEY = "lithe_page_attention";
@@ -68,7 +69,9 @@ public record PageAttention(int page, int pages, int dense) {
                 .formatted(
                         pages,
                         page,
-                        dense == 0 ? "" : ", all in the first %d blocks".formatted(dense));
+                        dense == 0
+                                ? ""
+                                : ", and everything in the first %d blocks".formatted(dense));
     }
 
     /// Whether a token sees less than the whole text in some block.

@@ -79,8 +79,8 @@ public record SparseAttention(int sinks, int window, int heavy, int context) {
         long left = (long) most - sinks - heavy;
         if (window > left) {
             throw LitheException.badInput(
-                    "%s: %s has %d sinks%s and a window of %d, together more than the context of %d"
-                            + " that the model was trained on; choose %s",
+                    "%s: %s has %d sinks%s and a window of %d, together more than the context of %d;"
+                            + " choose %s",
                     where,
                     KEY,
                     sinks,

@@ -16,6 +16,7 @@ class DenseFormTest extends LinearFormContract {
                         Stream.of(
                                 new Case(form, 8, 16, false),
                                 new Case(form, 13, 37, true),
+                                new Case(form, 13, 2100, false),
                                 new Case(form, 1, 1, false)));
     }
 

@@ -284,7 +284,7 @@ class HeavyHittersTest {
             delimiter = '|',
             value = {
                 "4 | 105 | 20 | 128 | 4 sinks, 20 heavy hitters and a window of 105, together more than the"
-                        + " context of 128 that the model was trained on; choose a window of up to 104",
+                        + " context of 128; choose a window of up to 104",
                 "4 | 100 | 120 | 128 | choose fewer heavy hitters",
                 "4 | 7 | 20 | 64 | 20 heavy hitters and a window of 7, which 8 positions leave at once;"
                         + " choose a window of at least 8",

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import dev.lithe.TinyModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Plan;
@@ -14,6 +15,7 @@ import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import dev.lithe.tokenize.TextFile;
 import dev.lithe.tokenize.Tokenizer;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -48,6 +50,23 @@ class NativeForwardTest {
                 assertThat(perplexity(folder, Optional.of(instructions)) / expected)
                         .as("%s by %s", recipe, instructions)
                         .isCloseTo(1, within(1e-3));
+            }
+        }
+    }
+
+    /// Threads that prepare a row each for itself must not get ahead of one another: gemma2 writes
+    /// what it gates over.
+    @ParameterizedTest
+    @ValueSource(strings = {"qwen2", "gemma2", "gemma3_text"})
+    void aTokenIsTheSameAgainAndAgain(String type) throws IOException {
+        Path folder = TinyModel.of(type).width(64, 512).layers(2).write(temporary.resolve("tiny"));
+        try (Decoder decoder = Decoder.open(folder);
+                var scope = TensorScope.open()) {
+            KvCache cache = decoder.newCache(1, 4, scope);
+            float[] expected = decoder.next(new int[] {3}, cache);
+            for (int i = 0; i < 10_000; i++) {
+                cache.rewind(0);
+                assertThat(decoder.next(new int[] {3}, cache)).as("time %d", i).isEqualTo(expected);
             }
         }
     }

@@ -286,7 +286,7 @@ class SparseAttentionTest {
         assertThatThrownBy(() -> ModelSpec.of(TinyModel.small().sinks(4, 125).config(), "here"))
                 .hasMessage(
                         "here: lithe_sparse_attention has 4 sinks and a window of 125, together more"
-                                + " than the context of 128 that the model was trained on; choose a"
+                                + " than the context of 128; choose a"
                                 + " window of up to 124");
         ObjectNode config = TinyModel.small().sinks(4, 60).config();
         config.withObject("/lithe_sparse_attention").put("sinks", -1);

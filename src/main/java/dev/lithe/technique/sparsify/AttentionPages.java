@@ -28,7 +28,7 @@ import dev.lithe.technique.Technique;
 /// `sparse_attention` and `kv_cache` aside.
 ///
 /// Limits: it saves reading keys and values, not holding them: a cache takes `1 / page` more, for
-/// the bounds. Where `src/main/c` runs the model a token reads those and then the chosen pages only;
+/// the bounds, in every block. Where `src/main/c` runs the model a token reads those and then the chosen pages only;
 /// libtorch (a GPU, GPT-2, OPT) reads all and hides the rest. Blocks that have a window of their own
 /// (Mistral, Gemma) see all of it. Calibration and evaluation see as it does, training sees whole
 /// windows. Another program that runs the folder sees everything; an export to dense leaves it out,
@@ -83,7 +83,14 @@ public final class AttentionPages implements RunTechnique<AttentionPages.Config>
             return;
         }
         new PageAttention(config.page(), config.pages(), config.dense()).describe(model);
-        var spec = ModelSpec.of(model, "config.json");
+        var spec = ModelSpec.of(model, "the stage " + name());
+        long seen = (long) config.page() * (config.pages() + 1);
+        if (seen >= spec.maxPositions()) {
+            throw LitheException.badInput(
+                    "%d pages of %d tokens and one's own are %d tokens, all of the context of %d; choose"
+                            + " fewer or shorter ones, or leave page_attention out",
+                    config.pages(), config.page(), seen, spec.maxPositions());
+        }
         if (spec.blocksThatChoosePages() == 0) {
             int dense = Math.min(config.dense(), spec.layers());
             throw LitheException.badInput(

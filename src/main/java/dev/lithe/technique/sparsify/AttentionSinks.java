@@ -28,7 +28,8 @@ import dev.lithe.technique.Technique;
 /// no text that fits the context computes anything else. Where a model was trained on shorter
 /// windows than its `max_position_embeddings`, S + W should be no longer than those. `{sinks: 0,
 /// window: 0}` takes it back. No weight changes; it stands in `config.json` ([SparseAttention]), so
-/// it goes with any other stage. Keys and values take S + W + 256 rows, rounded up, where
+/// it goes with any other stage. Keys and values take S + W + 256 rows, rounded up (without heavy
+/// hitters), where
 /// `kv_cache` may make each smaller. Blocks that have a shorter window of their own (Mistral,
 /// Gemma) keep to it, without sinks.
 ///
@@ -39,14 +40,15 @@ import dev.lithe.technique.Technique;
 ///
 ///     F_j = sum over queries p so far and query heads i of the group of softmax(q_pi K^T / sqrt(hd))_j
 ///
-/// the earlier of two that are equal, so W - 7 to W of the window are seen. The paper keeps as many
+/// the earlier of two that are equal, so W - 7 to W of the window are seen, and W is at least 8. The paper keeps as many
 /// heavy hitters as recent tokens, each 10 % of the text, without sinks, and drops one token at a
 /// time; 8 at once let a prompt be read in pieces as long.
 ///
 ///     sparse_attention: {sinks: 4, heavy: 126, window: 126}
 ///
 /// Tokens that are kept stand where they do in the text, for they are chosen because of it, but at
-/// most C away, the `context`: what has fallen behind that moves along, before the sinks.
+/// most C away, the `context`: what has fallen behind that moves along, before the sinks. S + H + W
+/// is at most C, and so many rows keys and values take.
 ///
 /// It costs two numbers for each row, 16 bytes beside 8 hd of key and value, and time: such a model
 /// is run by libtorch, not by the native kernels. It does not go with `kv_cache`, whose codes cannot
@@ -89,7 +91,7 @@ public final class AttentionSinks implements RunTechnique<AttentionSinks.Config>
                                 + " how many, or leave it out",
                         context);
             }
-            if (sinks < 0 || sinks == 0 && window + heavy > 0) {
+            if (sinks < 0 || sinks == 0 && (window > 0 || heavy > 0)) {
                 throw LitheException.badInput(
                         "sinks is %d; choose at least 1 (4 is usual), for without sinks a window"
                                 + " loses the model",
@@ -126,17 +128,17 @@ public final class AttentionSinks implements RunTechnique<AttentionSinks.Config>
         }
         int trained = ModelSpec.of(model, "config.json").maxPositions();
         int context = config.context() > 0 ? config.context() : trained;
-        int window = config.window();
-        if (window == 0) {
-            window = context - config.sinks() - config.heavy();
-            if (window < 1) {
-                throw LitheException.badInput(
-                        "%d sinks and %d heavy hitters leave nothing of the context of %d; choose"
-                                + " fewer (4 sinks are usual)",
-                        config.sinks(), config.heavy(), context);
-            }
+        long left = (long) context - config.sinks() - config.heavy();
+        int least = config.heavy() > 0 ? SparseAttention.LEAVE : 1;
+        if (config.window() == 0 && left < least) {
+            throw LitheException.badInput(
+                    "%d sinks and %d heavy hitters leave a window of %d of the context of %d, which must"
+                            + " be at least %d; choose fewer (4 sinks are usual)",
+                    config.sinks(), config.heavy(), Math.max(left, 0), context, least);
         }
+        int window = config.window() > 0 ? config.window() : (int) left;
         int apart = config.heavy() > 0 ? context : 0;
         new SparseAttention(config.sinks(), window, config.heavy(), apart).describe(model);
+        var _ = ModelSpec.of(model, "the stage " + name());
     }
 }

@@ -52,7 +52,8 @@ class AttentionPagesTest extends RunTechniqueContract<Config> {
         assertThat(spec.pageAttention()).isEqualTo(new PageAttention(16, 16, 2));
         assertThat(spec.blocksThatChoosePages()).isEqualTo(1);
         assertThat(spec.pageAttention().label())
-                .isEqualTo("16 pages of 16 positions and one's own, all in the first 2 blocks");
+                .isEqualTo(
+                        "16 pages of 16 positions and one's own, and everything in the first 2 blocks");
     }
 
     @ParameterizedTest
