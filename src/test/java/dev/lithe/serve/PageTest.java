@@ -315,7 +315,8 @@ class PageTest {
 
     /// Asserts what a report must be on any screen, for any reader.
     private static void assertReadable(Chromium report) {
-        report.awaits("document.readyState === 'complete'");
+        // a new tab is complete before it goes anywhere
+        report.awaits("document.title !== '' && document.readyState === 'complete'");
         assertThat(report.evaluate("document.title").asText()).isEqualTo(TITLE);
         report.resize(375, 700);
         assertThat(report.evaluate("document.documentElement.scrollWidth").asInt())
