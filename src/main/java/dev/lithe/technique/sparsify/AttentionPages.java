@@ -84,13 +84,6 @@ public final class AttentionPages implements RunTechnique<AttentionPages.Config>
         }
         new PageAttention(config.page(), config.pages(), config.dense()).describe(model);
         var spec = ModelSpec.of(model, "the stage " + name());
-        long seen = (long) config.page() * (config.pages() + 1);
-        if (seen >= spec.maxPositions()) {
-            throw LitheException.badInput(
-                    "%d pages of %d tokens and one's own are %d tokens, all of the context of %d; choose"
-                            + " fewer or shorter ones, or leave page_attention out",
-                    config.pages(), config.page(), seen, spec.maxPositions());
-        }
         if (spec.blocksThatChoosePages() == 0) {
             int dense = Math.min(config.dense(), spec.layers());
             throw LitheException.badInput(
