@@ -46,9 +46,9 @@ final class NativeForward implements Forward {
     /// Outputs that the kernels compute together.
     private static final int OUTPUTS = 16;
 
-    /// How float weights lie for the kernels: as in the checkpoint; input by input, where inputs of
-    /// small magnitude count as 0 and cost nothing; or that in panels of few outputs, for short
-    /// rows.
+    /// How float weights lie for the kernels: as in the checkpoint; in a single panel, input by
+    /// input, where inputs of small magnitude count as 0 and cost nothing; or in narrow panels, for
+    /// short rows.
     private enum Layout {
         ROWS,
         ONE_PANEL,
