@@ -162,6 +162,37 @@ path_where_nothing_else_is() {
     ran "$t/path"
 }
 
+cache_of_the_build() {
+    lithe "$t/a build/lithe" inspect demo
+    ran "$t/built"
+    ! grep -q AOTCache "$t/out" || problem 'a cache is named where there is none'
+    : >"$t/a build/quarkus-app/lithe.aot"
+    lithe "$t/a build/lithe" inspect demo
+    ran "$t/built"
+    out_has "argument <-XX:AOTCache=$t/a build/quarkus-app/lithe.aot>"
+}
+
+second_compiler() {
+    lithe "$t/a build/lithe" inspect demo
+    out_has 'argument <-XX:TieredStopAtLevel=1>'
+    lithe "$t/a build/lithe" serve demo
+    ! grep -q TieredStopAtLevel "$t/out" || problem 'serve goes without the second compiler'
+}
+
+a_cache_that_is_none() {
+    if [ ! -d "$root/target/quarkus-app" ] || [ ! -f "$root/target/lithe" ]; then
+        reason='needs target/lithe; run mvnw package'
+        return
+    fi
+    cp "$root/target/lithe" "$t/a build/lithe"
+    cp -r "$root/target/quarkus-app/." "$t/a build/quarkus-app"
+    echo nothing >"$t/a build/quarkus-app/lithe.aot"
+    lithe "$t/a build/lithe" --version
+    status_is 0
+    [ "$(wc -l <"$t/out")" -eq 1 ] || problem "the version is not one line"
+    [ ! -s "$t/err" ] || problem "something is complained of"
+}
+
 the_built_one() {
     if [ ! -d "$root/target/quarkus-app" ] || [ ! -f "$root/target/lithe" ]; then
         reason='needs target/lithe; run mvnw package'
@@ -185,6 +216,9 @@ for under in "$@"; do
     check "LITHE_JAVA_OPTS adds flags" flags_of_the_user
     check "JAVA_HOME where the builder's JDK is gone" java_home_where_the_builder_is_gone
     check "java of the PATH where there is no other" path_where_nothing_else_is
+    check "the cache of the build, where there is one" cache_of_the_build
+    check "the second compiler for long commands only" second_compiler
+    check "a cache that is none" a_cache_that_is_none
     check "the built launcher through a link" the_built_one
 done
 

@@ -53,7 +53,11 @@ public final class Torch {
         setDefault("GOMP_SPINCOUNT", SPIN_COUNT);
         System.setProperty("ai.djl.offline", System.getProperty("ai.djl.offline", "true"));
         System.setProperty("OPT_OUT_TRACKING", "true");
+        Thread thread = Thread.currentThread();
+        ClassLoader usual = thread.getContextClassLoader();
         try {
+            // DJL looks for engines by this loader, and Quarkus' own may not see DJL's jars.
+            thread.setContextClassLoader(Engine.class.getClassLoader());
             Engine engine = Engine.getEngine(NAME);
             ProcessEnd.leaveLibrariesAlone();
             return engine;
@@ -63,6 +67,8 @@ public final class Torch {
                             + e.getMessage()
                             + "; check DJL_CACHE_DIR and disk space",
                     e);
+        } finally {
+            thread.setContextClassLoader(usual);
         }
     }
 

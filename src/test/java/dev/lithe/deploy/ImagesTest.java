@@ -21,14 +21,17 @@ class ImagesTest {
         List<String> kept = Files.readAllLines(Path.of(".dockerignore"));
         List<String> copied =
                 docker.lines()
-                        .filter(line -> line.startsWith("COPY target"))
+                        .filter(line -> line.startsWith("COPY target") || line.startsWith("COPY src"))
                         .map(line -> line.split(" ")[1])
                         .toList();
         assertThat(copied)
                 .isEqualTo(
                         flavor.equals("native")
                                 ? List.of("target/lithe")
-                                : List.of("target/lithe", "target/quarkus-app"));
+                                : List.of(
+                                        "target/lithe",
+                                        "target/quarkus-app",
+                                        "src/main/launcher/train"));
         copied.forEach(path -> assertThat(kept).contains("!" + path));
         assertThat(docker).contains("USER 10001").contains("ENTRYPOINT [\"lithe\"]");
         assertThat(docker.contains("--from=libtorch")).isEqualTo(!flavor.equals("jvm"));
