@@ -6,6 +6,7 @@ import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.export.CompressedTensorsExport;
 import dev.lithe.export.DenseExport;
 import dev.lithe.export.GgufExport;
+import dev.lithe.export.GgufMix;
 import dev.lithe.export.GptqExport;
 import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
@@ -15,9 +16,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -29,20 +28,6 @@ import picocli.CommandLine.Spec;
 /// `lithe export`: a model in a form that other programs load.
 @Command(name = "export", description = "Write a model in a form that other programs load.")
 final class ExportCommand implements Callable<Integer> {
-    private static final List<GgufType> WRITTEN =
-            List.of(
-                    GgufType.F32,
-                    GgufType.F16,
-                    GgufType.BF16,
-                    GgufType.Q8_0,
-                    GgufType.Q6_K,
-                    GgufType.Q5_K,
-                    GgufType.Q4_K,
-                    GgufType.Q5_1,
-                    GgufType.Q5_0,
-                    GgufType.Q4_1,
-                    GgufType.Q4_0);
-
     private static final List<String> FORMS =
             List.of("gguf", "compressed-tensors", "gptq", "dense");
 
@@ -75,7 +60,9 @@ final class ExportCommand implements Callable<Integer> {
             paramLabel = "TYPE",
             description =
                     "How GGUF stores the weights: f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, q5_1, q5_0,"
-                            + " q4_1, q4_0. Default: as they are stored, code by code.")
+                            + " q4_1, q4_0; or llama.cpp's mixes q5_k_m and q4_k_m, which give"
+                            + " 6 bits to what matters most. Default: as they are stored, code by"
+                            + " code.")
     private @Nullable String type;
 
     @Option(names = "--force", description = "Replace what is there.")
@@ -87,22 +74,19 @@ final class ExportCommand implements Callable<Integer> {
             throw LitheException.badInput(
                     "--to %s is unknown; Lithe exports %s", form, String.join(", ", FORMS));
         }
+        if (type != null && !form.equals("gguf")) {
+            throw LitheException.badInput(
+                    "--type goes with --to gguf; a folder keeps the model's own type");
+        }
+        @Nullable GgufMix mix = type == null ? null : GgufMix.of(type);
         try (var checkpoint =
                 Checkpoint.open(ModelFinder.folder(model, spec.commandLine().getErr()))) {
             switch (form) {
-                case "gguf" -> gguf(checkpoint);
-                case "dense" -> {
-                    refuseType();
-                    DenseExport.write(checkpoint, output, force);
-                }
-                case "compressed-tensors" -> {
-                    refuseType();
-                    CompressedTensorsExport.write(checkpoint, output, force);
-                }
-                case "gptq" -> {
-                    refuseType();
-                    GptqExport.write(checkpoint, output, force);
-                }
+                case "gguf" -> gguf(checkpoint, mix);
+                case "dense" -> DenseExport.write(checkpoint, output, force);
+                case "compressed-tensors" ->
+                        CompressedTensorsExport.write(checkpoint, output, force);
+                case "gptq" -> GptqExport.write(checkpoint, output, force);
                 default -> throw LitheException.of(Fault.INTERNAL, "no export to %s", form);
             }
             tellWhatIsLeftOut(checkpoint);
@@ -124,7 +108,7 @@ final class ExportCommand implements Callable<Integer> {
         }
     }
 
-    private void gguf(Checkpoint checkpoint) {
+    private void gguf(Checkpoint checkpoint, @Nullable GgufMix mix) {
         if (Files.isDirectory(output)) {
             throw LitheException.badInput("%s is a folder; name a file, like model.gguf", output);
         }
@@ -133,13 +117,13 @@ final class ExportCommand implements Callable<Integer> {
                     "%s exists; choose another --output, or add --force", output);
         }
         requireOther(checkpoint);
-        @Nullable GgufType asked = type == null ? null : ggufType(type);
-        GgufExport.write(checkpoint, asked, output)
-                .forEach((numbers, weights) -> tellOtherType(asked, numbers, weights));
+        GgufExport.write(checkpoint, mix, output)
+                .forEach((numbers, weights) -> tellOtherType(mix, numbers, weights));
     }
 
-    private void tellOtherType(@Nullable GgufType asked, int numbers, long weights) {
-        if (asked != null) {
+    private void tellOtherType(@Nullable GgufMix mix, int numbers, long weights) {
+        if (mix != null) {
+            GgufType asked = mix.mostly();
             spec.commandLine()
                     .getErr()
                     .printf(
@@ -164,26 +148,6 @@ final class ExportCommand implements Callable<Integer> {
         } catch (IOException e) {
             throw LitheException.badInput("%s cannot be read (%s)", folder, e.getMessage())
                     .causedBy(e);
-        }
-    }
-
-    private static GgufType ggufType(String name) {
-        return WRITTEN.stream()
-                .filter(known -> known.name().equals(name.toUpperCase(Locale.ROOT)))
-                .findFirst()
-                .orElseThrow(() ->
-                        LitheException.badInput(
-                                "--type %s is unknown; Lithe writes %s",
-                                name,
-                                WRITTEN.stream()
-                                        .map(each -> each.name().toLowerCase(Locale.ROOT))
-                                        .collect(Collectors.joining(", "))));
-    }
-
-    private void refuseType() {
-        if (type != null) {
-            throw LitheException.badInput(
-                    "--type goes with --to gguf; a folder keeps the model's own type");
         }
     }
 

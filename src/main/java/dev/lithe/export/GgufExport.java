@@ -44,13 +44,13 @@ public final class GgufExport {
     private final Checkpoint checkpoint;
     private final ModelSpec spec;
     private final String architecture;
-    private final @Nullable GgufType type;
+    private final @Nullable GgufMix mix;
     private final LinearReader reader;
     private final GgufWriter gguf = new GgufWriter();
 
-    private GgufExport(Checkpoint checkpoint, @Nullable GgufType type) {
+    private GgufExport(Checkpoint checkpoint, @Nullable GgufMix mix) {
         this.checkpoint = checkpoint;
-        this.type = type;
+        this.mix = mix;
         ObjectNode config = checkpoint.config().deepCopy();
         Experts.NONE.describe(config);
         this.spec = ModelSpec.of(config, checkpoint.folder() + "/config.json");
@@ -88,20 +88,20 @@ public final class GgufExport {
 
     /// Writes the model of `checkpoint` to `file`.
     ///
-    /// @param type of all linears and the embedding; null for the one closest to how each is stored
+    /// @param mix the types of linears and embedding; null for those closest to how each is stored
     /// @return how many of them are of another type than that ([GgufType#forRow]), by the length of
     ///   their rows
     /// @throws LitheException where GGUF cannot hold the model
     public static SortedMap<Integer, Long> write(
-            Checkpoint checkpoint, @Nullable GgufType type, Path file) {
-        var export = new GgufExport(checkpoint, type);
+            Checkpoint checkpoint, @Nullable GgufMix mix, Path file) {
+        var export = new GgufExport(checkpoint, mix);
         export.describe();
         new GgufTokenizer(checkpoint, export.spec).write(export.gguf);
         Architecture.parts(export.spec).forEach(export::add);
         export.gguf.write(file);
         return Architecture.linears(export.spec).stream()
                 .map(LinearName::inFeatures)
-                .filter(numbers -> type != null && type.forRow(numbers) != type)
+                .filter(numbers -> mix != null && mix.mostly().forRow(numbers) != mix.mostly())
                 .collect(
                         Collectors.groupingBy(
                                 Function.identity(), TreeMap::new, Collectors.counting()));
@@ -156,8 +156,8 @@ public final class GgufExport {
 
     /// What a file says that it mostly is.
     private int fileType() {
-        if (type != null) {
-            return type.fileType();
+        if (mix != null) {
+            return mix.mostly().fileType();
         }
         if (checkpoint.ggufValues().get("general.file_type") instanceof Long number
                 && number == number.intValue()) {
@@ -222,7 +222,7 @@ public final class GgufExport {
             int[] rows = order(name.module(), name.outFeatures());
             GgufType stored = type(name);
             long[] shape = {name.outFeatures(), name.inFeatures()};
-            if (!takenOver(target + WEIGHT, type == null ? null : stored, shape)) {
+            if (!takenOver(target + WEIGHT, mix == null ? null : stored, shape)) {
                 gguf.tensor(
                         target + WEIGHT,
                         stored,
@@ -261,9 +261,9 @@ public final class GgufExport {
     }
 
     private GgufType type(LinearName name) {
-        return type == null
+        return mix == null
                 ? GgufRows.closest(reader.form(name), name.inFeatures())
-                : type.forRow(name.inFeatures());
+                : mix.type(name, spec).forRow(name.inFeatures());
     }
 
     /// Which row of the linear each row of the file is.

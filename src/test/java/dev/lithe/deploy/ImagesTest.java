@@ -21,7 +21,8 @@ class ImagesTest {
         List<String> kept = Files.readAllLines(Path.of(".dockerignore"));
         List<String> copied =
                 docker.lines()
-                        .filter(line -> line.startsWith("COPY target") || line.startsWith("COPY src"))
+                        .filter(line ->
+                                line.startsWith("COPY target") || line.startsWith("COPY src"))
                         .map(line -> line.split(" ")[1])
                         .toList();
         assertThat(copied)

@@ -47,7 +47,7 @@ class GgufExportTest {
     private RawGguf exported(Path folder, @Nullable GgufType type) throws IOException {
         Path file = temporary.resolve("model.gguf");
         try (Checkpoint checkpoint = Checkpoint.open(folder)) {
-            GgufExport.write(checkpoint, type, file);
+            GgufExport.write(checkpoint, type == null ? null : GgufMix.of(type), file);
         }
         return RawGguf.read(file);
     }
@@ -221,6 +221,36 @@ class GgufExportTest {
                         type);
         assertThat(odd.tensors().get("blk.1.ffn_down.weight").type())
                 .isEqualTo(GgufType.F16.code());
+    }
+
+    /// Of 16 blocks those below 2 and from 14 on, and every third of the others.
+    @ParameterizedTest
+    @CsvSource({"q4_k_m,Q4_K,false", "q5_k_m,Q5_K,true"})
+    void mixesGiveMoreBitsToWhatMattersMost(String name, GgufType mostly, boolean tied)
+            throws IOException {
+        TinyModel model = TinyModel.of("llama").width(256, 256).heads(4, 4, 64).layers(16);
+        if (tied) {
+            model.tied();
+        }
+        Path file = temporary.resolve("mixed.gguf");
+        try (Checkpoint checkpoint = Checkpoint.open(model.write(temporary.resolve("model")))) {
+            assertThat(GgufExport.write(checkpoint, GgufMix.of(name), file)).isEmpty();
+        }
+        RawGguf gguf = RawGguf.read(file);
+        assertThat(gguf.values()).containsEntry("general.file_type", mostly.fileType());
+        List<Integer> more = List.of(0, 1, 4, 7, 10, 13, 14, 15);
+        gguf.tensors()
+                .forEach((tensor, stored) -> {
+                    boolean sensitive = tensor.matches("blk.*(attn_v|ffn_down).weight");
+                    boolean singledOut =
+                            sensitive && more.contains(Integer.valueOf(tensor.split("[.]")[1]))
+                                    || tensor.equals(tied ? "token_embd.weight" : "output.weight");
+                    GgufType expected =
+                            stored.shape().size() == 1
+                                    ? GgufType.F32
+                                    : singledOut ? GgufType.Q6_K : mostly;
+                    assertThat(stored.type()).as(tensor).isEqualTo(expected.code());
+                });
     }
 
     private static void close(RawGguf gguf, String name, TinyModel model, String original) {
