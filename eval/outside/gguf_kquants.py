@@ -1,7 +1,7 @@
 """gguf_kquants.py LITHE MODEL TEXT FOLDER [CONTEXT]
 
-Holds the K-quants that Lithe makes of MODEL against those of llama.cpp's own quantizer (`pure`, so that both give every matrix the
-same type) of the same float16 file: weighted error of the weights, perplexity in llama.cpp by gguf_perplexity.py's protocol.
+Holds the K-quants that Lithe makes of MODEL against those of llama.cpp's own quantizer (`pure` where one type is for every matrix)
+of the same float16 file: the types of the matrices, weighted error, perplexity in llama.cpp by gguf_perplexity.py's protocol.
 Lithe's files are also read by the gguf package and by Lithe, whose numbers must be the same. LITHE is target/lithe. Needs numpy,
 safetensors, gguf and llama-cpp-python; Lithe itself never does.
 """
@@ -17,16 +17,17 @@ import llama_cpp
 import numpy as np
 from safetensors.numpy import load_file
 
-TYPES = {"q4_k": (32, 14), "q5_k": (32, 16), "q6_k": (16, 18)}  # numbers of a group, llama.cpp's number of the file type
+# numbers of a group, llama.cpp's number of the file type
+TYPES = {"q4_k": (32, 14), "q5_k": (32, 16), "q6_k": (16, 18), "q4_k_m": (32, 15), "q5_k_m": (32, 17)}
 
 
 def lithe(command: str, *arguments: object) -> None:
     subprocess.run([command, "export", *map(str, arguments), "--force"], check=True, stdout=subprocess.DEVNULL)
 
 
-def quantize(source: Path, target: Path, kind: int) -> None:
+def quantize(source: Path, target: Path, kind: int, pure: bool) -> None:
     params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype, params.pure, params.nthread = kind, True, 2
+    params.ftype, params.pure, params.nthread = kind, pure, 2
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(params)):
         raise RuntimeError(f"llama.cpp cannot quantize {source}")
 
@@ -34,6 +35,10 @@ def quantize(source: Path, target: Path, kind: int) -> None:
 def matrices(file: Path) -> dict[str, np.ndarray]:
     tensors = (tensor for tensor in gguf.GGUFReader(file).tensors if len(tensor.shape) == 2)
     return {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in tensors}
+
+
+def types(file: Path) -> dict[str, object]:
+    return {tensor.name: tensor.tensor_type for tensor in gguf.GGUFReader(file).tensors}
 
 
 def error(exact: dict[str, np.ndarray], found: dict[str, np.ndarray], group: int) -> tuple[float, float]:
@@ -72,12 +77,13 @@ def main(command: str, model: str, text: str, folder: Path, context: str = "256"
     for name, (group, kind) in TYPES.items():
         ours, theirs = folder / f"{name}.gguf", folder / f"{name}-llama.gguf"
         lithe(command, model, "--to", "gguf", "--type", name, "-o", ours)
-        quantize(plain, theirs, kind)
+        quantize(plain, theirs, kind, not name.endswith("_m"))
         for file in (ours, theirs):
             found = matrices(file)
             rms, costly = error(exact, found, group)
             print(f"{file.name}: {file.stat().st_size} bytes, error {rms:.6f}, weighted {costly:.6f}, "
                   f"perplexity {perplexity(file, text, context)}")
+        print(f"{ours.name}: types as llama.cpp's: {types(ours) == types(theirs)}")
         print(f"{ours.name}: numbers alike in gguf-py and Lithe: {read_alike(command, ours, folder / name, matrices(ours))}", flush=True)
 
 
