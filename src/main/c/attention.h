@@ -15,6 +15,7 @@ typedef struct {
     int64_t layer;
     const float *norm;
     const int32_t *rows; // of logits
+    int64_t cache;       // which of the caches is its own: one for each layer with attention
 } Layer;
 
 // Turns the two halves of a head's rotated coordinates by the position's angles.
@@ -26,8 +27,8 @@ static void rotate(float *x, const float *cos, const float *sin, int64_t half) {
     }
 }
 
-static float *cached(const Step *s, const Row *row, int64_t layer, int values, int64_t head) {
-    return (values ? row->values : row->keys) + layer * row->stride + head * row->capacity * s->model->hd;
+static float *cached(const Step *s, const Row *row, int64_t cache, int values, int64_t head) {
+    return (values ? row->values : row->keys) + cache * row->stride + head * row->capacity * s->model->hd;
 }
 
 // Where a position lies in a sequence's cache.
@@ -58,8 +59,8 @@ static void write_rows(Step *s, void *argument, int64_t first, int64_t last) {
             rotate(qkv + head * m->hd, cos, sin, half);
         }
         for (int64_t head = 0; head < m->g; head++) {
-            memcpy(cached(s, row, layer->layer, 0, head) + place, qkv + (m->h + head) * m->hd, m->hd * 4);
-            memcpy(cached(s, row, layer->layer, 1, head) + place, qkv + (m->h + m->g + head) * m->hd, m->hd * 4);
+            memcpy(cached(s, row, layer->cache, 0, head) + place, qkv + (m->h + head) * m->hd, m->hd * 4);
+            memcpy(cached(s, row, layer->cache, 1, head) + place, qkv + (m->h + m->g + head) * m->hd, m->hd * 4);
         }
     }
 }
@@ -72,8 +73,8 @@ static void bound_rows(Step *s, void *argument, int64_t first, int64_t last) {
         const Row *row = s->rows + i;
         int64_t index = row->position / m->page;
         for (int64_t head = 0; row->position % m->page == m->page - 1 && head < m->g; head++) {
-            const float *keys = cached(s, row, layer->layer, 0, head) + index * m->page * m->hd;
-            bound_page(keys, m->page, m->hd, bounds_of(m, row, layer->layer, head), index);
+            const float *keys = cached(s, row, layer->cache, 0, head) + index * m->page * m->hd;
+            bound_page(keys, m->page, m->hd, bounds_of(m, row, layer->cache, head), index);
         }
     }
 }
@@ -214,12 +215,12 @@ static void attend_pages(Attention *a, const float *bounds, const float *q, cons
 }
 
 // Attention of T rows, for one query head: softmax(q Kᵀ / sqrt(hd)) V. A row that chooses pages comes alone.
-static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
+static void attend(Step *s, const Layer *layer, int64_t first, int T, int64_t head) {
     const Model *m = s->model;
     int64_t hd = m->hd;
     const Row *row = s->rows + first;
     int64_t kv_head = head / (m->h / m->g);
-    const float *k = cached(s, row, layer, 0, kv_head), *v = cached(s, row, layer, 1, kv_head);
+    const float *k = cached(s, row, layer->cache, 0, kv_head), *v = cached(s, row, layer->cache, 1, kv_head);
     const float *q = s->y + first * qkv_width(m) + head * hd;
     Attention a = {.model = m, .row = row, .T = T, .o = s->o + first * m->h * hd + head * hd};
     for (int t = 0; t < T; t++) {
@@ -227,10 +228,10 @@ static void attend(Step *s, int64_t layer, int64_t first, int T, int64_t head) {
         a.total[t] = 0;
         memset(a.o + t * m->h * hd, 0, hd * sizeof(float));
     }
-    if (chooses_pages(m, layer, row)) {
-        attend_pages(&a, bounds_of(m, row, layer, kv_head), q, k, v);
+    if (chooses_pages(m, layer->layer, row)) {
+        attend_pages(&a, bounds_of(m, row, layer->cache, kv_head), q, k, v);
     } else {
-        attend_all(&a, layer, q, k, v);
+        attend_all(&a, layer->layer, q, k, v);
     }
     for (int t = 0; t < T; t++) {
         float inverse = 1 / a.total[t];
@@ -254,7 +255,7 @@ static void attend_rows(Step *s, void *argument, int64_t first, int64_t last) {
             int T = 1;
             while (start + T < end && follows(s->rows + start + T - 1, s->rows + start + T)
                    && !chooses_pages(s->model, layer->layer, s->rows + start + T)) T++;
-            attend(s, layer->layer, start, T, head);
+            attend(s, layer, start, T, head);
             start += T;
         }
     }

@@ -71,9 +71,9 @@ typedef struct {
     int64_t sinks, window;  // a token sees the first positions and the last `window`; 0 for all
     int64_t page, pages, dense; // layers from `dense` on: a token sees its own page and the `pages` best before it; 0 for all
     int64_t *windows;       // of each layer, the same without sinks where that is less; 0 for none
-    Slot *slots;   // per layer: q k v, o, gate up (before them the scores of experts, where there are any), down; then the output
-                   // layer; then as many of first factors: of a product of two thin matrices the one that reads the input, those
-                   // of a slot side by side, each from a multiple of BLOCK on
+    Slot *slots;   // per layer, empty where it lacks them: q k v, o, gate up (before them the scores of experts, where there are any),
+                   // down; then the output layer; then as many of first factors: of a product of two thin matrices the one that
+                   // reads the input, those of a slot side by side, each from a multiple of BLOCK on
     float **norms; // NORMS per layer, then the last
     Embedding embedding;
     int64_t bytes; // of its own weights
@@ -83,8 +83,8 @@ typedef struct {
     int64_t room_left;
 } Model;
 
-// One token of one sequence. The sequence's keys and values are floats (g, capacity, hd), those of a layer `stride` after those
-// of the one before. Where a token does not see all, positions beyond the capacity follow the sinks again.
+// One token of one sequence. The sequence's keys and values are floats (g, capacity, hd), those of a layer with attention `stride`
+// after those of the one before that has it. Where a token does not see all, positions beyond the capacity follow the sinks again.
 typedef struct {
     int64_t token, position;
     float *keys, *values;

@@ -11,9 +11,9 @@ INLINE int chooses_pages(const Model *m, int64_t layer, const Row *row) {
     return m->pages > 0 && layer >= m->dense && m->windows[layer] == 0 && row->position / m->page > m->pages;
 }
 
-INLINE float *bounds_of(const Model *m, const Row *row, int64_t layer, int64_t head) {
+INLINE float *bounds_of(const Model *m, const Row *row, int64_t cache, int64_t head) {
     int64_t heads = row->stride / (row->capacity * m->hd), pages = row->capacity / m->page;
-    return row->bounds + (layer * heads + head) * ((pages + SIDE - 1) / SIDE * SIDE * 2 * m->hd);
+    return row->bounds + (cache * heads + head) * ((pages + SIDE - 1) / SIDE * SIDE * 2 * m->hd);
 }
 
 // Whether a layer has pages to bound.

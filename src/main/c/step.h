@@ -100,33 +100,41 @@ static void one_slot(Step *all, int thread) {
 static void add_project(Step *s, const Slot *slot, const float *x, int64_t width, const float *norm) {
     project(s, slot, x, width, s->count, norm == 0 ? s->x : s->y, s->model->d, norm == 0);
     if (norm != 0) {
-        Layer layer = {0, norm, 0};
+        Layer layer = {0, norm, 0, 0};
         pool_each(s, &layer, add_normalized, s->count, 1);
     }
 }
 
-// All rows through some layers. Every thread runs this; the phases share the work.
+// All rows through some layers, of which each does what its slots have linears for. Every thread runs this; the phases share the
+// work.
 static void run(Step *all, int thread) {
     Step mine = own(all, thread), *s = &mine;
     const Model *m = s->model;
     int64_t attention = m->h * m->hd, qkv = qkv_width(m);
     if (s->embed) pool_each(s, 0, embed_rows, s->count, 1);
+    int64_t cache = 0;
+    for (int64_t i = 0; i < s->first_layer; i++) cache += m->slots[4 * i].count > 0;
     for (int64_t i = s->first_layer; i < s->end_layer; i++) {
         const Slot *slots = m->slots + 4 * i;
         float **norms = m->norms + NORMS * i;
-        Layer layer = {i, norms[INPUT], 0};
-        each_row(s, &layer, normalize_rows, s->count);
-        project(s, slots, s->a, m->d, s->count, s->y, qkv, 0);
-        pool_each(s, &layer, write_rows, s->count, 1);
-        if (ends_page(s, i)) pool_each(s, &layer, bound_rows, s->count, 1);
-        pool_each(s, &layer, attend_rows, (s->count + QUERIES - 1) / QUERIES * m->h, 1);
-        add_project(s, slots + 1, s->o, attention, norms[ATTENTION_OUTPUT]);
-        layer.norm = norms[MLP_INPUT];
-        each_row(s, &layer, normalize_rows, s->count);
-        project(s, slots + 2, s->a, m->d, s->count, s->y, m->experts + 2 * m->f, 0);
-        each_row(s, &layer, gate_rows, s->count);
-        if (norms[MLP_OUTPUT] != 0) pool_each(s, 0, 0, 0, 1); // y, which all threads have gated by then, is written next
-        add_project(s, slots + 3, s->a, m->f, norms[MLP_OUTPUT]);
+        Layer layer = {i, norms[INPUT], 0, cache};
+        if (slots[0].count > 0) {
+            each_row(s, &layer, normalize_rows, s->count);
+            project(s, slots, s->a, m->d, s->count, s->y, qkv, 0);
+            pool_each(s, &layer, write_rows, s->count, 1);
+            if (ends_page(s, i)) pool_each(s, &layer, bound_rows, s->count, 1);
+            pool_each(s, &layer, attend_rows, (s->count + QUERIES - 1) / QUERIES * m->h, 1);
+            add_project(s, slots + 1, s->o, attention, norms[ATTENTION_OUTPUT]);
+            cache++;
+        }
+        if (slots[2].count > 0) {
+            layer.norm = norms[MLP_INPUT];
+            each_row(s, &layer, normalize_rows, s->count);
+            project(s, slots + 2, s->a, m->d, s->count, s->y, m->experts + 2 * m->f, 0);
+            each_row(s, &layer, gate_rows, s->count);
+            if (norms[MLP_OUTPUT] != 0) pool_each(s, 0, 0, 0, 1); // y, which all threads have gated by then, is written next
+            add_project(s, slots + 3, s->a, m->f, norms[MLP_OUTPUT]);
+        }
     }
     int32_t wanted[CHUNK];
     int64_t count = 0;
@@ -134,7 +142,7 @@ static void run(Step *all, int thread) {
         if (s->rows[i].wanted) wanted[count++] = (int32_t)i;
     }
     if (count > 0) {
-        Layer last = {0, m->norms[NORMS * m->layers], wanted};
+        Layer last = {0, m->norms[NORMS * m->layers], wanted, 0};
         each_row(s, &last, normalize_rows, count);
         project(s, m->slots + 4 * m->layers, s->a, m->d, count, s->logits, m->vocab, 0);
         if (m->logit_cap > 0) pool_each(s, 0, cap_logits, count, 1);

@@ -68,22 +68,29 @@ def round_windows(self, pieces: List[Tensor], batch: List[int]) -> Tensor:
 
 def round_loss(self, x: Tensor, y: Tensor, w: List[Tensor], biases: List[Tensor], norms: List[Tensor], cos: Tensor,
                sin: Tensor, settings: Tensor) -> Tensor:
-  # the mean squared error of what the block makes of x against y, (B, T, d) both. w: the weights of its four slots; biases:
-  # theirs, empty where a slot has none; settings as in KernelSettings
+  # the mean squared error of what the block makes of x against y, (B, T, d) both. w: the weights of its four slots, or the two
+  # of attention or of the feed-forward part where it lacks the other; biases: theirs, empty where a slot has none; settings as
+  # in KernelSettings
   heads = self.heads_of(settings)
   numbers = self.numbers_of(settings)
   parts = annotate(List[int], [])
   values = annotate(List[Tensor], [])
-  for slot in range(4):
-    parts.extend([0, slot, 0, 4 + slot if biases[slot].size(0) > 0 else -1])
+  n = len(w)
+  for slot in range(n):
+    parts.extend([0, slot, 0, n + slot if biases[slot].size(0) > 0 else -1])
     values.append(w[slot].to(int(settings[0])))
   values = values + biases
   packed = self.new_packed()
-  slots = [0, 1, 2, 3, 4]
-  o = self.block_attention(x, values, packed, parts, slots, norms, heads, numbers, cos, sin)
-  z = self.add_projection(x, o, 1, values, packed, parts, slots, norms, numbers)
-  o = self.block_gated(z, values, packed, parts, slots, norms, heads, numbers)
-  z = self.add_projection(z, o, 3, values, packed, parts, slots, norms, numbers)
+  attends = norms[0].numel() > 0
+  feeds = norms[4].numel() > 0
+  slots = [0, 1, 2, 3, 4] if attends and feeds else [0, 1, 2, 2, 2] if attends else [0, 0, 0, 1, 2]
+  z = x
+  if attends:
+    o = self.block_attention(z, values, packed, parts, slots, norms, heads, numbers, cos, sin)
+    z = self.add_projection(z, o, 1, values, packed, parts, slots, norms, numbers)
+  if feeds:
+    o = self.block_gated(z, values, packed, parts, slots, norms, heads, numbers)
+    z = self.add_projection(z, o, 3, values, packed, parts, slots, norms, numbers)
   return torch.mean(torch.square(z - y))
 
 

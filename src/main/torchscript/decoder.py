@@ -1,6 +1,6 @@
 # The forward pass of a decoder: Llama's, and what BlockStyle says of others. B sequences, T new tokens each, all at the same
-# position; h query heads, g key-value heads of width hd; cache k, v: one tensor per block, (B, g, capacity, hd) where
-# bits = [16, 16], else as in kvcache.py.
+# position; h query heads, g key-value heads of width hd; cache k, v: one tensor per block with attention, (B, g,
+# capacity, hd) where bits = [16, 16], else as in kvcache.py.
 #
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
 #            and up; of what the feed-forward part adds. Then the last norm. (d), or (2, d) with biases
@@ -266,16 +266,24 @@ def gated(self, x: Tensor, layer: int, counts: List[int], positions: List[int], 
   return self.feed(self.project(y, 4 * layer + 2, w, packed, parts, slots), heads)
 
 
+def has(self, slots: List[int], slot: int) -> bool:
+  # whether a slot has linears: those of what a block lacks are empty
+  return slots[slot + 1] > slots[slot]
+
+
 def block(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
           norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
           bits: List[int]) -> Tensor:
-  o = self.attention(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, caches, bits)
-  o = self.large(o, 4 * layer + 1, counts, positions, numbers)
-  x = x + self.norm_output(self.project(o, 4 * layer + 1, w, packed, parts, slots), norms[6 * layer + 3], numbers[0])
-  y = self.gated(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers)
-  y = self.large(y, 4 * layer + 3, counts, positions, numbers)
-  return x + self.norm_output(self.project(y, 4 * layer + 3, w, packed, parts, slots), norms[6 * layer + 5], numbers[0])
+  if self.has(slots, 4 * layer):
+    o = self.attention(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, caches, bits)
+    o = self.large(o, 4 * layer + 1, counts, positions, numbers)
+    x = x + self.norm_output(self.project(o, 4 * layer + 1, w, packed, parts, slots), norms[6 * layer + 3], numbers[0])
+  if self.has(slots, 4 * layer + 2):
+    y = self.gated(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers)
+    y = self.large(y, 4 * layer + 3, counts, positions, numbers)
+    x = x + self.norm_output(self.project(y, 4 * layer + 3, w, packed, parts, slots), norms[6 * layer + 5], numbers[0])
+  return x
 
 
 def angles(self, table: Tensor, counts: List[int], positions: List[int]) -> Tensor:
@@ -314,12 +322,18 @@ def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positio
     if counts[i] == 1 and not limited and (bits[0] < 16 or bits[1] < 16):
       tables.extend(self.cache_rows(k[i][0], v[i][0], heads[0], positions[i] + 1, bits))
     shared.append(tables)
+  at = 0
+  for layer in range(first):
+    if self.has(slots, 4 * layer):
+      at = at + 1
   for layer in range(first, end):
     caches = annotate(List[List[Tensor]], [])
-    for i in range(len(counts)):
-      cache = [k[i][layer], v[i][layer], ranges[i][layer]]
-      cache.extend(shared[i])
-      caches.append(cache)
+    if self.has(slots, 4 * layer):
+      for i in range(len(counts)):
+        cache = [k[i][at], v[i][at], ranges[i][at]]
+        cache.extend(shared[i])
+        caches.append(cache)
+      at = at + 1
     x = self.block(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers, c, s, caches, bits)
   return x
 
@@ -341,7 +355,7 @@ def forward_rows(self, ids: Tensor, counts: List[int], positions: List[int], all
                  bits: List[int]) -> Tensor:
   # ids (B, T): one cache of B sequences at one position, or (1, T): counts[i] tokens of cache i, which holds positions[i].
   # The linears see all tokens at once; attention goes cache by cache.
-  blocks = len(k[0])
+  blocks = (len(slots) - 2) // 4
   x = self.embed(embedding, ids, numbers[4], counts, positions)  # (B, T, d)
   x = self.run_blocks(x, 0, blocks, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, k, v, ranges,
                       turn, bits)

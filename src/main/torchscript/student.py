@@ -75,13 +75,15 @@ def train_linears(self, x: Tensor, w: List[Tensor], places: List[List[int]], fir
 
 
 def train_table(self, places: Tensor) -> List[List[int]]:
-  # the rows of `places`, and behind them one with the first row of each slot and the end
+  # the rows of `places`, and behind them one with the first row of each slot, of those of what a block lacks that of the next,
+  # and the end
   rows = annotate(List[List[int]], places.tolist())
   firsts = annotate(List[int], [])
-  for i in range(1, len(rows)):
-    if i == 1 or rows[i][0] != rows[i - 1][0]:
-      firsts.append(i)
-  firsts.append(len(rows))
+  i = 1
+  for slot in range(4 * rows[0][2] + 1):
+    while i < len(rows) and rows[i][0] < slot:
+      i = i + 1
+    firsts.append(i)
   rows.append(firsts)
   return rows
 
@@ -103,30 +105,33 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
   firsts = places[len(places) - 1]
   s = 4 * l
   i = 3 + 6 * l
-  y = torch.rms_norm(x, d, w[i], epsilon)
-  qkv = self.train_linears(y, w, places, firsts[s], firsts[s + 1], dtype)
-  qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)
-  table = cos.size(0) - 1 if heads[10 + l] > 0 else 0
-  qk = self.norm_heads(qkv[:, :h + g].to(x.dtype), h, w[i + 1], w[i + 2], epsilon)
-  qk = self.rotate(qk, cos[table], sin[table]).to(dtype)
-  q = qk[:, :h] if style[1] == 1. else qk[:, :h] * style[1]
-  k = qk[:, h:]
-  v = qkv[:, h + g:]
-  position = 0
-  if len(cache) > 0:
-    position = cache[2 * l].size(2)
-    k = torch.cat([cache[2 * l], k], 2)
-    v = torch.cat([cache[2 * l + 1], v], 2)
-    cache[2 * l] = k
-    cache[2 * l + 1] = v
-  o = self.attend(q, k, v, position, heads[10 + l], style[2])  # (B, T, h hd)
-  y = self.train_linears(o, w, places, firsts[s + 1], firsts[s + 2], dtype).to(x.dtype)
-  x = x + self.norm_output(y, w[i + 3], epsilon)
-  y = torch.rms_norm(x, d, w[i + 4], epsilon)
-  gu = self.train_linears(y, w, places, firsts[s + 2], firsts[s + 3], dtype)
-  y = self.feed(gu, heads)
-  y = self.train_linears(y, w, places, firsts[s + 3], firsts[s + 4], dtype).to(x.dtype)
-  return x + self.norm_output(y, w[i + 5], epsilon)
+  if firsts[s] < firsts[s + 1]:
+    y = torch.rms_norm(x, d, w[i], epsilon)
+    qkv = self.train_linears(y, w, places, firsts[s], firsts[s + 1], dtype)
+    qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)
+    table = cos.size(0) - 1 if heads[10 + l] > 0 else 0
+    qk = self.norm_heads(qkv[:, :h + g].to(x.dtype), h, w[i + 1], w[i + 2], epsilon)
+    qk = self.rotate(qk, cos[table], sin[table]).to(dtype)
+    q = qk[:, :h] if style[1] == 1. else qk[:, :h] * style[1]
+    k = qk[:, h:]
+    v = qkv[:, h + g:]
+    position = 0
+    if len(cache) > 0:
+      position = cache[2 * l].size(2)
+      k = torch.cat([cache[2 * l], k], 2)
+      v = torch.cat([cache[2 * l + 1], v], 2)
+      cache[2 * l] = k
+      cache[2 * l + 1] = v
+    o = self.attend(q, k, v, position, heads[10 + l], style[2])  # (B, T, h hd)
+    y = self.train_linears(o, w, places, firsts[s + 1], firsts[s + 2], dtype).to(x.dtype)
+    x = x + self.norm_output(y, w[i + 3], epsilon)
+  if firsts[s + 2] < firsts[s + 3]:
+    y = torch.rms_norm(x, d, w[i + 4], epsilon)
+    gu = self.train_linears(y, w, places, firsts[s + 2], firsts[s + 3], dtype)
+    y = self.feed(gu, heads)
+    y = self.train_linears(y, w, places, firsts[s + 3], firsts[s + 4], dtype).to(x.dtype)
+    x = x + self.norm_output(y, w[i + 5], epsilon)
+  return x
 
 
 def train_embedded(self, ids: Tensor, w: List[Tensor], numbers: Tensor) -> Tensor:
@@ -141,7 +146,9 @@ def train_streams(self, ids: Tensor, w: List[Tensor], places: Tensor, rotary: Li
   # ids (B, T), behind those of the cache -> where `all` is set what each block leaves, (B, T, d); then what the output layer
   # reads, (B T, d)
   rows = self.train_table(places)
-  first = cache[0].size(2) if len(cache) > 0 else 0
+  first = 0
+  for kept in cache:  # a block without attention keeps nothing
+    first = max(first, kept.size(2))
   end = first + ids.size(1)
   cos = rotary[0][:, first:end]
   sin = rotary[1][:, first:end]

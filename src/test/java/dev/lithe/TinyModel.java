@@ -1,6 +1,7 @@
 package dev.lithe;
 
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.tensor.DType;
 import java.io.IOException;
@@ -44,6 +45,8 @@ public final class TinyModel {
     private int denseBlocks;
     private int heavy;
     private int context;
+    private List<Integer> noAttention = List.of();
+    private List<Integer> noMlp = List.of();
 
     private TinyModel() {}
 
@@ -83,6 +86,13 @@ public final class TinyModel {
     public TinyModel heavy(int count, int farthest) {
         heavy = count;
         context = farthest;
+        return this;
+    }
+
+    /// Without the attention of some blocks, and without the feed-forward part of others.
+    public TinyModel without(List<Integer> attention, List<Integer> mlps) {
+        noAttention = attention;
+        noMlp = mlps;
         return this;
     }
 
@@ -176,6 +186,15 @@ public final class TinyModel {
                 .put("hidden_act", "silu")
                 .put("tie_word_embeddings", tied);
         differences(config);
+        if (!noAttention.isEmpty() || !noMlp.isEmpty()) {
+            config.put("model_type", "lithe-" + type);
+            ArrayNode blocks = config.putArray("block_configs");
+            for (int layer = 0; layer < layers; layer++) {
+                ObjectNode block = blocks.addObject();
+                block.putObject("attention").put("no_op", noAttention.contains(layer));
+                block.putObject("ffn").put("no_op", noMlp.contains(layer));
+            }
+        }
         if (seen > 0) {
             config.putObject("lithe_sparse_attention")
                     .put("format", "lithe.sparse_attention/v1")
@@ -284,7 +303,21 @@ public final class TinyModel {
         if (!tied) {
             tensors.put("lm_head.weight", matrix(random, vocab, hidden));
         }
+        tensors.keySet().removeIf(this::isMissing);
         return tensors;
+    }
+
+    private boolean isMissing(String tensor) {
+        if (!tensor.startsWith("model.layers.")) {
+            return false;
+        }
+        int layer = Integer.parseInt(tensor.split("\\.")[2]);
+        boolean outputNorms = type.equals("gemma2") || type.equals("gemma3_text");
+        boolean attention =
+                tensor.contains("self_attn.")
+                        || tensor.contains("input_layernorm")
+                        || tensor.contains("post_attention_layernorm") && outputNorms;
+        return (attention ? noAttention : noMlp).contains(layer);
     }
 
     private TinyAbsolute absolute() {

@@ -12,20 +12,39 @@ import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
-/// A model whose blocks can be left out, and what its answers are then, on calibration windows. The
-/// whole model is held ready to run. What it once measured it remembers.
+/// A model whose blocks, or their attention and feed-forward parts, can be left out, and what its
+/// answers are then, on calibration windows. The whole model is held ready to run. What it once
+/// measured it remembers.
 public final class BlockStack implements AutoCloseable {
     private final ModelSpec spec;
     private final CalibrationSet set;
     private final TensorScope scope = TensorScope.open();
     private final List<DecoderBlock> blocks = new ArrayList<>();
+    private final Parts parts;
+    private final List<Unit> units;
     private final EmbeddingTable table;
     private final Value norm;
     private final Value head;
     private final HiddenStates stream;
     private final List<Value> original = new ArrayList<>();
     private final Map<BitSet, Answer> measured = new HashMap<>();
+
+    /// What is left out as one.
+    public enum Parts {
+        BLOCKS,
+        ATTENTION,
+        MLP,
+        /// Attention and feed-forward parts, each by itself.
+        ANY
+    }
+
+    /// What can be left out of block `block`.
+    ///
+    /// @param attention whether its attention goes
+    /// @param mlp whether its feed-forward part goes
+    public record Unit(int block, boolean attention, boolean mlp) {}
 
     /// How a model answers.
     ///
@@ -35,8 +54,15 @@ public final class BlockStack implements AutoCloseable {
 
     /// A stack of the blocks of `model`, on the windows of `set`.
     public BlockStack(WholeModel model, CalibrationSet set) {
+        this(model, set, Parts.BLOCKS);
+    }
+
+    /// A stack of those `parts` of `model` that it has, on the windows of `set`.
+    public BlockStack(WholeModel model, CalibrationSet set, Parts parts) {
         this.spec = model.spec();
         this.set = set;
+        this.parts = parts;
+        this.units = units(spec, parts);
         try {
             model.blocks().forEach(part -> blocks.add(part.runnable(scope)));
             this.table = model.embedding().table(scope);
@@ -44,9 +70,7 @@ public final class BlockStack implements AutoCloseable {
             this.head = DenseWeights.of(output.linear(output.part().linears().getFirst()), scope);
             this.norm = scope.keep(model.output().norm(Slot.LM_HEAD));
             this.stream = new HiddenStates(set, spec.hiddenSize(), null, scope);
-            BitSet all = new BitSet();
-            all.set(0, blocks.size());
-            run(all);
+            run(everything());
             stream.pieces().forEach(x -> original.add(logits(x, scope)));
         } catch (RuntimeException e) {
             scope.close();
@@ -58,20 +82,72 @@ public final class BlockStack implements AutoCloseable {
         return into.call("head_logits", x, norm, spec.normEpsilon(), head, spec.style().logitCap());
     }
 
+    /// What can be left out of a model of shapes `spec`, in the order in which data passes it.
+    public static List<Unit> units(ModelSpec spec, Parts parts) {
+        List<Unit> units = new ArrayList<>();
+        for (int block = 0; block < spec.layers(); block++) {
+            if (parts == Parts.BLOCKS) {
+                units.add(new Unit(block, true, true));
+                continue;
+            }
+            if (parts != Parts.MLP && spec.sublayers().attends(block)) {
+                units.add(new Unit(block, true, false));
+            }
+            if (parts != Parts.ATTENTION && spec.sublayers().feeds(block)) {
+                units.add(new Unit(block, false, true));
+            }
+        }
+        return units;
+    }
+
     private void run(BitSet kept) {
         stream.embed(table);
-        for (int i = kept.nextSetBit(0); i >= 0; i = kept.nextSetBit(i + 1)) {
-            DecoderBlock block = blocks.get(i);
-            stream.become(stream, (x, into) -> block.output(block.afterAttention(x, into), into));
+        for (int block = 0; block < blocks.size(); block++) {
+            Unit left = left(block, kept);
+            if (left.attention() || left.mlp()) {
+                stream.become(stream, (x, into) -> through(left, x, into));
+            }
         }
     }
 
-    /// How many blocks there are.
-    public int blocks() {
-        return blocks.size();
+    /// What of a block runs.
+    private Unit left(int block, BitSet kept) {
+        boolean attention = true;
+        boolean mlp = true;
+        for (int i = kept.nextClearBit(0); i < units.size(); i = kept.nextClearBit(i + 1)) {
+            Unit gone = units.get(i);
+            attention &= gone.block() != block || !gone.attention();
+            mlp &= gone.block() != block || !gone.mlp();
+        }
+        return new Unit(block, attention, mlp);
     }
 
-    /// How the model answers with only the blocks of `kept`.
+    private Value through(Unit unit, Value x, TensorScope into) {
+        DecoderBlock block = blocks.get(unit.block());
+        Value y = unit.attention() ? block.afterAttention(x, into) : x;
+        return unit.mlp() ? block.output(y, into) : y;
+    }
+
+    /// What can be left out of this one.
+    public List<Unit> units() {
+        return List.copyOf(units);
+    }
+
+    /// All units.
+    public BitSet everything() {
+        BitSet all = new BitSet();
+        all.set(0, units.size());
+        return all;
+    }
+
+    /// Whether a model of the units of `kept` can be: some block has to attend.
+    public boolean allows(BitSet kept) {
+        return IntStream.range(0, blocks.size())
+                .filter(spec.sublayers()::attends)
+                .anyMatch(block -> left(block, kept).attention());
+    }
+
+    /// How the model answers with only the units of `kept`.
     public Answer without(BitSet kept) {
         Answer known = measured.get(kept);
         if (known != null) {
@@ -96,25 +172,26 @@ public final class BlockStack implements AutoCloseable {
         return answer;
     }
 
-    /// For every block but the first `span - 1`, the mean over all tokens of the cosine between the
-    /// stream before the block and the stream `span` blocks further on: element i compares what
-    /// block i reads with what block i + span would.
+    /// For every unit but the last `span - 1`, the mean over all tokens of the cosine between the
+    /// stream before it and the stream `span` units further on: element i compares what unit i
+    /// reads with what unit i + span would. Parts of blocks have a `span` of 1.
     public List<Double> cosines(int span) {
-        List<HiddenStates> before = new ArrayList<>();
+        List<Unit> steps = parts == Parts.BLOCKS ? units : units(spec, Parts.ANY);
         List<Double> cosines = new ArrayList<>();
         try (var states = TensorScope.open()) {
-            var current = new HiddenStates(set, spec.hiddenSize(), null, states);
-            current.embed(table);
-            before.add(current);
-            for (DecoderBlock block : blocks) {
-                var next = new HiddenStates(set, spec.hiddenSize(), null, states);
-                next.become(
-                        before.getLast(),
-                        (x, into) -> block.output(block.afterAttention(x, into), into));
-                before.add(next);
+            List<HiddenStates> last = new ArrayList<>();
+            for (int i = 0; i <= span; i++) {
+                last.add(new HiddenStates(set, spec.hiddenSize(), null, states));
             }
-            for (int i = 0; i + span < before.size(); i++) {
-                cosines.add(cosine(before.get(i), before.get(i + span)));
+            last.getFirst().embed(table);
+            for (int i = 0; i < steps.size(); i++) {
+                Unit step = steps.get(i);
+                HiddenStates next = last.get((i + 1) % last.size());
+                next.become(last.get(i % last.size()), (x, into) -> through(step, x, into));
+                int first = i + 1 - span;
+                if (first >= 0 && units.contains(steps.get(first))) {
+                    cosines.add(cosine(last.get(first % last.size()), next));
+                }
             }
         }
         return cosines;

@@ -31,6 +31,9 @@ final class SlotWalk implements AutoCloseable {
         this.afterAttention = afterAttention;
         this.norms = part.norms();
         this.block = new DecoderBlock(part.spec(), part.part().block(), norms, scope);
+        if (!part.part().slots().contains(Slot.O)) { // which would bring the stream there
+            afterAttention.become(before, part.part().label(), block::afterAttention);
+        }
     }
 
     /// Whether what it passed is still what `now` consists of, and lies before `slot`.

@@ -114,6 +114,9 @@ final class InspectCommand implements Callable<Integer> {
                 shapes.heads(),
                 shapes.kvHeads(),
                 shapes.headDim());
+        if (shapes.sublayers().any()) {
+            out.printf("parts        %s%n", shapes.sublayers().label(shapes.layers()));
+        }
         out.printf(
                 "vocabulary   %d · context %d%s%n",
                 shapes.vocabSize(),

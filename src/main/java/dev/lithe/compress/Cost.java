@@ -169,7 +169,7 @@ public record Cost(
             operations += 2 * tokens * times * name.weights();
         }
         double attention = 4.0 * set.context() * spec.heads() * spec.headDim();
-        operations += 3 * tokens * spec.layers() * attention;
+        operations += 3 * tokens * spec.attentionBlocks() * attention;
         for (Part part : Architecture.parts(spec)) {
             for (Slot slot : part.slots()) {
                 double k = part.linears(slot).getFirst().inFeatures();

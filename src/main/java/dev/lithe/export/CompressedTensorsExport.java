@@ -77,7 +77,7 @@ public final class CompressedTensorsExport extends FolderExport {
     void describe(ObjectNode config) {
         Map<String, @Nullable Scheme> schemes = new LinkedHashMap<>();
         for (LinearName name : Architecture.linears(spec)) {
-            schemes.put(name.module(), scheme(name, reader.form(name)));
+            schemes.put(name.module(), has(name) ? scheme(name, reader.form(name)) : null);
         }
         QuantizationMetadata.describeIn(config, schemes);
     }

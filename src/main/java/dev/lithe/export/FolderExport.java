@@ -18,27 +18,39 @@ import dev.lithe.model.NormScales;
 import dev.lithe.model.PageAttention;
 import dev.lithe.model.Part;
 import dev.lithe.model.SparseAttention;
+import dev.lithe.model.Sublayers;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// Writes a model as a Hugging Face folder, linear by linear. What is not kept as it is becomes the
-/// floats that it stands for, in the type that the model declares.
+/// floats that it stands for, in the type that the model declares. Parts that blocks lack are
+/// written as zeros, which add nothing to the stream either.
 abstract class FolderExport {
     protected final Checkpoint checkpoint;
     private final ObjectNode config;
     protected final ModelSpec spec;
     protected final LinearReader reader;
+    private final Set<String> stored = new HashSet<>();
 
     FolderExport(Checkpoint checkpoint) {
         this.checkpoint = checkpoint;
         this.config = checkpoint.config().deepCopy();
         Experts.NONE.describe(config);
-        this.spec = ModelSpec.of(config, checkpoint.folder() + "/config.json");
+        String where = checkpoint.folder() + "/config.json";
+        ModelSpec own = ModelSpec.of(config, where);
         this.reader = new LinearReader(checkpoint);
-        reader.checkAll(spec);
+        reader.checkAll(own);
+        for (Part part : Architecture.parts(own)) {
+            part.linears().forEach(name -> stored.add(name.module()));
+            stored.addAll(part.norms().values());
+        }
+        Sublayers.ALL.describe(config);
+        this.spec = ModelSpec.of(config, where);
     }
 
     /// What `lithe.json` calls the form.
@@ -82,6 +94,10 @@ abstract class FolderExport {
     private void add(Part part, CheckpointWriter writer) {
         try (var step = TensorScope.open()) {
             for (LinearName name : part.linears()) {
+                if (!has(name)) {
+                    zeros(name, writer, step);
+                    continue;
+                }
                 Linear linear = reader.read(name, step);
                 if (!kept(name, linear, writer, step)) {
                     Value weight = DenseWeights.of(linear, step);
@@ -96,10 +112,32 @@ abstract class FolderExport {
                     write(name.module() + ".bias", bias, writer, step);
                 }
             }
-            part.norms().values().stream()
-                    .flatMap(name -> NormScales.tensors(spec, name).stream())
-                    .forEach(name -> writer.write(name, checkpoint.load(name, step)));
+            part.norms()
+                    .forEach((norm, name) -> {
+                        if (stored.contains(name)) {
+                            NormScales.tensors(spec, name)
+                                    .forEach(each ->
+                                            writer.write(each, checkpoint.load(each, step)));
+                        } else {
+                            write(name, step.call("ones", norm.width(spec)), writer, step);
+                        }
+                    });
         }
+    }
+
+    private void zeros(LinearName name, CheckpointWriter writer, TensorScope step) {
+        long n = name.outFeatures();
+        long k = name.inFeatures();
+        write(name.module() + ".weight", step.call("zeros", n, k), writer, step);
+        if (name.hasBias()) {
+            Value bias = step.tensor(new float[name.outFeatures()], n);
+            write(name.module() + ".bias", bias, writer, step);
+        }
+    }
+
+    /// Whether the model has the linear, and not zeros in its place.
+    protected final boolean has(LinearName name) {
+        return stored.contains(name.module());
     }
 
     /// Writes floats in the type that the model declares.

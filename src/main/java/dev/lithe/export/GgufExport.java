@@ -66,6 +66,9 @@ public final class GgufExport {
                             ", ", GgufNames.architectures().keySet().stream().sorted().toList()));
         }
         this.architecture = known;
+        spec.sublayers()
+                .requireNone(
+                        "llama.cpp's architecture '%s' runs both in all blocks".formatted(known));
         if (spec.sparseAttention().limited()) {
             throw LitheException.badInput(
                     "the model's tokens see %s (sparse_attention), which GGUF cannot say; export the"

@@ -9,6 +9,7 @@ import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearForm.ZeroPoint;
 import dev.lithe.model.LinearName;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -32,6 +33,9 @@ public final class GptqExport extends FolderExport {
 
     private GptqExport(Checkpoint checkpoint) {
         super(checkpoint);
+        ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json")
+                .sublayers()
+                .requireNone("GPTQ's layout has codes for all linears of blocks");
         this.form = sharedForm();
     }
 

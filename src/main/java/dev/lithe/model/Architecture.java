@@ -33,7 +33,7 @@ public final class Architecture {
 
     /// The family that `config` declares, if Lithe knows it.
     static ModelFamily family(JsonNode config, String where) {
-        String type = config.path("model_type").asText("none");
+        String type = Sublayers.plainType(config);
         String declared = config.path("architectures").path(0).asText(type);
         return KNOWN.stream()
                 .filter(each ->
@@ -119,23 +119,38 @@ public final class Architecture {
     }
 
     private static List<LinearName> blockLinears(ModelSpec spec, int block) {
+        List<LinearName> linears = new ArrayList<>();
+        if (spec.sublayers().attends(block)) {
+            addAttention(linears, spec, block);
+        }
+        if (spec.sublayers().feeds(block)) {
+            addMlp(linears, spec, block);
+        }
+        return linears;
+    }
+
+    private static void addAttention(List<LinearName> linears, ModelSpec spec, int block) {
         TensorNames names = names(spec);
         int d = spec.hiddenSize();
-        int f = spec.intermediateSize();
         int q = spec.heads() * spec.headDim();
         int kv = spec.kvHeads() * spec.headDim();
-        BlockStyle style = spec.style();
-        boolean in = style.inputBias();
-        boolean mb = style.mlpBias();
-        List<LinearName> linears = new ArrayList<>();
-        if (style.fused()) {
+        boolean in = spec.style().inputBias();
+        if (spec.style().fused()) {
             linears.add(linear(spec, names.qkv(), block, Slot.QKV, q + 2 * kv, d, in));
         } else {
             linears.add(linear(spec, names.q(), block, Slot.QKV, q, d, in));
             linears.add(linear(spec, names.k(), block, Slot.QKV, kv, d, in));
             linears.add(linear(spec, names.v(), block, Slot.QKV, kv, d, in));
         }
-        linears.add(linear(spec, names.o(), block, Slot.O, d, q, style.outputBias()));
+        linears.add(linear(spec, names.o(), block, Slot.O, d, q, spec.style().outputBias()));
+    }
+
+    private static void addMlp(List<LinearName> linears, ModelSpec spec, int block) {
+        TensorNames names = names(spec);
+        int d = spec.hiddenSize();
+        int f = spec.intermediateSize();
+        BlockStyle style = spec.style();
+        boolean mb = style.mlpBias();
         if (spec.experts().any()) {
             int count = spec.experts().count();
             linears.add(linear(spec, Experts.ROUTER, block, Slot.GATE_UP, count, d, true));
@@ -149,7 +164,6 @@ public final class Architecture {
             linears.add(linear(spec, names.up(), block, Slot.GATE_UP, f, d, mb));
         }
         linears.add(linear(spec, names.down(), block, Slot.DOWN, d, f, mb));
-        return linears;
     }
 
     private static LinearName linear(
@@ -161,17 +175,24 @@ public final class Architecture {
     private static Map<Norm, String> blockNorms(ModelSpec spec, int block) {
         Map<Norm, String> norms = new EnumMap<>(Norm.class);
         String name = name(spec, block);
-        norms.put(Norm.INPUT, name + names(spec).inputNorm() + ".weight");
-        if (spec.style().headNorms()) {
+        boolean attends = spec.sublayers().attends(block);
+        boolean feeds = spec.sublayers().feeds(block);
+        String afterAttention = name + names(spec).mlpNorm() + ".weight";
+        boolean outputNorms = spec.style().outputNorms();
+        if (attends) {
+            norms.put(Norm.INPUT, name + names(spec).inputNorm() + ".weight");
+        }
+        if (attends && spec.style().headNorms()) {
             norms.put(Norm.QUERY, name + "self_attn.q_norm.weight");
             norms.put(Norm.KEY, name + "self_attn.k_norm.weight");
         }
-        String afterAttention = name + names(spec).mlpNorm() + ".weight";
-        if (spec.style().outputNorms()) {
+        if (attends && outputNorms) {
             norms.put(Norm.ATTENTION_OUTPUT, afterAttention);
+        }
+        if (feeds && outputNorms) {
             norms.put(Norm.MLP_INPUT, name + "pre_feedforward_layernorm.weight");
             norms.put(Norm.MLP_OUTPUT, name + "post_feedforward_layernorm.weight");
-        } else {
+        } else if (feeds) {
             norms.put(Norm.MLP_INPUT, afterAttention);
         }
         return norms;

@@ -160,7 +160,9 @@ public final class Decoder implements AutoCloseable {
 
     private void add(LinearReader reader, Part part) {
         try (var step = TensorScope.open()) {
-            for (Slot slot : part.slots()) {
+            // the kernels count four slots to a block, and those of what it lacks are empty
+            boolean block = part.kind() == Part.Kind.BLOCK;
+            for (Slot slot : block ? ActivationThresholds.SLOTS : part.slots()) {
                 forward.addSlot(
                         part.linears(slot).stream().map(name -> reader.read(name, step)).toList());
             }
@@ -193,7 +195,7 @@ public final class Decoder implements AutoCloseable {
         KvCacheForm form = spec.kvCache();
         int heads = spec.kvHeads();
         int width = spec.headDim();
-        int layers = spec.layers();
+        int layers = spec.attentionBlocks();
         String on = device.name();
         return new KvCache(
                 into.call("new_keys", batch, heads, capacity, width, layers, form.keys(), on),
@@ -205,7 +207,7 @@ public final class Decoder implements AutoCloseable {
 
     private Value ranges(int batch, int capacity, TensorScope into) {
         int heads = spec.kvHeads();
-        int layers = spec.layers();
+        int layers = spec.attentionBlocks();
         String on = device.name();
         if (spec.sparseAttention().heavy() > 0) {
             return into.call("new_sums", batch, heads, capacity, layers, on);

@@ -15,10 +15,14 @@ import java.util.Objects;
 /// One block of a decoder that becomes runnable slot by slot, in the order in which data passes
 /// them: what a slot reads can be computed as soon as the slots before it are there.
 ///
+/// What it lacks ([Sublayers]) leaves the stream as it is.
+///
 /// x is the residual stream, (B, T, d) float32, each row a text that starts at position 0: before
 /// the block for `QKV` and `O`, after attention for `GATE_UP` and `DOWN`.
 public final class DecoderBlock {
     private final ModelSpec spec;
+    private final boolean attends;
+    private final boolean feeds;
     private final RunnableLinears linears;
     private final Map<Norm, Value> scales;
     private final Value norms;
@@ -30,7 +34,13 @@ public final class DecoderBlock {
     /// @param scales of its norms
     public DecoderBlock(ModelSpec spec, int block, Map<Norm, Value> scales, TensorScope scope) {
         this.spec = spec;
+        this.attends = spec.sublayers().attends(block);
+        this.feeds = spec.sublayers().feeds(block);
         this.linears = new RunnableLinears(scope);
+        if (!attends) { // its slots are empty
+            linears.addSlot(List.of());
+            linears.addSlot(List.of());
+        }
         this.scales = new EnumMap<>(Norm.class);
         scales.forEach((norm, scale) -> this.scales.put(norm, scope.keep(scale)));
         this.norms = scope.list(NormScales.ofBlock(this.scales, scope));
@@ -66,14 +76,14 @@ public final class DecoderBlock {
         return Objects.requireNonNull(scales.get(norm));
     }
 
-    /// The stream after attention, from that before the block.
+    /// The stream after attention, from that before the block: x itself where there is none.
     public Value afterAttention(Value x, TensorScope into) {
-        return addProjection(x, attention(x, into), Slot.O, into);
+        return attends ? addProjection(x, attention(x, into), Slot.O, into) : x;
     }
 
-    /// The stream after the block, from that after attention.
+    /// The stream after the block, from that after attention: x itself where nothing is left to do.
     public Value output(Value x, TensorScope into) {
-        return addProjection(x, gated(x, into), Slot.DOWN, into);
+        return feeds ? addProjection(x, gated(x, into), Slot.DOWN, into) : x;
     }
 
     private Value attention(Value x, TensorScope into) {

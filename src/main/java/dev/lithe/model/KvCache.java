@@ -4,10 +4,11 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.Value;
 
-/// Keys and values of the positions seen so far, one tensor per block each, written in place by the
-/// forward passes of [Decoder]: (B, g, capacity, hd) in float32, or rows of codes as `kvcache.py`
-/// lays them out. Where B is 1 it belongs to one sequence. Where a token sees a part of the text
-/// only ([SparseAttention]) rows are used again, and positions may go beyond the capacity.
+/// Keys and values of the positions seen so far, one tensor per block with attention each, written
+/// in place by the forward passes of [Decoder]: (B, g, capacity, hd) in float32, or rows of codes
+/// as `kvcache.py` lays them out. Where B is 1 it belongs to one sequence. Where a token sees a
+/// part of the text only ([SparseAttention]) rows are used again, and positions may go beyond the
+/// capacity.
 ///
 /// One that keeps heavy hitters cannot say what it kept before: it goes on from where it is or
 /// begins anew, and only anew where a pass over it did not end.
@@ -36,7 +37,7 @@ public final class KvCache {
         this.sparse = sparse;
     }
 
-    /// Keys, a list of one tensor per block.
+    /// Keys, a list of one tensor per block with attention.
     public Value keys() {
         return keys;
     }

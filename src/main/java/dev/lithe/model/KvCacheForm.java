@@ -87,7 +87,7 @@ public record KvCacheForm(int keys, int values) {
 
     /// Bytes of one sequence's cache with room for `positions`.
     public long bytes(ModelSpec spec, int positions) {
-        long heads = (long) spec.layers() * spec.kvHeads();
+        long heads = (long) spec.attentionBlocks() * spec.kvHeads();
         return heads
                 * (keyBytes(spec.headDim(), positions) + valueBytes(spec.headDim(), positions));
     }

@@ -33,6 +33,7 @@ import org.jspecify.annotations.Nullable;
 /// @param sparseAttention how much of a text each token sees
 /// @param pageAttention which pages of a text each query sees
 /// @param experts which feed-forward channels each token runs
+/// @param sublayers which blocks lack attention or a feed-forward part
 public record ModelSpec(
         String architecture,
         int vocabSize,
@@ -57,7 +58,8 @@ public record ModelSpec(
         ActivationThresholds thresholds,
         SparseAttention sparseAttention,
         PageAttention pageAttention,
-        Experts experts) {
+        Experts experts,
+        Sublayers sublayers) {
     private static final int TOKENS = 1024;
 
     /// Widest head whose keys are multiplied by a matrix before they are rounded.
@@ -114,7 +116,8 @@ public record ModelSpec(
                         ActivationThresholds.of(config, layers, where),
                         SparseAttention.of(config, positions, where),
                         PageAttention.of(config, where),
-                        Experts.of(config, channels, where));
+                        Experts.of(config, channels, where),
+                        Sublayers.of(config, layers, where));
         spec.check(where);
         return spec;
     }
@@ -129,6 +132,12 @@ public record ModelSpec(
             throw LitheException.badInput(
                     "%s: %d query and %d key-value heads of width %d; together they may be %d wide",
                     where, heads, kvHeads, headDim, ConfigReader.MAX_COUNT);
+        }
+        if (style.learnedPositions() && sublayers.any()) {
+            throw LitheException.badInput(
+                    "%s: block_configs leaves out parts of blocks, which Lithe runs of models with"
+                            + " rotary positions only",
+                    where);
         }
         if (style.learnedPositions() && sparseAttention.limited()) {
             throw LitheException.badInput(
@@ -204,7 +213,12 @@ public record ModelSpec(
         int rows = cacheRows(positions);
         long bounds = pageAttention.boundFloats(rows, headDim) * Float.BYTES;
         long sums = sparseAttention.sumBytes(rows);
-        return kvCache.bytes(this, rows) + (bounds + sums) * layers * kvHeads;
+        return kvCache.bytes(this, rows) + (bounds + sums) * attentionBlocks() * kvHeads;
+    }
+
+    /// Blocks that have attention, and so keys and values.
+    public int attentionBlocks() {
+        return layers - sublayers.noAttention().size();
     }
 
     /// Rows of the cache of one sequence of up to `positions` tokens.
@@ -234,7 +248,7 @@ public record ModelSpec(
     }
 
     boolean choosesPages(int block) {
-        return pageAttention.chooses(block, windows.get(block));
+        return sublayers.attends(block) && pageAttention.chooses(block, windows.get(block));
     }
 
     /// Whether blocks differ in how far back they see.

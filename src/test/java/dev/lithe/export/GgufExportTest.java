@@ -336,6 +336,9 @@ class GgufExportTest {
     @Test
     void whatLlamaCppCannotRunIsRefused() throws IOException {
         refused(model("mistral"), "see 7 positions back");
+        refused(
+                model("llama").without(List.of(0), List.of()),
+                "llama.cpp's architecture 'llama' runs both in all blocks; use --to dense");
         refused(model("gemma2"), "Gemma2ForCausalLM cannot be exported as GGUF");
     }
 

@@ -77,6 +77,9 @@ abstract class ArchitectureContract {
                     "slice:remove=0",
                     "moefy:width=8,samples=2",
                     "depth_prune:remove=1,samples=2",
+                    "depth_prune:remove=1,parts=attention,criterion=perplexity,samples=2",
+                    "depth_prune:remove=1,parts=mlp,criterion=block_influence,samples=2",
+                    "depth_prune:remove=2,parts=any,samples=2",
                     "heal:steps=2,rank=2,batch=2",
                     "block_heal:steps=2,rank=2,batch=2",
                     "distill:layers=2,steps=2,batch=2",
@@ -152,7 +155,7 @@ abstract class ArchitectureContract {
                 var whole = WholeModel.open(checkpoint, windows());
                 var stack = new BlockStack(whole, windows())) {
             var all = new BitSet();
-            all.set(0, stack.blocks());
+            all.set(0, stack.units().size());
             assertThat(stack.without(all).loss()).isCloseTo(expected, within(1e-4));
         }
     }

@@ -37,7 +37,7 @@ final class NaiveDecoder implements Naive {
         this.heads = config.path("num_attention_heads").asInt();
         this.kvHeads = config.path("num_key_value_heads").asInt();
         this.headDim = config.path("head_dim").asInt();
-        this.type = config.path("model_type").asText();
+        this.type = config.path("model_type").asText().replaceFirst("^lithe-", "");
         this.gemma = type.startsWith("gemma");
         double theta = config.path("rope_theta").asDouble();
         this.frequencies = frequencies(theta, config.path("rope_scaling"));
@@ -65,7 +65,13 @@ final class NaiveDecoder implements Naive {
             }
         }
         for (int layer = 0; layer < config.path("num_hidden_layers").asInt(); layer++) {
-            block(x, layer);
+            JsonNode parts = config.path("block_configs").path(layer);
+            if (!parts.path("attention").path("no_op").asBoolean()) {
+                attention(x, layer);
+            }
+            if (!parts.path("ffn").path("no_op").asBoolean()) {
+                feedForward(x, layer);
+            }
         }
         boolean tied = config.path("tie_word_embeddings").asBoolean();
         String output = tied ? "model.embed_tokens" : "lm_head";
@@ -103,7 +109,7 @@ final class NaiveDecoder implements Naive {
                 : Integer.MAX_VALUE;
     }
 
-    private void block(double[][] x, int layer) {
+    private void attention(double[][] x, int layer) {
         String name = "model.layers." + layer + ".";
         int window = window(layer);
         boolean chooses =
@@ -112,7 +118,6 @@ final class NaiveDecoder implements Naive {
                         && window == Integer.MAX_VALUE;
         double[] turns = window < Integer.MAX_VALUE ? localFrequencies : frequencies;
         boolean headNorms = type.equals("qwen3") || type.equals("gemma3_text");
-        boolean outputNorms = type.equals("gemma2") || type.equals("gemma3_text");
         double[][] q = new double[x.length][];
         double[][] k = new double[x.length][];
         double[][] v = new double[x.length][];
@@ -146,11 +151,22 @@ final class NaiveDecoder implements Naive {
                                     ? attendSome(q[t], k, v, seen(t, window), turns)
                                     : attend(q[t], k, v, t, window, chooses);
             double[] o = linear(name + "self_attn.o_proj", seen);
-            add(x[t], outputNorms ? norm(name + "post_attention_layernorm", o) : o);
+            add(x[t], outputNorms() ? norm(name + "post_attention_layernorm", o) : o);
+        }
+    }
+
+    /// Whether what attention and feed-forward part add is normed.
+    private boolean outputNorms() {
+        return type.equals("gemma2") || type.equals("gemma3_text");
+    }
+
+    private void feedForward(double[][] x, int layer) {
+        String name = "model.layers." + layer + ".";
+        for (int t = 0; t < x.length; t++) {
             double[] y =
                     norm(
                             name
-                                    + (outputNorms
+                                    + (outputNorms()
                                             ? "pre_feedforward_layernorm"
                                             : "post_attention_layernorm"),
                             x[t]);
@@ -160,7 +176,7 @@ final class NaiveDecoder implements Naive {
                 up[i] *= activation(gate[i]);
             }
             double[] down = linear(name + "mlp.down_proj", up);
-            add(x[t], outputNorms ? norm(name + "post_feedforward_layernorm", down) : down);
+            add(x[t], outputNorms() ? norm(name + "post_feedforward_layernorm", down) : down);
         }
     }
 

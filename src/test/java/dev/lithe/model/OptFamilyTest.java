@@ -25,6 +25,15 @@ class OptFamilyTest extends ArchitectureContract {
                     Map.entry(
                             "gqa:kv_heads=1,pool=mean",
                             KIND + "loaders of such models share no keys"),
+                    Map.entry(
+                            "depth_prune:remove=1,parts=attention,criterion=perplexity,samples=2",
+                            KIND + "such blocks keep their parts"),
+                    Map.entry(
+                            "depth_prune:remove=1,parts=mlp,criterion=block_influence,samples=2",
+                            KIND + "such blocks keep their parts"),
+                    Map.entry(
+                            "depth_prune:remove=2,parts=any,samples=2",
+                            KIND + "such blocks keep their parts"),
                     Map.entry("heal:steps=2,rank=2,batch=2", KIND + "heal does not train"),
                     Map.entry(
                             "block_heal:steps=2,rank=2,batch=2",

@@ -18,8 +18,8 @@ import dev.lithe.technique.Rotary;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
-import java.util.ArrayList;
-import java.util.List;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
 /// Trains each block of a compressed model by itself, on the stream that the original's block leaves
 /// (block-wise local distillation: Bercovich et al., "Puzzle", arXiv 2411.19146). It is the cheap
@@ -32,7 +32,8 @@ import java.util.List;
 ///     block_heal: {steps: 100, rank: 16, batch: 8, learning_rate: 1e-3, seed: 0}
 ///
 /// Steps are those of each block. The original has as many blocks, and as wide a stream: it goes
-/// behind techniques that change what is in a block, not behind `depth_prune`. No weight may be
+/// behind techniques that change what is in a block, and behind `depth_prune` only where that removes
+/// parts of blocks. No weight may be
 /// shared between blocks. Both streams of all calibration windows are in memory, 16 d bytes a token.
 /// A run that was killed begins with the first block again: the steps of a block are short.
 @AutoService(Technique.class)
@@ -117,28 +118,29 @@ public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {
                             model, config.rank(), schedule.seed(), 0, context, type, scope);
             FlatModel teacher = FlatModel.frozen(original, context, type, scope);
             WholeModel made = model.reshaped(model.config());
-            List<Curve> curves = new ArrayList<>();
+            Map<Integer, Curve> curves = new LinkedHashMap<>();
             var batches = new Batches(set, schedule.batch(), schedule.seed());
             try (var problem = new BlockProblem(student, teacher, batches)) {
                 int blocks = model.blocks().size();
                 for (int block = 0; block < blocks; block++) {
                     problem.enter(block);
                     Workbench bench = bench(model.bench(), block, blocks, schedule.steps());
+                    boolean learns = !problem.leaves().members().isEmpty();
                     try (var own = TensorScope.open()) {
-                        curves.add(new Training(problem, schedule, bench, own).run());
+                        if (learns) {
+                            curves.put(block, new Training(problem, schedule, bench, own).run());
+                        }
                     }
                     problem.leave();
                 }
             }
             new Rebuilding(student, false).into(made, model);
-            for (int block = 0; block < curves.size(); block++) {
-                curves.get(block)
-                        .note(
-                                made,
-                                "block_heal " + block,
-                                schedule.steps(),
-                                schedule.batch() * context);
-            }
+            curves.forEach((block, curve) ->
+                    curve.note(
+                            made,
+                            "block_heal " + block,
+                            schedule.steps(),
+                            schedule.batch() * context));
             return made;
         }
     }

@@ -48,7 +48,8 @@ final class BlockProblem implements Problem, AutoCloseable {
         own.close();
         own = TensorScope.open();
         leaves = student.leaves(block, own);
-        sum = own.list(own.train("train_zeros", leaves));
+        boolean learns = !leaves.members().isEmpty(); // a block may be without all of its parts
+        sum = learns ? own.list(own.train("train_zeros", leaves)) : leaves;
         targets.replaceAll((_, stream) -> through(teacher, stream, streams));
     }
 

@@ -73,6 +73,9 @@ public record StudentShape(
                                         / Math.max(1, model.path("num_attention_heads").asInt()));
         int groups =
                 model.path("num_key_value_heads").asInt(model.path("num_attention_heads").asInt());
+        if (layers > 0) {
+            LayerLists.keep(model, blocks, spaced(blocks, layers));
+        }
         put(model, LAYERS, layers);
         put(model, "hidden_size", hiddenSize);
         put(model, "intermediate_size", intermediateSize);

@@ -94,6 +94,9 @@ public final class BasisSharing implements ModelTechnique<BasisSharing.Config> {
 
     @Override
     public void configure(ObjectNode model, Config config) {
+        ModelSpec.of(model, "config.json")
+                .sublayers()
+                .requireAll(name(), "neighbours share a basis matrix by matrix");
         // shapes stay as they are
     }
 

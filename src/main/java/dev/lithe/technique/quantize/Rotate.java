@@ -136,6 +136,9 @@ public final class Rotate implements BlockTechnique<Rotate.Config> {
     }
 
     private static void values(LoadedPart part, Rotation heads, TensorScope step) {
+        if (part.part().linears(Slot.QKV).isEmpty()) {
+            return;
+        }
         LinearName v = part.part().linears(Slot.QKV).getLast();
         LinearName o = part.part().linears(Slot.O).getFirst();
         part.set(v, heads.headWriter(dense(part, v), step));
@@ -143,10 +146,13 @@ public final class Rotate implements BlockTechnique<Rotate.Config> {
     }
 
     private static void read(LoadedPart part, Slot slot, Rotation stream, TensorScope step) {
-        for (LinearName name : part.part().linears(slot)) {
+        List<LinearName> readers = part.part().linears(slot);
+        for (LinearName name : readers) {
             part.set(name, stream.reader(dense(part, name), part.norm(slot), step));
         }
-        part.setNorm(slot, step.call("ones", part.spec().hiddenSize()));
+        if (!readers.isEmpty()) {
+            part.setNorm(slot, step.call("ones", part.spec().hiddenSize()));
+        }
     }
 
     private static void write(LoadedPart part, Slot slot, Rotation stream, TensorScope step) {

@@ -8,8 +8,10 @@ import dev.lithe.model.Part.Kind;
 import dev.lithe.technique.Cut;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
-import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// The principal axes of a model's stream, and linears in them. Moments are those of the stream as
@@ -18,21 +20,30 @@ import org.jspecify.annotations.Nullable;
 final class Axes {
     private static final double DAMPING = 1e-4;
     private static final List<Slot> READERS = List.of(Slot.QKV, Slot.GATE_UP);
+    private static final Place OUTPUT = new Place(-1, Slot.LM_HEAD);
 
-    private final List<Value> moments = new ArrayList<>();
+    private final Map<Place, Value> moments = new LinkedHashMap<>();
     private final Value axes;
+
+    /// Where linears read the stream.
+    private record Place(int block, Slot slot) {}
 
     /// @param kept how many stay, k
     /// @param scope owns them
     Axes(WholeModel model, int kept, TensorScope scope) {
         model.walk(part -> {
             if (part.part().kind() == Kind.BLOCK) {
-                READERS.forEach(slot -> moments.add(moments(part, slot, scope)));
+                for (Slot slot : part.part().slots()) {
+                    if (READERS.contains(slot)) {
+                        moments.put(
+                                new Place(part.part().block(), slot), moments(part, slot, scope));
+                    }
+                }
             } else if (part.part().kind() == Kind.OUTPUT) {
-                moments.add(moments(part, scope));
+                moments.put(OUTPUT, moments(part, scope));
             }
         });
-        this.axes = scope.call("principal_axes", scope.list(moments), kept);
+        this.axes = scope.call("principal_axes", scope.list(List.copyOf(moments.values())), kept);
     }
 
     private static Value moments(LoadedPart part, Slot slot, TensorScope scope) {
@@ -68,10 +79,8 @@ final class Axes {
     /// for a norm without.
     Linear.Dense reader(Linear linear, int block, Slot slot, Value norm, TensorScope scope) {
         Linear.Dense dense = Cut.dense(linear);
-        Value seen =
-                slot == Slot.LM_HEAD
-                        ? moments.getLast()
-                        : moments.get(READERS.size() * block + READERS.indexOf(slot));
+        Place place = slot == Slot.LM_HEAD ? OUTPUT : new Place(block, slot);
+        Value seen = Objects.requireNonNull(moments.get(place));
         Value reading = scope.call("reading_axes", seen, axes, DAMPING);
         double factor = Math.sqrt((double) axes.size(0) / axes.size(1));
         Value weight = scope.call("turned_inputs", dense.weight(), norm, reading, factor);

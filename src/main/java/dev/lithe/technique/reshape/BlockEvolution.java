@@ -7,9 +7,9 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Random;
 
-/// EvoPress' search for the blocks to keep (Sieberling et al., arXiv 2410.14649): one parent,
-/// offspring in which one to three kept blocks change places with left-out ones, and the best by
-/// divergence becomes the parent.
+/// EvoPress' search for the blocks, or parts of blocks, to keep (Sieberling et al., arXiv
+/// 2410.14649): one parent, offspring in which one to three kept ones change places with left-out
+/// ones, and the best by divergence becomes the parent.
 final class BlockEvolution {
     private static final int OFFSPRING = 32;
     private static final double GENERATIONS_SHARE = 1.5;
@@ -24,13 +24,13 @@ final class BlockEvolution {
         this.random = new Random(seed);
     }
 
-    /// The [#FINALISTS] best choices found from `starts`, which all keep as many blocks.
+    /// The [#FINALISTS] best choices found from `starts`, which all keep as many.
     List<BitSet> best(List<BitSet> starts) {
         BitSet parent = cheapest(starts);
         int keep = parent.cardinality();
-        int out = stack.blocks() - keep;
+        int out = stack.units().size() - keep;
         int generations = (int) Math.ceil(keep * out / GENERATIONS_SHARE);
-        if (combinations(stack.blocks(), out) <= (double) generations * OFFSPRING) {
+        if (combinations(stack.units().size(), out) <= (double) generations * OFFSPRING) {
             List<BitSet> all = new ArrayList<>();
             enumerate(new BitSet(), 0, keep, all);
             return finalists(all);
@@ -68,16 +68,16 @@ final class BlockEvolution {
         for (int i = 0; i < swaps; i++) {
             int in = draw(child);
             BitSet others = new BitSet();
-            others.set(0, stack.blocks());
+            others.or(stack.everything());
             others.andNot(child);
             child.set(draw(others));
             child.clear(in);
         }
-        return child;
+        return stack.allows(child) ? child : parent;
     }
 
-    private int draw(BitSet blocks) {
-        return blocks.stream().skip(random.nextInt(blocks.cardinality())).findFirst().orElseThrow();
+    private int draw(BitSet units) {
+        return units.stream().skip(random.nextInt(units.cardinality())).findFirst().orElseThrow();
     }
 
     private static double combinations(int n, int k) {
@@ -90,13 +90,15 @@ final class BlockEvolution {
 
     private void enumerate(BitSet kept, int next, int more, List<BitSet> all) {
         if (more == 0) {
-            all.add((BitSet) kept.clone());
+            if (stack.allows(kept)) {
+                all.add((BitSet) kept.clone());
+            }
             return;
         }
-        for (int block = next; block <= stack.blocks() - more; block++) {
-            kept.set(block);
-            enumerate(kept, block + 1, more - 1, all);
-            kept.clear(block);
+        for (int unit = next; unit <= stack.units().size() - more; unit++) {
+            kept.set(unit);
+            enumerate(kept, unit + 1, more - 1, all);
+            kept.clear(unit);
         }
     }
 }

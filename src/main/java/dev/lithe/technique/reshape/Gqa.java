@@ -132,7 +132,7 @@ public final class Gqa implements ModelTechnique<Gqa.Config> {
         List<LinearName> names = new ArrayList<>(from.part().linears(Slot.QKV));
         names.addAll(from.part().linears(Slot.O));
         try (var step = TensorScope.open()) {
-            List<Value> joined = joined(from, names, config, step);
+            List<Value> joined = names.isEmpty() ? List.of() : joined(from, names, config, step);
             for (LinearName name : from.part().linears()) {
                 int i = names.indexOf(name);
                 Linear before = from.linear(name);

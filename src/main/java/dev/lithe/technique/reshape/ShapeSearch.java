@@ -1,6 +1,7 @@
 package dev.lithe.technique.reshape;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.calibrate.BlockStack.Parts;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Architecture;
 import dev.lithe.model.ModelSpec;
@@ -173,7 +174,8 @@ final class ShapeSearch {
 
     /// How its blocks are removed.
     DepthPrune.Config depth(Shape shape, int samples) {
-        return new DepthPrune.Config(shape.blocks(), DepthPrune.Criterion.PERPLEXITY, samples, 0);
+        return new DepthPrune.Config(
+                shape.blocks(), Parts.BLOCKS, DepthPrune.Criterion.PERPLEXITY, samples, 0);
     }
 
     /// How the rest is narrowed.

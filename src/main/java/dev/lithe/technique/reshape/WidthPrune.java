@@ -173,6 +173,15 @@ public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
     private record Narrowing(LoadedPart from, LoadedPart to, Config config, TensorScope step) {
         void run(Random random) {
             to.part().norms().keySet().forEach(slot -> to.setNorm(slot, from.norm(slot)));
+            if (from.part().slots().contains(Slot.O)) {
+                cutHeads(random);
+            }
+            if (from.part().slots().contains(Slot.DOWN)) {
+                cutChannels(random);
+            }
+        }
+
+        private void cutHeads(Random random) {
             ModelSpec spec = from.spec();
             int width = spec.heads() / spec.kvHeads() * spec.headDim();
             var attention = new Channels(from, Slot.QKV, Slot.O, config.criterion(), step);
@@ -182,6 +191,9 @@ public final class WidthPrune implements ModelTechnique<WidthPrune.Config> {
             cut(Slot.QKV, 1, keys);
             cut(Slot.QKV, 2, keys);
             cutInputs(Slot.O, attention, attention.channels(groups, width));
+        }
+
+        private void cutChannels(Random random) {
             var feedForward = new Channels(from, Slot.GATE_UP, Slot.DOWN, config.criterion(), step);
             Value kept = feedForward.best(1, to.spec().intermediateSize(), random);
             cut(Slot.GATE_UP, 0, kept);

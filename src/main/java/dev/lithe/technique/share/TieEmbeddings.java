@@ -90,7 +90,7 @@ public final class TieEmbeddings implements ModelTechnique<TieEmbeddings.Config>
                     try (var made = tied(model, hessian, candidate, config);
                             var stack = new BlockStack(made, windows)) {
                         BitSet all = new BitSet();
-                        all.set(0, stack.blocks());
+                        all.set(0, stack.units().size());
                         double loss = stack.without(all).loss();
                         if (loss < least) {
                             least = loss;

@@ -139,11 +139,17 @@ public final class Moefy implements ModelTechnique<Moefy.Config> {
     /// One block on its way.
     private record Grouping(LoadedPart from, LoadedPart to, TensorScope scope) {
         void run(Random random) {
-            int count = to.spec().experts().count();
-            Value members = new ExpertGroups(profiles(), count).members(random, scope);
             to.part().norms().keySet().forEach(norm -> to.setNorm(norm, from.norm(norm)));
             copy(Slot.QKV);
             copy(Slot.O);
+            if (from.part().slots().contains(Slot.DOWN)) {
+                group(random);
+            }
+        }
+
+        private void group(Random random) {
+            int count = to.spec().experts().count();
+            Value members = new ExpertGroups(profiles(), count).members(random, scope);
             List<LinearName> names = to.part().linears(Slot.GATE_UP);
             to.set(names.getFirst(), router(members));
             long[] order = members.longs();

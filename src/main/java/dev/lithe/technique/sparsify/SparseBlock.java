@@ -32,7 +32,10 @@ final class SparseBlock {
         for (Slot slot : ActivationThresholds.SLOTS) {
             List<LinearName> linears = part.part().linears(slot);
             weights[magnitudes.size()] = linears.stream().mapToLong(LinearName::weights).sum();
-            magnitudes.add(magnitudes(slot, linears.getFirst().inFeatures()));
+            magnitudes.add(
+                    linears.isEmpty()
+                            ? new float[1]
+                            : magnitudes(slot, linears.getFirst().inFeatures()));
         }
     }
 
@@ -94,10 +97,12 @@ final class SparseBlock {
     }
 
     /// The place with the least cost that can take more, or -1.
-    private static int cheapest(double[] costs, double[] shares) {
+    private int cheapest(double[] costs, double[] shares) {
         int cheapest = -1;
         for (int i = 0; i < costs.length; i++) {
-            if (shares[i] < MOST && (cheapest < 0 || costs[i] < costs[cheapest])) {
+            if (weights[i] > 0
+                    && shares[i] < MOST
+                    && (cheapest < 0 || costs[i] < costs[cheapest])) {
                 cheapest = i;
             }
         }

@@ -76,9 +76,9 @@ class GqaTest extends ModelTechniqueContract<Config> {
                 var to = new BlockStack(made, before.windows())) {
             assertThat(made.spec().kvHeads()).isEqualTo(2);
             BitSet all = new BitSet();
-            all.set(0, from.blocks());
+            all.set(0, from.units().size());
             double difference = 0;
-            for (int blocks = 1; blocks <= from.blocks(); blocks++) {
+            for (int blocks = 1; blocks <= from.units().size(); blocks++) {
                 BitSet some = all.get(0, blocks);
                 difference =
                         Math.max(

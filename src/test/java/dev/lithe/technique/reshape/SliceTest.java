@@ -94,7 +94,7 @@ class SliceTest extends ModelTechniqueContract<Config> {
     private static double loss(WholeModel model) {
         try (var stack = new BlockStack(model, windows(300))) {
             BitSet all = new BitSet();
-            all.set(0, stack.blocks());
+            all.set(0, stack.units().size());
             return stack.without(all).loss();
         }
     }
