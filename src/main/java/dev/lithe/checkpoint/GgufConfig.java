@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.fault.LitheException;
 import java.nio.file.Path;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
@@ -13,9 +14,14 @@ final class GgufConfig {
     /// What GGUF calls an architecture, and its `model_type` and class name.
     private static final Map<String, String> CLASSES =
             Map.of(
-                    "llama", "LlamaForCausalLM",
-                    "qwen2", "Qwen2ForCausalLM",
-                    "qwen3", "Qwen3ForCausalLM");
+                    "llama",
+                    "LlamaForCausalLM",
+                    GgufNames.BY_BLOCK,
+                    "LlamaForCausalLM",
+                    "qwen2",
+                    "Qwen2ForCausalLM",
+                    "qwen3",
+                    "Qwen3ForCausalLM");
 
     /// Keys that change what a model computes in ways that these architectures do not have; 0 and
     /// false say the usual.
@@ -77,7 +83,7 @@ final class GgufConfig {
     private ObjectNode make() {
         refuseUnusual();
         config.putArray("architectures").add(CLASSES.get(architecture));
-        config.put("model_type", architecture);
+        config.put("model_type", byBlock() ? "llama" : architecture);
         GgufFile.Tensor embedding = gguf.tensors().get("token_embd.weight");
         if (embedding == null || embedding.shape().size() != 2) {
             throw LitheException.badInput("%s: has no embedding (token_embd.weight)", file);
@@ -102,8 +108,11 @@ final class GgufConfig {
         if (!architecture.equals("qwen2")) {
             config.put("attention_bias", gguf.tensors().containsKey("blk.0.attn_q.bias"));
         }
-        if (architecture.equals("llama")) {
+        if (GgufNames.isLlama(architecture)) {
             config.put("mlp_bias", gguf.tensors().containsKey("blk.0.ffn_gate.bias"));
+        }
+        if (byBlock()) {
+            describeBlocks();
         }
         config.put(
                 "torch_dtype",
@@ -145,16 +154,67 @@ final class GgufConfig {
         }
     }
 
+    private boolean byBlock() {
+        return architecture.equals(GgufNames.BY_BLOCK);
+    }
+
+    /// Which blocks lack attention, or all that they could have, as `config.json` says it.
+    private void describeBlocks() {
+        int blocks = Math.toIntExact(count("block_count"));
+        List<?> heads = eachBlock("attention.head_count", blocks);
+        List<?> groups = eachBlock("attention.head_count_kv", blocks);
+        List<?> channels = eachBlock("feed_forward_length", blocks);
+        ArrayNode entries = JsonNodeFactory.instance.arrayNode();
+        boolean missing = false;
+        for (int block = 0; block < blocks; block++) {
+            boolean attends = !heads.get(block).equals(0L);
+            boolean feeds = !channels.get(block).equals(0L);
+            if (attends == groups.get(block).equals(0L)
+                    || attends && !feeds
+                    || block == 0 && !attends) {
+                throw LitheException.badInput(
+                        "%s: block %d has %s heads, %s of keys and values, and %s feed-forward"
+                                + " channels; Lithe reads blocks with all of them, without heads, and"
+                                + " without any, and the first with all",
+                        file, block, heads.get(block), groups.get(block), channels.get(block));
+            }
+            missing |= !attends || !feeds;
+            ObjectNode entry = entries.addObject();
+            entry.putObject("attention").put("no_op", !attends);
+            entry.putObject("ffn").put("no_op", !feeds);
+        }
+        if (missing) {
+            config.put("model_type", "lithe-llama");
+            config.set("block_configs", entries);
+        }
+    }
+
+    private List<?> eachBlock(String key, int blocks) {
+        Object value = gguf.values().get(architecture + "." + key);
+        if (value instanceof List<?> list) {
+            if (list.size() != blocks) {
+                throw LitheException.badInput(
+                        "%s: %s.%s has %d numbers, and there are %d blocks",
+                        file, architecture, key, list.size(), blocks);
+            }
+            return list;
+        }
+        return Collections.nCopies(blocks, count(key));
+    }
+
     private long count(String key) {
         Object value = gguf.values().get(architecture + "." + key);
-        if (value instanceof List<?> list
-                && !list.isEmpty()
-                && list.stream().distinct().count() == 1) {
-            value = list.getFirst();
+        if (value instanceof List<?> list) {
+            List<?> counts =
+                    list.stream()
+                            .filter(each -> !byBlock() || !each.equals(0L))
+                            .distinct()
+                            .toList();
+            value = counts.size() == 1 ? counts.getFirst() : value;
         }
         if (!(value instanceof Long number) || number < 1 || number > Integer.MAX_VALUE) {
             throw LitheException.badInput(
-                    "%s: %s.%s is %s; it must be a count, the same in all blocks",
+                    "%s: %s.%s is %s; it must be a count, the same in all blocks that have any",
                     file,
                     architecture,
                     key,

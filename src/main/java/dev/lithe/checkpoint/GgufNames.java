@@ -9,6 +9,10 @@ import java.util.regex.Pattern;
 /// What GGUF calls architectures and modules, and what Hugging Face calls them (`gguf/constants.py`
 /// and `tensor_mapping.py` of llama.cpp).
 public final class GgufNames {
+    /// `llama` in which blocks differ: a count in its values is a list with one for each block, and
+    /// 0 where a block lacks what is counted.
+    public static final String BY_BLOCK = "deci";
+
     /// Architectures that GGUF says all about that Lithe needs to know.
     private static final Map<String, String> ARCHITECTURES =
             Map.of(
@@ -55,11 +59,15 @@ public final class GgufNames {
         return ARCHITECTURES;
     }
 
+    /// Whether it is Llama's, with blocks that are alike or differ.
+    public static boolean isLlama(String architecture) {
+        return architecture.equals("llama") || architecture.equals(BY_BLOCK);
+    }
+
     /// Whether its q and k have their rows in another order: llama.cpp turns neighbouring
     /// coordinates of a head where Hugging Face turns its halves.
     public static boolean turned(String architecture, String module) {
-        return architecture.equals("llama")
-                && (module.endsWith(".q_proj") || module.endsWith(".k_proj"));
+        return isLlama(architecture) && (module.endsWith(".q_proj") || module.endsWith(".k_proj"));
     }
 
     /// Which row of Hugging Face's each row of GGUF's is, for `count` rows of heads `width` wide.

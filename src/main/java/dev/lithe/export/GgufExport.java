@@ -16,6 +16,7 @@ import dev.lithe.model.ModelSpec;
 import dev.lithe.model.NormScales;
 import dev.lithe.model.Part;
 import dev.lithe.model.RopeScaling;
+import dev.lithe.model.Sublayers;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.nio.ByteBuffer;
@@ -26,6 +27,7 @@ import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.IntPredicate;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -36,7 +38,8 @@ import org.jspecify.annotations.Nullable;
 /// (factors, shared weights, codebooks, masks) is written as the float16 weights that it stands
 /// for, and what came from GGUF goes back byte by byte. llama.cpp turns neighbouring coordinates of
 /// a head where Hugging Face turns its halves, so for its architecture `llama` the rows of q and k
-/// are put in that order (`conversion/llama.py`).
+/// are put in that order (`conversion/llama.py`). One some of whose blocks lack attention is of its
+/// architecture `deci`.
 public final class GgufExport {
     private static final String WEIGHT = ".weight";
     private static final String ROPE_FACTORS = "rope_freqs.weight";
@@ -65,10 +68,7 @@ public final class GgufExport {
                     String.join(
                             ", ", GgufNames.architectures().keySet().stream().sorted().toList()));
         }
-        this.architecture = known;
-        spec.sublayers()
-                .requireNone(
-                        "llama.cpp's architecture '%s' runs both in all blocks".formatted(known));
+        this.architecture = spec.sublayers().any() ? byBlock(known) : known;
         if (spec.sparseAttention().limited()) {
             throw LitheException.badInput(
                     "the model's tokens see %s (sparse_attention), which GGUF cannot say; export the"
@@ -87,6 +87,26 @@ public final class GgufExport {
                             + " architecture '%s' does not know; use --to dense",
                     spec.windows().getLast(), architecture);
         }
+    }
+
+    /// The architecture whose blocks may lack parts. llama.cpp takes the whole model's heads from
+    /// block 0, and leaves a block without feed-forward channels before what its attention adds.
+    private String byBlock(String known) {
+        Sublayers sublayers = spec.sublayers();
+        if (!GgufNames.isLlama(known)) {
+            sublayers.requireNone(
+                    "llama.cpp's architecture '%s' runs both in all blocks".formatted(known));
+        }
+        if (!sublayers.attends(0)) {
+            sublayers.requireNone(
+                    "llama.cpp takes a model whose block 0 has no attention for one without any");
+        }
+        if (IntStream.range(0, spec.layers())
+                .anyMatch(block -> sublayers.attends(block) && !sublayers.feeds(block))) {
+            sublayers.requireNone(
+                    "llama.cpp passes over the attention of blocks without feed-forward part");
+        }
+        return GgufNames.BY_BLOCK;
     }
 
     /// Writes the model of `checkpoint` to `file`.
@@ -119,9 +139,9 @@ public final class GgufExport {
         count("context_length", spec.maxPositions());
         count("embedding_length", spec.hiddenSize());
         count("block_count", spec.layers());
-        count("feed_forward_length", spec.intermediateSize());
-        count("attention.head_count", spec.heads());
-        count("attention.head_count_kv", spec.kvHeads());
+        count("feed_forward_length", spec.intermediateSize(), spec.sublayers()::feeds);
+        count("attention.head_count", spec.heads(), spec.sublayers()::attends);
+        count("attention.head_count_kv", spec.kvHeads(), spec.sublayers()::attends);
         count("attention.key_length", spec.headDim());
         count("attention.value_length", spec.headDim());
         gguf.number(architecture + ".attention.layer_norm_rms_epsilon", spec.normEpsilon());
@@ -174,6 +194,19 @@ public final class GgufExport {
         gguf.count(architecture + "." + key, number);
     }
 
+    /// A number that blocks have or lack.
+    private void count(String key, int number, IntPredicate has) {
+        if (architecture.equals(GgufNames.BY_BLOCK)) {
+            gguf.integers(
+                    architecture + "." + key,
+                    IntStream.range(0, spec.layers())
+                            .mapToObj(block -> has.test(block) ? number : 0)
+                            .toList());
+        } else {
+            count(key, number);
+        }
+    }
+
     private void scaling(String kind, double factor) {
         gguf.text(architecture + ".rope.scaling.type", kind);
         gguf.number(architecture + ".rope.scaling.factor", factor);
@@ -188,7 +221,7 @@ public final class GgufExport {
 
     /// By how much each frequency is divided.
     private void frequencies(RopeScaling scaling) {
-        if (!architecture.equals("llama")) {
+        if (!GgufNames.isLlama(architecture)) {
             throw LitheException.badInput(
                     "the model's rotary positions are stretched pair by pair (rope_scaling), which"
                             + " llama.cpp's architecture '%s' does not know; it knows linear, and yarn"

@@ -338,7 +338,7 @@ class GgufExportTest {
         refused(model("mistral"), "see 7 positions back");
         refused(
                 model("llama").without(List.of(0), List.of()),
-                "llama.cpp's architecture 'llama' runs both in all blocks; use --to dense");
+                "block 0 has no attention for one without any; use --to dense");
         refused(model("gemma2"), "Gemma2ForCausalLM cannot be exported as GGUF");
     }
 

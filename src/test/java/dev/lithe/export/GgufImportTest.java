@@ -29,9 +29,12 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -211,6 +214,68 @@ class GgufImportTest {
         }
     }
 
+    /// llama.cpp's architecture for blocks that differ, there and back.
+    @Test
+    void blocksMayLackAttention() throws IOException {
+        TinyModel model = model("llama").layers(4).without(List.of(1, 2), List.of(2));
+        Path source = model.write(temporary.resolve("model"));
+        Path file = exported(source, "model.gguf");
+        RawGguf gguf = RawGguf.read(file);
+        assertThat(gguf.values())
+                .containsEntry("general.architecture", "deci")
+                .containsEntry("deci.attention.head_count", List.of(8, 0, 0, 8))
+                .containsEntry("deci.attention.head_count_kv", List.of(2, 0, 0, 2))
+                .containsEntry("deci.feed_forward_length", List.of(512, 512, 0, 512));
+        assertThat(gguf.tensors().keySet())
+                .noneMatch(name -> name.matches("blk[.](1[.]attn|2[.]).*"))
+                .contains("blk.1.ffn_norm.weight", "blk.3.attn_norm.weight");
+        Path folder = ModelSource.folder(file.toString());
+        assertThat(logits(folder)).containsExactly(logits(source), within(2e-4f));
+        assertThat(RawGguf.read(exported(folder, "again.gguf")).values()).isEqualTo(gguf.values());
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "llama | 0 | | block 0 has no attention",
+                "llama | 1 | 2 | passes over the attention of blocks without",
+                "qwen2 | 1 | | architecture 'qwen2' runs both in all blocks"
+            })
+    void blocksThatLlamaCppTakesForOthersAreRefused(
+            String type, int noAttention, @Nullable Integer noMlp, String reason)
+            throws IOException {
+        List<Integer> mlps = noMlp == null ? List.of() : List.of(noMlp);
+        TinyModel model = model(type).layers(3).without(List.of(noAttention), mlps);
+        Path source = model.write(temporary.resolve("model"));
+        assertThatThrownBy(() -> exported(source, "model.gguf"))
+                .isInstanceOf(LitheException.class)
+                .hasMessageContaining(reason);
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "head_count | 8,8 | block 1 has 8 heads, 0 of keys and values",
+                "head_count | 0,8 | block 0 has 0 heads",
+                "head_count | 8,4 | deci.attention.head_count is a list of 2",
+                "head_count | 8,8,8 | head_count has 3 numbers, and there are 2 blocks",
+                "head_count_kv | 2,2 | block 1 has 0 heads, 2 of keys and values"
+            })
+    void blocksOfOtherShapesAreRefused(String key, String counts, String reason)
+            throws IOException {
+        Path source =
+                model("llama").without(List.of(1), List.of()).write(temporary.resolve("blocks"));
+        refused(
+                exported(source, "blocks.gguf"),
+                values ->
+                        values.put(
+                                "deci.attention." + key,
+                                Stream.of(counts.split(",")).map(Integer::valueOf).toList()),
+                reason);
+    }
+
     private static float[] logits(Path folder) {
         int[] ids = new Random(3).ints(19, 2, 300).toArray();
         long[] longs = java.util.Arrays.stream(ids).asLongStream().toArray();
@@ -262,8 +327,12 @@ class GgufImportTest {
     }
 
     private void refused(Consumer<Map<String, Object>> change, String reason) throws IOException {
-        RawGguf gguf =
-                RawGguf.read(exported(model("llama").write(temporary.resolve("m")), "f.gguf"));
+        refused(exported(model("llama").write(temporary.resolve("m")), "f.gguf"), change, reason);
+    }
+
+    private void refused(Path whole, Consumer<Map<String, Object>> change, String reason)
+            throws IOException {
+        RawGguf gguf = RawGguf.read(whole);
         change.accept(gguf.values());
         var writer = new GgufWriter();
         gguf.values().forEach((key, value) -> RawGguf.put(writer, key, value));
