@@ -175,7 +175,8 @@ class SublayersTest extends ArchitectureContract {
         stages.addAll(List.of(after.split(" ")));
         Path made = folder.resolve("made");
         try (Checkpoint source =
-                Checkpoint.open(TinyModel.small().layers(4).width(32, 64).write(folder.resolve("model")))) {
+                Checkpoint.open(
+                        TinyModel.small().layers(4).width(32, 64).write(folder.resolve("model")))) {
             compress(source, stages, made);
         }
         for (float logit : logits(made)) {
