@@ -237,6 +237,11 @@ final class CompressionOptions {
                     "note       transformers opens a quantized embedding only where all that is quantized"
                             + " has one form; Lithe opens this one");
         }
+        if (result.spec().sublayers().any()) {
+            to.println(
+                    "note       other programs refuse a model whose blocks lack parts; Lithe runs it, and"
+                            + " lithe export --to dense writes zeros there for them");
+        }
         CalibrationSet calibration = needs.calibration();
         if (calibration != null) {
             to.printf(

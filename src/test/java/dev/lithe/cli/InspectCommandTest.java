@@ -56,6 +56,19 @@ class InspectCommandTest {
     }
 
     @Test
+    void blocksMayLackParts() throws IOException {
+        TinyModel.small().without(List.of(1), List.of(0)).write(folder);
+        var run = CommandLineRun.of("inspect", folder.toString());
+        assertThat(run.out())
+                .contains("attention in 1 of 2 blocks, feed-forward part in 1")
+                .contains("8 × float32");
+        JsonNode json =
+                JSON.readTree(CommandLineRun.of("inspect", folder.toString(), "--json").out());
+        assertThat(json.at("/spec/sublayers/no_attention").toString()).isEqualTo("[1]");
+        assertThat(json.at("/spec/sublayers/no_mlp").toString()).isEqualTo("[0]");
+    }
+
+    @Test
     void jsonNamesEveryLinear() throws IOException {
         for (TinyModel tiny : List.of(TinyModel.small(), TinyModel.small().biases().tied())) {
             Path model = tiny.write(folder.resolve("model"));

@@ -48,6 +48,18 @@ class ModelTechniqueQualityTest {
         assertThat(kl[0]).isLessThan(0.9 * kl[1]);
     }
 
+    /// One attention and one feed-forward part are what a block has, and two attentions are less
+    /// than two thirds of it.
+    @Test
+    void partsApartBeatAWholeBlock() {
+        double[] kl =
+                divergences(
+                        "depth_prune:remove=1,parts=attention,criterion=perplexity,samples=4",
+                        "depth_prune:remove=2,parts=any,criterion=perplexity,samples=4",
+                        "depth_prune:remove=1,criterion=perplexity,samples=4");
+        assertThat(kl).isSorted();
+    }
+
     @Test
     void chosenExpertsBeatNarrowerBlocks() {
         double[] kl = divergences("moefy:active=0.5", "width_prune:ffn=0.5");

@@ -22,7 +22,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -154,9 +153,7 @@ abstract class ArchitectureContract {
         try (Checkpoint checkpoint = Checkpoint.open(model.write(temporary.resolve("stack")));
                 var whole = WholeModel.open(checkpoint, windows());
                 var stack = new BlockStack(whole, windows())) {
-            var all = new BitSet();
-            all.set(0, stack.units().size());
-            assertThat(stack.without(all).loss()).isCloseTo(expected, within(1e-4));
+            assertThat(stack.without(stack.everything()).loss()).isCloseTo(expected, within(1e-4));
         }
     }
 
@@ -204,11 +201,15 @@ abstract class ArchitectureContract {
     }
 
     static void compress(Checkpoint source, String stage, Path output) {
-        var recipe = RecipeParser.inline(List.of(stage));
+        compress(source, List.of(stage), output);
+    }
+
+    static void compress(Checkpoint source, List<String> stages, Path output) {
+        var recipe = RecipeParser.inline(stages);
         new Pipeline(recipe, source, (_, _) -> windows(), new Quiet()).run(output, false);
     }
 
-    private static float[] logits(Path folder) {
+    static float[] logits(Path folder) {
         int[] ids = new Random(8).ints(20, 0, 300).toArray();
         try (Decoder decoder = Decoder.open(folder);
                 var scope = TensorScope.open()) {

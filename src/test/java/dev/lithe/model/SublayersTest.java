@@ -7,10 +7,14 @@ import static org.assertj.core.api.Assertions.within;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.TinyModel;
+import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.compress.Pipeline;
+import dev.lithe.compress.RecipeParser;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.TensorScope;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -23,6 +27,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// [Sublayers]: a model of which one block is whole, one lacks attention, one the feed-forward part
 /// and one both runs, and takes every technique or says why not.
@@ -152,6 +157,59 @@ class SublayersTest extends ArchitectureContract {
                 assertThat(again[i]).isCloseTo(once[i], within(0.2f));
             }
             assertThat(again).isNotEqualTo(before);
+        }
+    }
+
+    /// What is left can be factorized, trained and quantized, and lose parts and blocks again.
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "svd:remove=0.2 heal:steps=2,rank=2,batch=2",
+                "heal:steps=2,rank=0,batch=2 gptq:bits=4,group_size=8",
+                "train:steps=2,batch=2,layers=3",
+                "bit_allocation:average_bits=6,samples=2 rtn",
+                "depth_prune:remove=1,parts=mlp,samples=2 depth_prune:remove=2,samples=2 rotate"
+            })
+    void stagesFollowEachOther(String after) throws IOException {
+        List<String> stages = new ArrayList<>(List.of("depth_prune:remove=3,parts=any,samples=2"));
+        stages.addAll(List.of(after.split(" ")));
+        Path made = folder.resolve("made");
+        try (Checkpoint source =
+                Checkpoint.open(
+                        TinyModel.small().layers(4).width(32, 64).write(folder.resolve("model")))) {
+            compress(source, stages, made);
+        }
+        for (float logit : logits(made)) {
+            assertThat(logit).isFinite();
+        }
+    }
+
+    /// No tensor of what went is written, and the plan knew how many bytes there would be.
+    @ParameterizedTest
+    @CsvSource({"llama, attention", "llama, mlp", "qwen3, attention", "phi3, mlp"})
+    void filesGetSmallerAsPlanned(String type, String parts) throws IOException {
+        TinyModel model = TinyModel.of(type).layers(4);
+        Path made = folder.resolve("made");
+        String stage = "depth_prune:remove=2,criterion=block_influence,parts=" + parts;
+        try (Checkpoint source = Checkpoint.open(model.write(folder.resolve("model")))) {
+            long planned =
+                    Pipeline.plan(RecipeParser.inline(List.of(stage)), source)
+                            .getLast()
+                            .plan()
+                            .bytes();
+            compress(source, stage, made);
+            try (Checkpoint result = Checkpoint.open(made)) {
+                assertThat(result.tensorBytes()).isEqualTo(planned);
+                long gone = 0;
+                for (String name : source.entries().keySet()) {
+                    gone += result.has(name) ? 0 : source.entry(name).elements();
+                }
+                ModelSpec spec = ModelSpec.of(result.config(), "");
+                assertThat(spec.parameters())
+                        .isEqualTo(ModelSpec.of(source.config(), "").parameters() - gone);
+                assertThat(source.tensorBytes() - planned).isEqualTo(Float.BYTES * gone);
+                assertThat(gone).isPositive();
+            }
         }
     }
 

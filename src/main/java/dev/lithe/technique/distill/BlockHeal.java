@@ -33,8 +33,7 @@ import java.util.Map;
 ///
 /// Steps are those of each block. The original has as many blocks, and as wide a stream: it goes
 /// behind techniques that change what is in a block, and behind `depth_prune` only where that removes
-/// parts of blocks. No weight may be
-/// shared between blocks. Both streams of all calibration windows are in memory, 16 d bytes a token.
+/// parts of blocks. No weight may be shared between blocks. Both streams of all calibration windows are in memory, 16 d bytes a token.
 /// A run that was killed begins with the first block again: the steps of a block are short.
 @AutoService(Technique.class)
 public final class BlockHeal implements ModelTechnique<BlockHeal.Config> {

@@ -54,8 +54,8 @@ import java.util.stream.IntStream;
 ///     depth_prune: {remove: 3, parts: attention, criterion: perplexity}
 ///
 /// Needs about one forward pass over `samples` windows for each choice that it looks at. Any form
-/// of linear may be removed, and of parts any that no other block shares. A block without attention
-/// has no keys and values either. `config.json` says which parts are missing
+/// of linear may be removed but weights that several blocks share. A block without attention has no
+/// keys and values either. `config.json` says which parts are missing
 /// ([dev.lithe.model.Sublayers]), which other programs do not run: they refuse the folder, and an
 /// export to dense has zeros in their place. For rotary models. `heal` afterwards brings much of the
 /// quality back.
@@ -205,10 +205,10 @@ public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
     public LinearForm outcome(LinearForm before, Config config) {
         boolean shared =
                 before.modules("").values().stream().anyMatch(LinearForm.Shared.class::isInstance);
-        if (shared && config.parts() != Parts.BLOCKS) {
+        if (shared) {
             throw LitheException.badInput(
-                    "linears of several blocks share weights, which none of them can lose alone; put"
-                            + " depth_prune before");
+                    "linears of several blocks share weights, which the block that owns them would take"
+                            + " along; put depth_prune before");
         }
         return before;
     }

@@ -15,7 +15,6 @@ import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
-import java.util.BitSet;
 import java.util.List;
 
 /// One matrix for the embedding and the output layer (Press, Wolf: "Using the Output Embedding to
@@ -89,9 +88,7 @@ public final class TieEmbeddings implements ModelTechnique<TieEmbeddings.Config>
                 for (double candidate : config.shares()) {
                     try (var made = tied(model, hessian, candidate, config);
                             var stack = new BlockStack(made, windows)) {
-                        BitSet all = new BitSet();
-                        all.set(0, stack.units().size());
-                        double loss = stack.without(all).loss();
+                        double loss = stack.without(stack.everything()).loss();
                         if (loss < least) {
                             least = loss;
                             share = candidate;

@@ -206,11 +206,12 @@ class DepthPruneTest extends ModelTechniqueContract<Config> {
                 .isInstanceOf(LitheException.class)
                 .hasMessageContaining("criterion angular finds blocks side by side");
         var weights = new LinearForm.Shared(new LinearForm.Dense(DType.F32), "another");
-        assertThatThrownBy(() ->
-                        depthPrune.outcome(
-                                weights, new Config(1, Parts.ANY, Criterion.EVOLUTION, 4, 0)))
-                .isInstanceOf(LitheException.class)
-                .hasMessageContaining("share weights");
+        for (Parts parts : Parts.values()) {
+            var config = new Config(1, parts, Criterion.EVOLUTION, 4, 0);
+            assertThatThrownBy(() -> depthPrune.outcome(weights, config))
+                    .isInstanceOf(LitheException.class)
+                    .hasMessageContaining("share weights");
+        }
     }
 
     private void refused(int remove, Parts parts, String reason) {

@@ -152,6 +152,10 @@ class SpecializeTest extends ModelTechniqueContract<Config> {
                 .hasMessageContaining("remove a smaller share");
         assertThatThrownBy(() -> new Config(text, 1, true, 8, 4)).hasMessageContaining("below 1");
         assertThatThrownBy(() -> new Config(text, 0, true, 8, 4)).hasMessageContaining("above 0");
+        var parts = model().without(List.of(1), List.of()).config();
+        assertThatThrownBy(() -> specialize.configure(parts, new Config(text, 0.3, true, 8, 4)))
+                .isInstanceOf(LitheException.class)
+                .hasMessageContaining("let depth_prune go behind specialize");
         assertThatThrownBy(() -> specialize.configure(model, specialize.defaults()))
                 .hasMessageContaining("task names no file");
         for (String useless : List.of("{}\n", "nothing", "{\"prompt\": \"a\", \"answer\": \"\"}")) {
