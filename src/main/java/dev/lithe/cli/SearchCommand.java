@@ -51,6 +51,9 @@ final class SearchCommand implements Callable<Integer> {
     private static final int HOUR = 3600;
     private static final int DEFAULT_MINUTES = 20;
 
+    /// Finalists lie close together: perplexity tells them apart on a long text only.
+    private static final long TOKENS = 32_768;
+
     @Spec private CommandSpec spec;
 
     @Parameters(
@@ -144,7 +147,7 @@ final class SearchCommand implements Callable<Integer> {
     @Option(names = "--json", description = "Print JSON instead of the table.")
     private boolean json;
 
-    @Mixin private EvaluationOptions evaluation = new EvaluationOptions();
+    @Mixin private EvaluationOptions evaluation = new EvaluationOptions(TOKENS);
 
     @Override
     public Integer call() throws JsonProcessingException {
