@@ -14,6 +14,7 @@ import dev.lithe.tensor.Torch;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
@@ -28,10 +29,13 @@ final class CompressAndMeasure {
 
     @Option(
             names = "--each-stage",
+            negatable = true,
             description =
-                    "Measure size and quality after every stage too, for the report; compresses once more for"
-                            + " each but the last.")
-    private boolean eachStage;
+                    "Measure size and quality after every stage too, for the report. Without it, that is done"
+                            + " behind those stages that leave a whole model on the disk, where it costs"
+                            + " little; with it, also between those that go linear by linear, each of which"
+                            + " compresses once more. --no-each-stage measures the result alone.")
+    private @Nullable Boolean eachStage;
 
     CompressionOptions compression() {
         return compression;
@@ -63,10 +67,10 @@ final class CompressAndMeasure {
         Measurement.check(compression.folder(), options);
         Report report =
                 Torch.onOwnThread(() -> {
-                    double seconds = compression.compress(recipe, target, replace, device, err);
-                    List<Report.Stage> stages =
-                            eachStage ? compression.stages(recipe, target, options) : List.of();
-                    return measure(target, seconds, stages, options, err);
+                    var stages = new EachStage(compression.folder(), options, eachStage, err);
+                    double seconds =
+                            compression.compress(recipe, target, replace, device, err, stages);
+                    return measure(target, seconds, stages.measured(), options, err);
                 });
         ReportFolder.write(report, target);
         print(report, out, err);

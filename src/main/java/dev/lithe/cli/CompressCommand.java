@@ -48,7 +48,7 @@ final class CompressCommand implements Callable<Integer> {
             compression.printPlan(recipe, target, out, err);
         } else if (noEvaluate) {
             Compressor.checkOutput(compression.folder(), target, compression.force());
-            compression.compress(recipe, target, compression.force(), Device.CPU, err);
+            compression.compress(recipe, target, compression.force(), Device.CPU, err, _ -> {});
         } else {
             work.run(recipe, target, compression.force(), device, out, err);
         }

@@ -11,20 +11,17 @@ import dev.lithe.compress.Recipe;
 import dev.lithe.compress.RecipeParser;
 import dev.lithe.model.KvCacheForm;
 import dev.lithe.model.ModelSpec;
-import dev.lithe.report.MeasureOptions;
-import dev.lithe.report.Report;
-import dev.lithe.report.StageMeasurement;
 import dev.lithe.report.Units;
 import dev.lithe.tensor.Device;
 import dev.lithe.tensor.Machine;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
@@ -204,7 +201,7 @@ final class CompressionOptions {
         }
     }
 
-    private static Pipeline.@Nullable Windows windows(Recipe recipe) {
+    static Pipeline.@Nullable Windows windows(Recipe recipe) {
         Path text = calibrationText(recipe);
         return text == null
                 ? null
@@ -303,8 +300,16 @@ final class CompressionOptions {
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     /// @param device where the result will run
+    /// @param made hears of the legs when the result is whole, and while the folders between are
+    ///   there
     /// @return the seconds it took
-    double compress(Recipe recipe, Path output, boolean replace, Device device, PrintWriter err) {
+    double compress(
+            Recipe recipe,
+            Path output,
+            boolean replace,
+            Device device,
+            PrintWriter err,
+            Consumer<List<Pipeline.Made>> made) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Settled settled = settled(recipe, checkpoint, Pipeline.keptPrices(output, 0), err);
             var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
@@ -312,7 +317,7 @@ final class CompressionOptions {
             needs.running().kvCache().requireOn(device, output);
             needs.requireRoom(output);
             double seconds = settled.seconds();
-            try (var progress = new PipelineProgress(table, err)) {
+            try (var progress = new PipelineProgress(table, err, made)) {
                 new Pipeline(settled.recipe(), checkpoint, windows(recipe), progress)
                         .run(output, replace);
                 seconds += progress.seconds();
@@ -321,28 +326,5 @@ final class CompressionOptions {
             err.flush();
             return seconds;
         }
-    }
-
-    /// What each stage of `recipe` leaves, the original first. All but the last are made once more,
-    /// each from the beginning or from where the model was whole, beside `output`, which the last
-    /// made.
-    List<Report.Stage> stages(Recipe recipe, Path output, MeasureOptions options) {
-        Path beside = output.resolveSibling(output.getFileName() + ".each");
-        List<Report.Stage> stages = new ArrayList<>();
-        try (Checkpoint checkpoint = Checkpoint.open(folder());
-                var measurement = new StageMeasurement(folder(), options)) {
-            stages.add(measurement.original());
-            for (Recipe prefix : recipe.prefixes()) {
-                boolean last = prefix.techniques() == recipe.techniques();
-                Path made = last ? output : beside.resolve("made");
-                if (!last) {
-                    new Pipeline(prefix, checkpoint, windows(prefix), (_, _, _) -> (_, _, _) -> {})
-                            .run(made, true, beside);
-                }
-                stages.add(measurement.of(prefix.lastStage(), made));
-            }
-        }
-        Pipeline.delete(beside);
-        return stages;
     }
 }

@@ -21,6 +21,8 @@ final class EvaluationOptions {
     /// The length at which the demo was trained.
     private static final int DEMO_CONTEXT = 256;
 
+    private static final long TOKENS = 8192;
+
     @Mixin private DeviceFlag device = new DeviceFlag();
 
     @Option(
@@ -39,9 +41,8 @@ final class EvaluationOptions {
     @Option(
             names = "--tokens",
             paramLabel = "N",
-            defaultValue = "8192",
             description = "Most tokens of the text to use (default: ${DEFAULT-VALUE}).")
-    private long tokens;
+    private long tokens; // its default is of the command
 
     @Option(
             names = "--score",
@@ -92,6 +93,15 @@ final class EvaluationOptions {
             paramLabel = "X",
             description = "Exit with code 3 when a compressed model's perplexity ratio is above X.")
     private @Nullable Double maxPerplexityRatio;
+
+    EvaluationOptions() {
+        this(TOKENS);
+    }
+
+    /// @param tokens the default of `--tokens`
+    EvaluationOptions(long tokens) {
+        this.tokens = tokens;
+    }
 
     /// How to measure; tells on `err` when the text is the demo's.
     ///

@@ -7,7 +7,9 @@ import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Pipeline;
 import dev.lithe.report.Units;
 import java.io.PrintWriter;
+import java.util.List;
 import java.util.Locale;
+import java.util.function.Consumer;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -20,8 +22,10 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
 
     private final boolean table;
     private final PrintWriter err;
+    private final Consumer<List<Pipeline.Made>> made;
     private final long start = System.nanoTime();
     private double secondsBefore;
+    private @Nullable Double seconds;
     private long legStart;
     private @Nullable CompressionProgress linears;
     private @Nullable Progress allocation;
@@ -29,9 +33,12 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
     private int stepsDone;
 
     /// @param table whether to print a row for each linear instead of a bar
-    PipelineProgress(boolean table, PrintWriter err) {
+    /// @param made hears of the legs when the result is whole, and while the folders between are
+    ///   there
+    PipelineProgress(boolean table, PrintWriter err, Consumer<List<Pipeline.Made>> made) {
         this.table = table;
         this.err = err;
+        this.made = made;
     }
 
     @Override
@@ -85,9 +92,18 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
         }
     }
 
-    /// Seconds of the work so far, those of earlier runs that were cut off included.
+    @Override
+    public void made(List<Pipeline.Made> legs) {
+        seconds = seconds();
+        made.accept(legs);
+    }
+
+    /// Seconds of the work so far or until the result was whole, those of earlier runs that were
+    /// cut off included.
     double seconds() {
-        return secondsBefore + (System.nanoTime() - start) / NANOS_PER_SECOND;
+        return seconds == null
+                ? secondsBefore + (System.nanoTime() - start) / NANOS_PER_SECOND
+                : seconds;
     }
 
     private void closeBars() {

@@ -37,6 +37,9 @@ public final class Pipeline {
         }
     }
 
+    /// What a leg made of the model in the folder `from`, in the folder `to`.
+    public record Made(Recipe recipe, Path from, Path to) {}
+
     /// Hears of legs and of what happens in them.
     @FunctionalInterface
     public interface Listener {
@@ -62,6 +65,9 @@ public final class Pipeline {
 
         /// A leg ended, now or in an earlier run that was cut off.
         default void ended(Leg leg, boolean earlier) {}
+
+        /// The result is whole. The folders between `legs` are still there until this returns.
+        default void made(List<Made> legs) {}
     }
 
     /// Draws calibration windows for the model in a folder.
@@ -161,13 +167,16 @@ public final class Pipeline {
         List<Recipe> legs = recipe.legs();
         List<Leg> planned = plan(recipe, source);
         planned.forEach(leg -> requireApart(leg, output));
+        List<Made> made = new ArrayList<>();
         Path from = source.folder();
         for (int i = 0; i < legs.size(); i++) {
             boolean last = i == legs.size() - 1;
             Path to = last ? output : between.folder(i, planned.get(i).recipe().summary());
             run(planned.get(i), from, to, keptPrices(kept, i), last, replace || !last);
+            made.add(new Made(legs.get(i), from, to));
             from = to;
         }
+        listener.made(made);
     }
 
     private static void requireApart(Leg leg, Path output) {

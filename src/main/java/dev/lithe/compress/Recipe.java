@@ -155,12 +155,6 @@ public record Recipe(
         return running.isEmpty() ? steps.getLast().name() : running.getLast().technique().name();
     }
 
-    /// How many techniques it takes, allocations among them.
-    public int techniques() {
-        long allocations = stages().stream().filter(stage -> stage.allocation() != null).count();
-        return steps.size() + running.size() + (int) allocations;
-    }
-
     /// A line for people: `cast → rtn → rtn`.
     public String summary() {
         return Stream.concat(

@@ -11,7 +11,8 @@ import java.util.function.ToDoubleFunction;
 /// what this one leaves.
 final class Waterfall {
     private static final int WIDTH = 640;
-    private static final int LEFT = 150;
+    private static final int LETTER = 7;
+    private static final int LONGEST = 40; // letters of a name that are drawn
     private static final int RIGHT = 130;
     private static final int TOP = 8;
     private static final int ROW = 28;
@@ -50,13 +51,19 @@ final class Waterfall {
         return String.format(Locale.ROOT, "%." + digits + "f", value);
     }
 
+    private static String drawn(String name) {
+        return name.length() <= LONGEST ? name : name.substring(0, LONGEST - 1) + "…";
+    }
+
     private static String of(
             List<Stage> stages,
             String what,
             ToDoubleFunction<Stage> value,
             Function<Stage, String> text) {
+        int longest = stages.stream().mapToInt(stage -> stage.name().length()).max().orElse(0);
+        int left = 2 * LETTER + LETTER * Math.clamp(longest, 18, LONGEST);
         double most = stages.stream().mapToDouble(value).filter(Double::isFinite).max().orElse(1);
-        var axis = new Axis(0, most > 0 ? most : 1, LEFT, WIDTH - RIGHT);
+        var axis = new Axis(0, most > 0 ? most : 1, left, WIDTH - RIGHT);
         var svg = new Svg(WIDTH, TOP + ROW * stages.size() + TOP);
         List<String> told = new ArrayList<>();
         double before = 0;
@@ -65,15 +72,15 @@ final class Waterfall {
             double now = value.applyAsDouble(stage);
             double top = TOP + i * (double) ROW;
             if (Double.isNaN(now)) {
-                svg.text(LEFT - 8, top + THICK - 4, "end", stage.name());
-                svg.text(LEFT + 6, top + THICK - 4, "start", "other tokens");
+                svg.text(left - 8, top + THICK - 4, "end", drawn(stage.name()));
+                svg.text(left + 6, top + THICK - 4, "start", "other tokens");
                 told.add(stage.name() + ": other tokens");
                 continue;
             }
             double from = axis.place(Math.min(before, now));
             double to = axis.place(Math.max(before, now));
             svg.bar(from, top, Math.max(1, to - from), THICK, i == 0 ? "original" : "compressed");
-            svg.text(LEFT - 8, top + THICK - 4, "end", stage.name());
+            svg.text(left - 8, top + THICK - 4, "end", drawn(stage.name()));
             svg.text(to + 6, top + THICK - 4, "start", text.apply(stage));
             told.add(stage.name() + ": " + text.apply(stage));
             before = now;

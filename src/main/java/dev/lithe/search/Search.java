@@ -265,7 +265,7 @@ public final class Search {
                             + " another --space",
                     trouble);
         }
-        var result = SearchResult.of(request, seen.size(), trials.seconds(), finalists);
+        var result = SearchResult.of(request.goal(), seen.size(), trials.seconds(), finalists);
         if (request.workers().first()) {
             SearchFolder.write(request, result);
         }

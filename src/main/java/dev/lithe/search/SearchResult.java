@@ -8,14 +8,18 @@ import dev.lithe.fault.LitheException;
 import dev.lithe.report.Report;
 import dev.lithe.report.Report.Ratio;
 import dev.lithe.report.Units;
+import dev.lithe.search.Goal.Preference;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/// What a search found. The winner is the first of the finalists.
+/// What a search found. The winner is the first of the finalists. Where quality is preferred, it
+/// is, of those that are as good as every single technique within the limits both in KL divergence
+/// and in perplexity, the one with the least divergence; where none is, of all.
 ///
 /// @param tried recipes, the finalists among them
 /// @param seconds that all trials took
@@ -67,23 +71,55 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
         finalists = List.copyOf(finalists);
     }
 
-    static SearchResult of(Request request, int tried, double seconds, List<Finalist> finalists) {
-        return new SearchResult(
-                request.goal(),
-                tried,
-                seconds,
-                finalists.stream()
-                        .sorted(Comparator.comparing(Finalist::outcome, request.goal().order()))
-                        .toList());
+    static SearchResult of(Goal goal, int tried, double seconds, List<Finalist> finalists) {
+        var order = Comparator.comparing(Finalist::outcome, goal.order());
+        var sorted =
+                new SearchResult(goal, tried, seconds, finalists.stream().sorted(order).toList());
+        List<Finalist> ranked = new ArrayList<>(sorted.finalists);
+        ranked.stream()
+                .filter(sorted::noWorseThanSingles)
+                .findFirst()
+                .ifPresent(winner -> {
+                    ranked.remove(winner);
+                    ranked.addFirst(winner);
+                });
+        return new SearchResult(goal, tried, seconds, ranked);
     }
 
     Finalist winner() {
         return finalists.getFirst();
     }
 
-    /// The best of those that are one technique alone, or null where none was measured.
+    /// The best of those that are one technique alone, or null where none was measured: where
+    /// quality is preferred, that with the least perplexity within the limits.
     @Nullable Finalist bestSingle() {
-        return finalists.stream().filter(each -> each.proposal().single()).findFirst().orElse(null);
+        return measuredSingles()
+                .min(Comparator.comparingDouble(each -> each.outcome().perplexityRatio()))
+                .or(() -> singles().findFirst())
+                .orElse(null);
+    }
+
+    private Stream<Finalist> singles() {
+        return finalists.stream().filter(each -> each.proposal().single());
+    }
+
+    /// What the winner is measured by: none where bytes or time are preferred.
+    private Stream<Finalist> measuredSingles() {
+        return singles().filter(each -> goal.preference() == Preference.QUALITY && keeps(each));
+    }
+
+    private boolean keeps(Finalist each) {
+        return goal.excess(each.outcome()) == 0;
+    }
+
+    private boolean noWorseThanSingles(Finalist finalist) {
+        Outcome outcome = finalist.outcome();
+        return keeps(finalist)
+                && measuredSingles()
+                        .map(Finalist::outcome)
+                        .allMatch(single ->
+                                outcome.kl() <= single.kl()
+                                        && outcome.perplexityRatio() <= single.perplexityRatio());
     }
 
     /// Finalists that none other beats in bytes, divergence and time, the smallest first. Time
@@ -141,6 +177,9 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
         Finalist single = bestSingle();
         if (single != null) {
             text.append("single     ").append(line(single)).append('\n');
+            if (measuredSingles().findAny().isPresent() && !noWorseThanSingles(winner())) {
+                text.append(note(single));
+            }
         }
         return text.toString();
     }
@@ -175,6 +214,18 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
                 each.outcome().kl());
     }
 
+    /// Says that no finalist is as good as every single technique in both measures.
+    private String note(Finalist single) {
+        return text(
+                "note       ranked by KL alone: no finalist is as good as every single technique in both; the"
+                        + " winner has perplexity ratio %.4f and KL %.5f, the single technique %.4f and"
+                        + " %.5f\n",
+                winner().outcome().perplexityRatio(),
+                winner().outcome().kl(),
+                single.outcome().perplexityRatio(),
+                single.outcome().kl());
+    }
+
     private static String interval(@Nullable Ratio ratio) {
         return ratio == null || ratio.low() == null || ratio.high() == null
                 ? ""
@@ -191,6 +242,7 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
         root.put("schema", "lithe.search/v1");
         root.put("tried", tried).put("seconds", seconds);
         root.put("within_limits", missed().isEmpty());
+        root.put("no_worse_than_singles", noWorseThanSingles(winner()));
         root.set("winner", json(winner()));
         Finalist single = bestSingle();
         root.set("best_single", single == null ? null : json(single));

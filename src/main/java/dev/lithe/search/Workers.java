@@ -12,6 +12,10 @@ import java.util.List;
 /// take the same decisions from the same outcomes, as one alone would; of the trials that come next
 /// each makes its share, and reads of the others' in their journals.
 ///
+/// As many as there are divide the work, so all in a folder at a time must say the same number.
+/// Journals that another number left there do no harm: what a trial came to depends on its recipe
+/// alone, and each reads all journals, whoever wrote them.
+///
 /// @param index which of them this is, from 0
 /// @param count how many there are
 public record Workers(int index, int count) {
@@ -20,6 +24,8 @@ public record Workers(int index, int count) {
 
     /// More would wait for each other most of the time.
     private static final int MOST = 1000;
+
+    private static final String OF = "-of-";
 
     public Workers {
         if (count < 1 || count > MOST) {
@@ -52,12 +58,11 @@ public record Workers(int index, int count) {
 
     /// Where this one keeps what is its own, in the folder of the search.
     Path own(Path folder) {
-        return alone() ? folder : folder.resolve("worker-" + index);
+        return alone() ? folder : folder.resolve("worker-" + index + OF + count);
     }
 
-    /// Refuses a folder in which one searches alone, for workers, and one in which workers do, for
-    /// one alone. Each claims its own first and looks then, so that of two at least one sees the
-    /// other.
+    /// Refuses a folder in which another number of them searches. Each claims its own first and
+    /// looks then, so that of two at least one sees the other.
     void requireTogether(Path folder) throws IOException {
         if (!alone() && FolderLock.held(folder)) {
             throw LitheException.badInput(
@@ -65,15 +70,14 @@ public record Workers(int index, int count) {
                             + " it, or choose another --output",
                     folder, index, count);
         }
-        if (alone()) {
-            try (var workers = Files.newDirectoryStream(folder, "worker-*")) {
-                for (Path worker : workers) {
-                    if (FolderLock.held(worker)) {
-                        throw LitheException.badInput(
-                                "%s: %s searches there with others; wait for them, or choose another"
-                                        + " --output",
-                                folder, worker.getFileName());
-                    }
+        try (var workers = Files.newDirectoryStream(folder, "worker-*")) {
+            for (Path worker : workers) {
+                String name = worker.getFileName().toString();
+                if (!name.endsWith(OF + count) && FolderLock.held(worker)) {
+                    throw LitheException.badInput(
+                            "%s: %s searches there, and worker %d of %d cannot join it; give all the"
+                                    + " same --workers, wait for it, or choose another --output",
+                            folder, name, index, count);
                 }
             }
         }

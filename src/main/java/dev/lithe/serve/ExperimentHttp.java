@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.checkpoint.Sha256;
 import dev.lithe.fault.LitheException;
 import dev.lithe.report.ReportFolder;
 import dev.lithe.route.SampleRatio;
@@ -14,8 +15,12 @@ import io.vertx.ext.web.handler.BodyHandler;
 import jakarta.enterprise.event.Observes;
 import jakarta.inject.Singleton;
 import java.nio.charset.StandardCharsets;
+import java.util.Base64;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 
 /// What the page at `/` needs beside completions: `GET /v1/split` and `PUT /v1/split`, the
 /// `GetSplit` and `SetSplit` of `lithe.v1.ExperimentService` as JSON, which also says whether there
@@ -24,9 +29,7 @@ import java.util.Map;
 class ExperimentHttp {
     private static final JsonMapper JSON = new JsonMapper();
 
-    /// The report has its style inside, and needs nothing else.
-    private static final String REPORT_POLICY =
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox";
+    private static final Pattern STYLE = Pattern.compile("<style>(.*?)</style>", Pattern.DOTALL);
 
     private final Serving serving;
     private final Preparation preparation;
@@ -113,8 +116,21 @@ class ExperimentHttp {
                 0,
                 () -> {
                     String html = ReportFile.read(serving.models().router(), ReportFolder.HTML);
-                    context.response().putHeader("content-security-policy", REPORT_POLICY);
+                    context.response().putHeader("content-security-policy", policy(html));
                     call.answer("text/html; charset=utf-8", html);
                 });
+    }
+
+    /// A report needs nothing but the style inside it, which an earlier Lithe may have written.
+    private static String policy(String html) {
+        String styles =
+                STYLE.matcher(html)
+                        .results()
+                        .map(style -> Sha256.of(style.group(1).getBytes(StandardCharsets.UTF_8)))
+                        .map(hash -> HexFormat.of().parseHex(hash))
+                        .map(hash -> " 'sha256-" + Base64.getEncoder().encodeToString(hash) + "'")
+                        .collect(Collectors.joining());
+        return "default-src 'none'; style-src%s; frame-ancestors 'none'; sandbox"
+                .formatted(styles.isEmpty() ? " 'none'" : styles);
     }
 }

@@ -15,7 +15,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/// `compress --each-stage`: what every stage left is what a recipe that ends there leaves.
+/// What every stage left is what a recipe that ends there leaves: with `compress --each-stage` all,
+/// by default those behind which a whole model was on the disk.
 class EachStageTest {
     private static final List<String> STAGES =
             List.of("width_prune:ffn=0.25,multiple_of=16", "rtn:bits=4,group_size=16", "kv_cache");
@@ -30,10 +31,12 @@ class EachStageTest {
         Path text = Files.writeString(folder.resolve("text.txt"), "once upon a time ".repeat(40));
         Path calibration =
                 Files.writeString(folder.resolve("calib.txt"), "there was a cat ".repeat(60));
-        for (int count = 1; count <= STAGES.size(); count++) {
-            var run = compress(model, text, calibration, count, count == STAGES.size());
-            assertThat(run.code()).as(run.err()).isZero();
+        for (int count = 1; count < STAGES.size(); count++) {
+            compress(model, text, calibration, count, "made" + count);
         }
+        compress(model, text, calibration, 3, "made3", "--each-stage");
+        compress(model, text, calibration, 3, "cheap");
+        compress(model, text, calibration, 3, "none", "--no-each-stage");
         List<Report.Stage> stages = stages(3);
         assertThat(stages.stream().map(Report.Stage::name))
                 .containsExactly("original", "width_prune", "rtn", "kv_cache");
@@ -49,31 +52,52 @@ class EachStageTest {
                     .isCloseTo(alone.ratios().perplexity().value(), within(TINY));
         }
         assertThat(stages(1)).isEmpty();
+        assertThat(stages(2)).isEqualTo(stages.subList(0, 3));
+        List<Report.Stage> cheap = compressed("cheap").stages();
+        assertThat(cheap.subList(0, 2)).isEqualTo(stages.subList(0, 2));
+        assertThat(cheap.get(2).name()).isEqualTo("rtn → kv_cache");
+        assertThat(cheap.get(2).klDivergence()).isEqualTo(stages.get(3).klDivergence());
+        assertThat(cheap).hasSize(3);
+        assertThat(compressed("none").stages()).isEmpty();
+        String html = Files.readString(folder.resolve("cheap/report.html"));
+        assertThat(html)
+                .contains("Stage by stage", "aria-label='Size on disk in MB, stage by stage. ")
+                .contains("; rtn → kv_cache: ");
         try (var left = Files.list(folder)) {
             assertThat(left.map(file -> file.getFileName().toString()))
                     .containsExactlyInAnyOrder(
-                            "model", "text.txt", "calib.txt", "made1", "made2", "made3");
+                            "model",
+                            "text.txt",
+                            "calib.txt",
+                            "made1",
+                            "made2",
+                            "made3",
+                            "cheap",
+                            "none");
         }
     }
 
     private Report.Variant compressed(int count) {
-        return ReportFolder.read(folder.resolve("made" + count)).compressed().getFirst();
+        return compressed("made" + count);
+    }
+
+    private Report.Variant compressed(String name) {
+        return ReportFolder.read(folder.resolve(name)).compressed().getFirst();
     }
 
     private List<Report.Stage> stages(int count) {
         return compressed(count).stages();
     }
 
-    private CommandLineRun compress(
-            Path model, Path text, Path calibration, int count, boolean eachStage) {
+    private void compress(
+            Path model, Path text, Path calibration, int count, String to, String... options) {
         List<Object> arguments = new ArrayList<>(List.of("compress", model));
         STAGES.subList(0, count).forEach(stage -> arguments.addAll(List.of("--stage", stage)));
         arguments.addAll(List.of("--calibration-text", calibration, "--text", text));
         arguments.addAll(List.of("--context", 64, "--latency-pairs", 0));
-        arguments.addAll(List.of("-o", folder.resolve("made" + count)));
-        if (eachStage) {
-            arguments.add("--each-stage");
-        }
-        return CommandLineRun.of(arguments.toArray());
+        arguments.addAll(List.of("-o", folder.resolve(to)));
+        arguments.addAll(List.of(options));
+        var run = CommandLineRun.of(arguments.toArray());
+        assertThat(run.code()).as(run.err()).isZero();
     }
 }

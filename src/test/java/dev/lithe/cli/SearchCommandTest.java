@@ -62,6 +62,14 @@ class SearchCommandTest {
     }
 
     @Test
+    void finalistsAreMeasuredOnMoreTokens() {
+        assertThat(CommandLineRun.of("search", "--help").out()).contains("(default: 32768)");
+        for (String other : List.of("run", "compress", "evaluate")) {
+            assertThat(CommandLineRun.of(other, "--help").out()).contains("(default: 8192)");
+        }
+    }
+
+    @Test
     void workersSayWhichTheyAre() {
         var run = search("--workers", "3");
         assertThat(run.code()).isEqualTo(2);

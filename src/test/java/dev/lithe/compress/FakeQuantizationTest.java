@@ -51,7 +51,7 @@ class FakeQuantizationTest {
                         new MeasureOptions(
                                 DEMO.resolve("evaluation.txt"),
                                 256,
-                                100_000,
+                                8192,
                                 Scoring.ALL,
                                 0,
                                 new LatencyOptions(0, 64, 64, 0),

@@ -123,7 +123,7 @@ class KvCacheRecipeTest {
         return Measurement.measure(
                 Candidate.of("original", "original", model),
                 List.of(Candidate.of("compressed", "kv_cache", made)),
-                new MeasureOptions(text, 256, 16_384, Scoring.ALL, 0, latency, null),
+                new MeasureOptions(text, 256, 8192, Scoring.ALL, 0, latency, null),
                 (_, _, _) -> {});
     }
 }

@@ -73,7 +73,7 @@ class QuantizerQualityTest {
                 new MeasureOptions(
                         DEMO.resolve("evaluation.txt"),
                         CONTEXT,
-                        76_800,
+                        8192,
                         Scoring.ALL,
                         0,
                         new LatencyOptions(0, 64, 64, 0),

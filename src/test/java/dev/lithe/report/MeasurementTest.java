@@ -43,7 +43,7 @@ class MeasurementTest {
                 new MeasureOptions(
                         DEMO.resolve("evaluation.txt"),
                         256,
-                        1L << 30,
+                        6_656,
                         Scoring.ALL,
                         0,
                         new LatencyOptions(10, 16, 4, 0),

@@ -155,7 +155,7 @@ class SearchTest {
         Set<String> all = new HashSet<>();
         int made = 0;
         for (int i = 0; i < count; i++) {
-            List<String> own = trials(alone.folder().resolve("worker-" + i));
+            List<String> own = trials(new Workers(i, count).own(alone.folder()));
             assertThat(own).hasSizeGreaterThan(2);
             made += own.size() - 1;
             all.addAll(own);
@@ -342,11 +342,35 @@ class SearchTest {
         assertThatThrownBy(() -> whileRunning(alone, worker))
                 .hasMessageContaining("one search has this folder alone, and worker 1 of 2");
         Request other = request("apart-too", 0.2);
-        Path worker0 = Files.createDirectories(other.folder().resolve("worker-0"));
+        Path worker0 = Files.createDirectories(new Workers(0, 2).own(other.folder()));
         try (FolderLock _ = FolderLock.take(worker0)) {
             assertThat(message(() -> run(other)))
-                    .contains("apart-too: worker-0 searches there with others");
+                    .contains("apart-too: worker-0-of-2 searches there, and worker 0 of 1 cannot");
         }
+    }
+
+    /// The one that came first waits for its other, who never comes; what it tried is not lost.
+    @Test
+    void workersOfAnotherNumberKeepOutOfTheFolderAndUseWhatItHolds() throws Exception {
+        Request one = with(request("numbers", 0.2), new Workers(0, 2));
+        Path own = one.workers().own(one.folder());
+        try (var pool = Executors.newSingleThreadExecutor()) {
+            Future<SearchResult> waiting = pool.submit(() -> run(one));
+            while (!Files.exists(own.resolve("journal.jsonl")) || trials(own).size() < 2) {
+                assertThat(waiting.isDone()).isFalse();
+                Thread.sleep(50);
+            }
+            assertThat(message(() -> run(with(one, new Workers(1, 3)))))
+                    .contains("numbers: worker-0-of-2 searches there, and worker 1 of 3 cannot")
+                    .contains("give all the same --workers")
+                    .doesNotContain("\n");
+            pool.shutdownNow();
+            assertThatThrownBy(waiting::get).hasMessageContaining("interrupted");
+        }
+        String tried = trials(own).get(1);
+        Request alone = with(one, Workers.ALONE);
+        assertThat(keys(run(alone))).isEqualTo(keys(whole));
+        assertThat(trials(alone)).doesNotContain(tried).hasSizeGreaterThan(1);
     }
 
     /// Starts `second` when `first` has tried a recipe, and fails with what that is told.
@@ -380,7 +404,7 @@ class SearchTest {
         assertThat(report).exists();
         assertThat(Files.getLastModifiedTime(kept)).isEqualTo(time);
         for (int i = 0; i < 2; i++) {
-            assertThat(trials(alone.folder().resolve("worker-" + i)))
+            assertThat(trials(new Workers(i, 2).own(alone.folder())))
                     .as("finalists measured anew")
                     .noneMatch(each -> each.contains("\"trial\":\"final"));
         }

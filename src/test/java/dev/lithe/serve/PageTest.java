@@ -1,10 +1,12 @@
 package dev.lithe.serve;
 
 import static io.restassured.RestAssured.given;
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 import static org.hamcrest.Matchers.containsString;
 import static org.hamcrest.Matchers.equalTo;
+import static org.hamcrest.Matchers.not;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -13,6 +15,7 @@ import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Plan;
 import dev.lithe.compress.RecipeParser;
 import dev.lithe.report.ReportFolder;
+import dev.lithe.report.ReportHtml;
 import dev.lithe.report.SampleReport;
 import io.quarkus.grpc.runtime.GrpcServer;
 import io.quarkus.test.common.http.TestHTTPResource;
@@ -25,6 +28,9 @@ import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
+import java.util.Base64;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -347,19 +353,27 @@ class PageTest {
     }
 
     @Test
-    void nothingElseMayRunInThePage() {
+    void nothingElseMayRunInThePage() throws GeneralSecurityException {
+        String html = ReportHtml.of(SampleReport.complete());
+        String style = html.replaceAll("(?s).*<style>|</style>.*", "");
+        byte[] digest = MessageDigest.getInstance("SHA-256").digest(style.getBytes(UTF_8));
+        String hash = "'sha256-" + Base64.getEncoder().encodeToString(digest) + "'";
         given().get("/")
                 .then()
                 .statusCode(200)
                 .contentType(containsString("text/html"))
                 .header("content-security-policy", containsString("default-src 'none'"))
+                .header("content-security-policy", containsString("style-src 'self' " + hash + ";"))
+                .header("content-security-policy", not(containsString("unsafe")))
                 .header("x-content-type-options", "nosniff")
                 .header("referrer-policy", "no-referrer");
         given().get("/v1/report")
                 .then()
                 .statusCode(200)
                 .contentType("text/html;charset=utf-8")
-                .header("content-security-policy", containsString("sandbox"));
+                .header("content-security-policy", containsString("sandbox"))
+                .header("content-security-policy", containsString("style-src " + hash + ";"))
+                .header("content-security-policy", not(containsString("unsafe")));
     }
 
     private static ValidatableResponse put(String token, String body) {
