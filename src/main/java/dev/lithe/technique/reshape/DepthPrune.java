@@ -56,9 +56,10 @@ import java.util.stream.IntStream;
 /// Needs about one forward pass over `samples` windows for each choice that it looks at. Any form
 /// of linear may be removed but weights that several blocks share. A block without attention has no
 /// keys and values either. `config.json` says which parts are missing
-/// ([dev.lithe.model.Sublayers]), which other programs do not run: they refuse the folder, and an
-/// export to dense has zeros in their place. For rotary models. `heal` afterwards brings much of the
-/// quality back.
+/// ([dev.lithe.model.Sublayers]), which other programs do not run: they refuse the folder, an
+/// export to dense has zeros in their place, and one to GGUF is of llama.cpp's architecture `deci`,
+/// where that has a word for what is missing. For rotary models. `heal` afterwards brings much of
+/// the quality back.
 @AutoService(Technique.class)
 public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
     private static final String LAYERS = "num_hidden_layers";
