@@ -173,10 +173,31 @@ cache_of_the_build() {
 }
 
 second_compiler() {
-    lithe "$t/a build/lithe" inspect demo
+    LITHE_JAVA_OPTS=-XX:TieredStopAtLevel=4 lithe "$t/a build/lithe" techniques
     out_has 'argument <-XX:TieredStopAtLevel=1>'
+    [ "$(grep TieredStop "$t/out" | tail -n 1)" = 'argument <-XX:TieredStopAtLevel=4>' ] || problem 'the user cannot overrule'
     lithe "$t/a build/lithe" serve demo
     ! grep -q TieredStopAtLevel "$t/out" || problem 'serve goes without the second compiler'
+}
+
+training() {
+    cat >"$t/built/bin/java" <<'EOF'
+#!/bin/sh
+for argument in "$@"; do case $argument in -XX:AOTCacheOutput=*) cache=${argument#*=} ;; esac; done
+trap 'echo trained >"$cache"; exit 143' TERM
+echo serving
+while :; do sleep 0.1; done
+EOF
+    "$under" "$root/src/main/launcher/train" "$t/a build" >"$t/out" 2>"$t/err"
+    status=$?
+    status_is 0
+    [ "$(cat "$t/a build/quarkus-app/lithe.aot")" = trained ] || problem 'no cache where the program is'
+    [ ! -e "$t/a" ] || problem 'something is written elsewhere'
+    printf '#!/bin/sh\necho no libtorch >&2; exit 1\n' >"$t/built/bin/java"
+    "$under" "$root/src/main/launcher/train" "$t/a build" >"$t/out" 2>"$t/err"
+    status=$?
+    status_is 0
+    grep -q '^notice: no ahead-of-time cache' "$t/err" && grep -q 'no libtorch' "$t/err" || problem 'a failure is not told'
 }
 
 a_cache_that_is_none() {
@@ -218,6 +239,7 @@ for under in "$@"; do
     check "java of the PATH where there is no other" path_where_nothing_else_is
     check "the cache of the build, where there is one" cache_of_the_build
     check "the second compiler for long commands only" second_compiler
+    check "training, in a folder with a space" training
     check "a cache that is none" a_cache_that_is_none
     check "the built launcher through a link" the_built_one
 done

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /// The `config.json` that a GGUF file's values stand for.
 final class GgufConfig {
@@ -160,6 +161,10 @@ final class GgufConfig {
 
     /// Which blocks lack attention, or all that they could have, as `config.json` says it.
     private void describeBlocks() {
+        if (Stream.of("attention.head_count", "attention.head_count_kv", "feed_forward_length")
+                .noneMatch(key -> gguf.values().get(architecture + "." + key) instanceof List)) {
+            return;
+        }
         int blocks = Math.toIntExact(count("block_count"));
         List<?> heads = eachBlock("attention.head_count", blocks);
         List<?> groups = eachBlock("attention.head_count_kv", blocks);

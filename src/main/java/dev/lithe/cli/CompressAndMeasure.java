@@ -2,6 +2,7 @@ package dev.lithe.cli;
 
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Recipe;
+import dev.lithe.fault.LitheException;
 import dev.lithe.report.Candidate;
 import dev.lithe.report.MeasureOptions;
 import dev.lithe.report.Measurement;
@@ -48,6 +49,14 @@ final class CompressAndMeasure {
     /// Where the models are to run.
     Device device() {
         return evaluation.device();
+    }
+
+    /// Refuses to measure stages where nothing is measured.
+    void requireNoStages() {
+        if (Boolean.TRUE.equals(eachStage)) {
+            throw LitheException.badInput(
+                    "--each-stage measures, and --no-evaluate says not to; leave one of them out");
+        }
     }
 
     /// Compresses into `target`, measures, prints the report and leaves it in the folder.

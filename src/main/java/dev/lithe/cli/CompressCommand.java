@@ -47,6 +47,7 @@ final class CompressCommand implements Callable<Integer> {
             Compressor.checkOutput(compression.folder(), target, compression.force());
             compression.printPlan(recipe, target, out, err);
         } else if (noEvaluate) {
+            work.requireNoStages();
             Compressor.checkOutput(compression.folder(), target, compression.force());
             compression.compress(recipe, target, compression.force(), Device.CPU, err, _ -> {});
         } else {

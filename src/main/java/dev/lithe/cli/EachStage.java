@@ -14,8 +14,9 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
-/// Measures what the stages of a recipe left, each from its folder. Behind a leg there is one; for
-/// a stage within a leg, the leg is carried out once more up to there.
+/// Measures what the stages of a recipe left, each from its folder, all but the last before the
+/// result is there: a run that is killed meanwhile goes on like any other. Behind a leg there is a
+/// folder; for a stage within a leg, the leg is carried out once more up to there.
 final class EachStage implements Consumer<List<Pipeline.Made>> {
     private static final double NANOS_PER_SECOND = 1e9;
 
@@ -24,6 +25,8 @@ final class EachStage implements Consumer<List<Pipeline.Made>> {
     private final @Nullable Boolean wanted;
     private final PrintWriter err;
     private final List<Report.Stage> measured = new ArrayList<>();
+    private Pipeline.@Nullable Made unmeasured;
+    private double nanos;
 
     /// @param original the folder that the first leg reads
     /// @param wanted whether to measure after every stage; null for what costs little
@@ -34,45 +37,65 @@ final class EachStage implements Consumer<List<Pipeline.Made>> {
         this.err = err;
     }
 
-    /// The original first; nothing where nothing is between it and the result.
+    /// The original first; nothing where nothing is between it and the result, which is measured
+    /// now.
     List<Report.Stage> measured() {
+        Pipeline.Made last = unmeasured;
+        if (last != null) {
+            unmeasured = null;
+            long start = System.nanoTime();
+            try (var measurement = new StageMeasurement(original, options)) {
+                measured.add(measurement.of(name(last.recipe()), last.to()));
+            }
+            nanos += System.nanoTime() - start;
+            err.printf(
+                    "stages     %d measured · %s%n",
+                    measured.size() - 1, Units.seconds(nanos / NANOS_PER_SECOND));
+            err.flush();
+        }
         return measured;
+    }
+
+    private boolean all() {
+        return Boolean.TRUE.equals(wanted);
+    }
+
+    private String name(Recipe recipe) {
+        return all() ? recipe.lastStage() : recipe.summary();
     }
 
     @Override
     public void accept(List<Pipeline.Made> legs) {
-        boolean all = Boolean.TRUE.equals(wanted);
-        if (!all && (wanted != null || legs.size() < 2)) {
+        if (!all() && (wanted != null || legs.size() < 2)) {
             return;
         }
         long start = System.nanoTime();
+        unmeasured = legs.getLast();
         try (var measurement = new StageMeasurement(original, options)) {
             measured.add(measurement.original());
             for (Pipeline.Made leg : legs) {
-                if (all) {
+                if (all()) {
                     measureWithin(leg, legs.getLast().to(), measurement);
                 }
-                Recipe recipe = leg.recipe();
-                String name = all ? recipe.lastStage() : recipe.summary();
-                measured.add(measurement.of(name, leg.to()));
+                if (leg != legs.getLast()) {
+                    measured.add(measurement.of(name(leg.recipe()), leg.to()));
+                }
             }
         }
-        err.printf(
-                "stages     %d measured · %s%n",
-                measured.size() - 1, Units.seconds((System.nanoTime() - start) / NANOS_PER_SECOND));
-        err.flush();
+        nanos = System.nanoTime() - start;
     }
 
     private void measureWithin(Pipeline.Made leg, Path output, StageMeasurement measurement) {
-        Path beside = output.resolveSibling(output.getFileName() + ".each");
+        Path scratch = Pipeline.scratch(output);
         List<Recipe> prefixes = leg.recipe().prefixes();
         try (Checkpoint from = Checkpoint.open(leg.from())) {
             for (Recipe prefix : prefixes.subList(0, prefixes.size() - 1)) {
                 var windows = CompressionOptions.windows(prefix);
-                new Pipeline(prefix, from, windows, (_, _, _) -> (_, _, _) -> {}).run(beside, true);
-                measured.add(measurement.of(prefix.lastStage(), beside));
+                new Pipeline(prefix, from, windows, (_, _, _) -> (_, _, _) -> {})
+                        .run(scratch, true);
+                measured.add(measurement.of(prefix.lastStage(), scratch));
             }
         }
-        Pipeline.delete(beside);
+        Pipeline.delete(scratch);
     }
 }

@@ -1,7 +1,6 @@
 package dev.lithe.cli;
 
 import dev.lithe.checkpoint.Checkpoint;
-import dev.lithe.checkpoint.GgufType;
 import dev.lithe.checkpoint.TensorEntry;
 import dev.lithe.export.CompressedTensorsExport;
 import dev.lithe.export.DenseExport;
@@ -117,20 +116,20 @@ final class ExportCommand implements Callable<Integer> {
                     "%s exists; choose another --output, or add --force", output);
         }
         requireOther(checkpoint);
-        GgufExport.write(checkpoint, mix, output)
-                .forEach((numbers, weights) -> tellOtherType(mix, numbers, weights));
+        GgufExport.write(checkpoint, mix, output).forEach(this::tellOtherType);
     }
 
-    private void tellOtherType(@Nullable GgufMix mix, int numbers, long weights) {
-        if (mix != null) {
-            GgufType asked = mix.mostly();
-            spec.commandLine()
-                    .getErr()
-                    .printf(
-                            "noted      %d weights are %s: their rows of %d are no multiple of %d, as"
-                                    + " %s needs%n",
-                            weights, asked.forRow(numbers), numbers, asked.block(), asked);
-        }
+    private void tellOtherType(GgufExport.OtherType other, long weights) {
+        spec.commandLine()
+                .getErr()
+                .printf(
+                        "noted      %d weights are %s: their rows of %d are no multiple of %d, as %s"
+                                + " needs%n",
+                        weights,
+                        other.stored(),
+                        other.numbers(),
+                        other.asked().block(),
+                        other.asked());
     }
 
     /// Refuses to replace a file of the model, which is read while the other is written.

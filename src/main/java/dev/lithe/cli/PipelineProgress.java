@@ -93,7 +93,7 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
     }
 
     @Override
-    public void made(List<Pipeline.Made> legs) {
+    public void beforeLast(List<Pipeline.Made> legs) {
         seconds = seconds();
         made.accept(legs);
     }

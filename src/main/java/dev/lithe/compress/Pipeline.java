@@ -66,8 +66,9 @@ public final class Pipeline {
         /// A leg ended, now or in an earlier run that was cut off.
         default void ended(Leg leg, boolean earlier) {}
 
-        /// The result is whole. The folders between `legs` are still there until this returns.
-        default void made(List<Made> legs) {}
+        /// All of `legs` but the last one is made, whose folder `to` is not there yet; the folders
+        /// between them go when it is.
+        default void beforeLast(List<Made> legs) {}
     }
 
     /// Draws calibration windows for the model in a folder.
@@ -172,11 +173,13 @@ public final class Pipeline {
         for (int i = 0; i < legs.size(); i++) {
             boolean last = i == legs.size() - 1;
             Path to = last ? output : between.folder(i, planned.get(i).recipe().summary());
-            run(planned.get(i), from, to, keptPrices(kept, i), last, replace || !last);
             made.add(new Made(legs.get(i), from, to));
+            if (last) {
+                listener.beforeLast(made);
+            }
+            run(planned.get(i), from, to, keptPrices(kept, i), last, replace || !last);
             from = to;
         }
-        listener.made(made);
     }
 
     private static void requireApart(Leg leg, Path output) {
@@ -197,6 +200,11 @@ public final class Pipeline {
 
     private static Path between(Path output) {
         return output.resolveSibling(output.getFileName() + ".stages");
+    }
+
+    /// Where a listener may make a model of its own, as long as [#run] has not made `output`.
+    public static Path scratch(Path output) {
+        return between(output).resolve("0-each");
     }
 
     /// The file that keeps what the allocations of a leg have measured, as long as [#run] has not

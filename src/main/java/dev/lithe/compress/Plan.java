@@ -61,7 +61,7 @@ public record Plan(
         ModelSpec spec = before.spec();
         var problems = new Problems();
         checkModel(recipe, spec, problems);
-        checkTargets(recipe, before.forms().keySet(), problems);
+        checkTargets(recipe, before, problems);
         checkCalibration(recipe, spec, problems);
         List<PlannedLinear> linears = new ArrayList<>();
         before.forms()
@@ -82,9 +82,9 @@ public record Plan(
         }
     }
 
-    private static void checkTargets(
-            Recipe recipe, Collection<LinearName> names, Problems problems) {
-        List<String> modules = new ArrayList<>(names.stream().map(LinearName::module).toList());
+    private static void checkTargets(Recipe recipe, Shapes before, Problems problems) {
+        Collection<LinearName> names = before.forms().keySet();
+        List<String> modules = new ArrayList<>(before.nameable());
         modules.add(Architecture.LM_HEAD); // may be named even where it is tied to the embedding
         for (Stage<?> stage : recipe.stages()) {
             try {

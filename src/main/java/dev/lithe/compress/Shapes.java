@@ -11,6 +11,7 @@ import dev.lithe.model.LinearReader;
 import dev.lithe.model.ModelSpec;
 import dev.lithe.model.NormScales;
 import dev.lithe.model.Part;
+import dev.lithe.model.Sublayers;
 import dev.lithe.tensor.DType;
 import java.nio.file.Files;
 import java.util.ArrayList;
@@ -61,6 +62,14 @@ record Shapes(
 
     ModelSpec spec() {
         return ModelSpec.of(config, where);
+    }
+
+    /// Modules that a recipe may name: the linears, and those of parts that blocks lack, since
+    /// which these are may be found only on the way.
+    List<String> nameable() {
+        ObjectNode whole = (ObjectNode) config.deepCopy();
+        Sublayers.ALL.describe(whole);
+        return linears(ModelSpec.of(whole, where)).stream().map(LinearName::module).toList();
     }
 
     /// What `plan`, made from these shapes, leaves.

@@ -23,9 +23,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.SortedMap;
-import java.util.TreeMap;
 import java.util.function.Function;
 import java.util.function.IntPredicate;
 import java.util.stream.Collectors;
@@ -43,6 +42,11 @@ import org.jspecify.annotations.Nullable;
 public final class GgufExport {
     private static final String WEIGHT = ".weight";
     private static final String ROPE_FACTORS = "rope_freqs.weight";
+
+    /// Weights that are of another type than they should be ([GgufType#forRow]).
+    ///
+    /// @param numbers of a row
+    public record OtherType(GgufType asked, GgufType stored, int numbers) {}
 
     private final Checkpoint checkpoint;
     private final ModelSpec spec;
@@ -112,22 +116,29 @@ public final class GgufExport {
     /// Writes the model of `checkpoint` to `file`.
     ///
     /// @param mix the types of linears and embedding; null for those closest to how each is stored
-    /// @return how many of them are of another type than that ([GgufType#forRow]), by the length of
-    ///   their rows
+    /// @return how many of them are of another type
     /// @throws LitheException where GGUF cannot hold the model
-    public static SortedMap<Integer, Long> write(
+    public static Map<OtherType, Long> write(
             Checkpoint checkpoint, @Nullable GgufMix mix, Path file) {
         var export = new GgufExport(checkpoint, mix);
         export.describe();
         new GgufTokenizer(checkpoint, export.spec).write(export.gguf);
         Architecture.parts(export.spec).forEach(export::add);
         export.gguf.write(file);
+        if (mix == null) {
+            return Map.of();
+        }
         return Architecture.linears(export.spec).stream()
-                .map(LinearName::inFeatures)
-                .filter(numbers -> mix != null && mix.mostly().forRow(numbers) != mix.mostly())
+                .map(linear -> export.typed(linear, mix))
+                .filter(each -> each.asked() != each.stored())
                 .collect(
                         Collectors.groupingBy(
-                                Function.identity(), TreeMap::new, Collectors.counting()));
+                                Function.identity(), LinkedHashMap::new, Collectors.counting()));
+    }
+
+    private OtherType typed(LinearName linear, GgufMix wanted) {
+        GgufType asked = wanted.type(linear, spec);
+        return new OtherType(asked, asked.forRow(linear.inFeatures()), linear.inFeatures());
     }
 
     private void describe() {
@@ -299,7 +310,7 @@ public final class GgufExport {
     private GgufType type(LinearName name) {
         return mix == null
                 ? GgufRows.closest(reader.form(name), name.inFeatures())
-                : mix.type(name, spec).forRow(name.inFeatures());
+                : typed(name, mix).stored();
     }
 
     /// Which row of the linear each row of the file is.

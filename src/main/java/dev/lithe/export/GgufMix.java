@@ -7,13 +7,15 @@ import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.IntPredicate;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /// Which type of GGUF each weight becomes: one for all, or llama.cpp's mixes `q4_k_m` and `q5_k_m`,
 /// where what quality depends on most has 6 bits: the output layer, and of values and of the second
-/// feed-forward matrix those in the first and the last eighth of the blocks and in every third
-/// between (`use_more_bits` in `llama-quant.cpp`).
+/// feed-forward matrix those in the first and the last eighth of the blocks that have them and in
+/// every third between (`use_more_bits` in `llama-quant.cpp`).
 ///
 /// @param name as on the command line
 /// @param mostly the type of what is not singled out
@@ -71,12 +73,19 @@ public record GgufMix(String name, GgufType mostly, boolean mixed) {
         if (linear.block() < 0) {
             return linear.slot() == Slot.LM_HEAD || spec.tiedEmbeddings();
         }
-        boolean sensitive = linear.slot() == Slot.DOWN || linear.module().endsWith(".v_proj");
-        int eighth = spec.layers() / EIGHTHS;
-        boolean chosen =
-                linear.block() < eighth
-                        || linear.block() >= (EIGHTHS - 1) * spec.layers() / EIGHTHS
-                        || (linear.block() - eighth) % EVERY == EVERY - 1;
-        return sensitive && chosen;
+        IntPredicate counts;
+        if (linear.slot() == Slot.DOWN) {
+            counts = spec.sublayers()::feeds;
+        } else if (linear.module().endsWith(".v_proj")) {
+            counts = spec.sublayers()::attends;
+        } else {
+            return false;
+        }
+        int place = (int) IntStream.range(0, linear.block()).filter(counts).count();
+        int all = (int) IntStream.range(0, spec.layers()).filter(counts).count();
+        int eighth = all / EIGHTHS;
+        return place < eighth
+                || place >= (EIGHTHS - 1) * all / EIGHTHS
+                || (place - eighth) % EVERY == EVERY - 1;
     }
 }

@@ -50,6 +50,7 @@ public record Sublayers(List<Integer> noAttention, List<Integer> noMlp) {
         List<Integer> noAttention = new ArrayList<>();
         List<Integer> noMlp = new ArrayList<>();
         for (int block = 0; block < blocks; block++) {
+            requireKnown(list.get(block), block, where);
             if (missing(list.get(block), ATTENTION, block, where)) {
                 noAttention.add(block);
             }
@@ -66,6 +67,27 @@ public record Sublayers(List<Integer> noAttention, List<Integer> noMlp) {
         return new Sublayers(noAttention, noMlp);
     }
 
+    private static void requireKnown(JsonNode entry, int block, String where) {
+        if (!entry.isObject()) {
+            throw LitheException.badInput(
+                    "%s: %s says %s of block %d; it needs what its %s and %s are",
+                    where, KEY, entry, block, ATTENTION, MLP);
+        }
+        for (var field : entry.properties()) {
+            JsonNode value = field.getValue();
+            boolean part = field.getKey().equals(ATTENTION) || field.getKey().equals(MLP);
+            if (part ? !value.isObject() : !isNothing(value)) {
+                throw LitheException.badInput(
+                        "%s: %s says %s %s of block %d; Lithe knows %s and %s there, each with no_op",
+                        where, KEY, field.getKey(), value, block, ATTENTION, MLP);
+            }
+        }
+    }
+
+    private static boolean isNothing(JsonNode value) {
+        return value.isNull() || value.isBoolean() && !value.asBoolean();
+    }
+
     /// Whether an entry says that a part is missing; all else that such lists can say, of blocks of
     /// other shapes, is refused.
     private static boolean missing(JsonNode entry, String part, int block, String where) {
@@ -74,7 +96,7 @@ public record Sublayers(List<Integer> noAttention, List<Integer> noMlp) {
             JsonNode value = field.getValue();
             if (field.getKey().equals(MISSING) && value.isBoolean()) {
                 missing = value.asBoolean();
-            } else if (!value.isNull() && !(value.isBoolean() && !value.asBoolean())) {
+            } else if (!isNothing(value)) {
                 throw LitheException.badInput(
                         "%s: %s says %s %s of %s in block %d; Lithe knows no_op true or false there",
                         where, KEY, field.getKey(), value, part, block);
@@ -98,6 +120,19 @@ public record Sublayers(List<Integer> noAttention, List<Integer> noMlp) {
             ObjectNode entry = list.addObject();
             entry.putObject(ATTENTION).put(MISSING, !attends(block));
             entry.putObject(MLP).put(MISSING, !feeds(block));
+        }
+    }
+
+    /// Makes `config` that of an ordinary model where its list leaves nothing out.
+    public static void dropIfWhole(ObjectNode config) {
+        boolean whole =
+                config.path(KEY)
+                        .valueStream()
+                        .flatMap(JsonNode::valueStream)
+                        .noneMatch(part -> part.path(MISSING).asBoolean());
+        if (config.has(KEY) && whole) {
+            config.put(TYPE, plainType(config));
+            config.remove(KEY);
         }
     }
 
@@ -149,13 +184,13 @@ public record Sublayers(List<Integer> noAttention, List<Integer> noMlp) {
         }
     }
 
-    /// Refuses missing ones where `technique` needs all blocks alike.
-    public void requireAll(String technique, String why) {
+    /// Refuses missing ones where a technique needs all blocks alike.
+    public void requireAll(String why) {
         if (any()) {
             throw LitheException.badInput(
-                    "some blocks lack attention or a feed-forward part (%s), and %s; let depth_prune go"
-                            + " behind %s",
-                    KEY, why, technique);
+                    "some blocks lack attention or a feed-forward part (%s), and %s; remove whole blocks"
+                            + " instead, with depth_prune's parts: blocks",
+                    KEY, why);
         }
     }
 }

@@ -242,7 +242,11 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
         root.put("schema", "lithe.search/v1");
         root.put("tried", tried).put("seconds", seconds);
         root.put("within_limits", missed().isEmpty());
-        root.put("no_worse_than_singles", noWorseThanSingles(winner()));
+        root.put(
+                "no_worse_than_singles",
+                goal.preference() == Preference.QUALITY
+                        ? Boolean.valueOf(noWorseThanSingles(winner()))
+                        : null);
         root.set("winner", json(winner()));
         Finalist single = bestSingle();
         root.set("best_single", single == null ? null : json(single));

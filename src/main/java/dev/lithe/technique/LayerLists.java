@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Sublayers;
 import java.util.List;
 
 /// Lists in a `config.json` that have an entry for each block, such as `layer_types`.
@@ -24,6 +25,7 @@ public final class LayerLists {
                 field.setValue(shorter);
             }
         }
+        Sublayers.dropIfWhole(config);
     }
 
     /// Makes `to` say of its blocks what `from` says, list by list.

@@ -52,7 +52,7 @@ class PipelineTest {
     }
 
     /// Notes what happened; fails when leg `failing` begins.
-    private static final class Notes implements Pipeline.Listener {
+    private static class Notes implements Pipeline.Listener {
         final List<String> events = new ArrayList<>();
         private final int failing;
         private int begun;
@@ -117,6 +117,33 @@ class PipelineTest {
             new Pipeline(recipe, source, (_, _) -> windows(), notes)
                     .run(temporary.resolve(name), false, shared);
         }
+    }
+
+    /// What is measured between legs may fail or be killed: the result is not there yet, and
+    /// nothing of what is made is made again.
+    @Test
+    void itGoesOnBehindWhatHappenedBeforeTheLastLeg() {
+        var broken =
+                new Notes(-1) {
+                    @Override
+                    public void beforeLast(List<Pipeline.Made> legs) {
+                        assertThat(legs).hasSize(4);
+                        assertThat(legs.get(2).to()).isDirectory();
+                        assertThat(legs.get(3).to()).doesNotExist();
+                        throw LitheException.of(Fault.INTERNAL, "pulled the plug");
+                    }
+                };
+        assertThatThrownBy(() -> run("made", CHAIN, broken)).hasMessageContaining("plug");
+        assertThat(temporary.resolve("made")).doesNotExist();
+        var notes = new Notes(-1);
+        run("made", CHAIN, notes);
+        assertThat(notes.events)
+                .containsExactly(
+                        "had wanda",
+                        "had depth_prune",
+                        "had width_prune",
+                        "begins gptq → kv_cache");
+        assertThat(temporary.resolve("made.stages")).doesNotExist();
     }
 
     @Test

@@ -4,8 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lithe.TinyModel;
 import dev.lithe.model.Decoder;
+import dev.lithe.model.Sublayers;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -21,6 +23,23 @@ class PaceTest {
 
     private static double block(int tokens, int past) {
         return Math.max(STEP / 12, BLOCK * tokens / 256) + tokens * (double) past * PAIR;
+    }
+
+    @Test
+    void aWholeBlockIsTimed() {
+        assertThat(Pace.usual(Sublayers.ALL, 3)).isZero();
+        assertThat(Pace.usual(new Sublayers(List.of(0, 1), List.of(2)), 4)).isEqualTo(3);
+        assertThat(Pace.usual(new Sublayers(List.of(0), List.of(1, 2)), 3)).isEqualTo(1);
+    }
+
+    /// The first block of it does nothing at all.
+    @Test
+    void aModelMayBeginWithAnEmptyBlock(@TempDir Path folder) throws IOException {
+        TinyModel.small().layers(3).without(List.of(0), List.of(0)).write(folder);
+        try (Decoder decoder = Decoder.open(folder)) {
+            Pace pace = Pace.measure(decoder, 0);
+            assertThat(pace.blockNanos()).isGreaterThan(pace.stepNanos() / 100);
+        }
     }
 
     @ParameterizedTest

@@ -36,6 +36,7 @@ import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -326,6 +327,24 @@ class GgufImportTest {
                 reason);
     }
 
+    /// As many blocks as a number can say take neither time nor memory.
+    @Test
+    @Timeout(60)
+    void blocksBeyondAnyModelAreRefusedAtOnce() throws IOException {
+        refused(
+                values -> {
+                    Map<String, Object> all = Map.copyOf(values);
+                    all.forEach((key, value) -> {
+                        if (key.startsWith("llama.")) {
+                            values.put(key.replace("llama.", "deci."), value);
+                        }
+                    });
+                    values.put("general.architecture", "deci");
+                    values.put("deci.block_count", Integer.MAX_VALUE);
+                },
+                "num_hidden_layers");
+    }
+
     private void refused(Consumer<Map<String, Object>> change, String reason) throws IOException {
         refused(exported(model("llama").write(temporary.resolve("m")), "f.gguf"), change, reason);
     }
@@ -345,7 +364,7 @@ class GgufImportTest {
                                 channel -> channel.write(ByteBuffer.wrap(tensor.bytes()))));
         Path file = temporary.resolve("changed.gguf");
         writer.write(file);
-        assertThatThrownBy(() -> ModelSource.folder(file.toString()))
+        assertThatThrownBy(() -> logits(ModelSource.folder(file.toString())))
                 .isInstanceOf(LitheException.class)
                 .hasMessageContaining(reason);
     }

@@ -10,6 +10,7 @@ import dev.lithe.TinyModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.compress.Pipeline;
 import dev.lithe.compress.RecipeParser;
+import dev.lithe.technique.LayerLists;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.TensorScope;
 import java.io.IOException;
@@ -54,8 +55,8 @@ class SublayersTest extends ArchitectureContract {
     @Override
     Map<String, String> refused() {
         return Map.of(
-                "share_layers:blocks=2", "let depth_prune go behind share_layers",
-                "basis_sharing:remove=0.2", "let depth_prune go behind basis_sharing");
+                "share_layers:blocks=2", "parts: blocks",
+                "basis_sharing:remove=0.2", "parts: blocks");
     }
 
     static Stream<Arguments> kinds() {
@@ -240,8 +241,59 @@ class SublayersTest extends ArchitectureContract {
         assertThat(ModelSpec.of(config, "config.json")).isEqualTo(spec);
     }
 
+    /// A technique that keeps whole blocks only leaves an ordinary model.
+    @Test
+    void withoutBlocksThatLackPartsItIsAnOrdinaryModel() {
+        ObjectNode config = model().config();
+        LayerLists.keep(config, 4, List.of(0, 1));
+        assertThat(config.path("model_type").asText()).isEqualTo("lithe-llama");
+        LayerLists.keep(config, 2, List.of(0));
+        assertThat(config.path("model_type").asText()).isEqualTo("llama");
+        assertThat(config.has("block_configs")).isFalse();
+    }
+
+    /// Which parts go is found on the way, so any may be named.
+    @ParameterizedTest
+    @ValueSource(strings = {"attention", "mlp"})
+    void laterStagesMayNameWhatMayBeGone(String parts) throws IOException {
+        Path made = folder.resolve("made");
+        String prune = "depth_prune:remove=2,criterion=block_influence,samples=2,parts=" + parts;
+        try (Checkpoint source =
+                Checkpoint.open(TinyModel.small().layers(4).write(folder.resolve("model")))) {
+            List<String> named = new ArrayList<>();
+            for (int block = 0; block < 4; block++) {
+                named.add("model.layers." + block + ".self_attn.v_proj");
+                named.add("model.layers." + block + ".mlp.down_proj");
+            }
+            String rtn = "rtn:bits=4,group_size=16,ignore=[%s]".formatted(String.join(";", named));
+            compress(source, List.of(prune, rtn), made);
+        }
+        try (Checkpoint result = Checkpoint.open(made)) {
+            var reader = new LinearReader(result);
+            ModelSpec spec = ModelSpec.of(result.config(), "config.json");
+            Architecture.linears(spec).stream()
+                    .filter(name -> name.block() >= 0)
+                    .forEach(name -> {
+                        boolean named = name.module().matches(".*(v_proj|down_proj)");
+                        assertThat(reader.form(name) instanceof LinearForm.Grouped)
+                                .isNotEqualTo(named);
+                    });
+        }
+    }
+
     @Test
     void listsThatMakeNoSenseAreRefused() {
+        ObjectNode numbers = model().config();
+        numbers.putArray("block_configs").add(1).add(1).add(1).add(1);
+        refused(numbers, "says 1 of block 0; it needs what its attention and ffn are");
+        ObjectNode word = model().config();
+        ((ObjectNode) word.path("block_configs").path(1)).put("attention", "none");
+        refused(word, "says attention \"none\" of block 1");
+        ObjectNode mixer = model().config();
+        ((ObjectNode) mixer.path("block_configs").path(1)).putNull("parallel_blocks");
+        assertThat(ModelSpec.of(mixer, "config.json").sublayers().any()).isTrue();
+        ((ObjectNode) mixer.path("block_configs").path(1)).put("mixer", "mamba");
+        refused(mixer, "says mixer \"mamba\" of block 1");
         ObjectNode fewer = model().config();
         ((ArrayNode) fewer.path("block_configs")).remove(0);
         refused(fewer, "block_configs has 3 entries, and the model 4 blocks");

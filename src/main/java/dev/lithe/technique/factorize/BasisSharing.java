@@ -96,7 +96,7 @@ public final class BasisSharing implements ModelTechnique<BasisSharing.Config> {
     public void configure(ObjectNode model, Config config) {
         ModelSpec.of(model, "config.json")
                 .sublayers()
-                .requireAll(name(), "neighbours share a basis matrix by matrix");
+                .requireAll("neighbours share a basis matrix by matrix");
         // shapes stay as they are
     }
 

@@ -79,7 +79,7 @@ public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
     public record Config(int remove, Parts parts, Criterion criterion, int samples, long seed) {
         public Config {
             if (remove < 1) {
-                throw LitheException.badInput("remove is %d; choose at least 1 block", remove);
+                throw LitheException.badInput("remove is %d; choose at least 1", remove);
             }
             if (samples < 1) {
                 throw LitheException.badInput(
@@ -172,12 +172,13 @@ public final class DepthPrune implements ModelTechnique<DepthPrune.Config> {
         if (config.remove() > candidates.size()) {
             throw LitheException.badInput(
                     "remove is %d, and the model has %d attention and %d feed-forward parts; at most %d"
-                            + " can go with parts: %s, for one attention has to stay",
+                            + " can go with parts: %s%s",
                     config.remove(),
                     attention.size(),
                     mlps.size(),
                     candidates.size(),
-                    config.parts().name().toLowerCase(Locale.ROOT));
+                    config.parts().name().toLowerCase(Locale.ROOT),
+                    config.parts() == Parts.MLP ? "" : ", for one attention has to stay");
         }
         without(spec.sublayers(), candidates.subList(0, config.remove())).describe(model);
     }

@@ -105,8 +105,7 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
         config.read();
         ModelSpec spec = ModelSpec.of(model, name());
         spec.experts().requireNone(name());
-        spec.sublayers()
-                .requireAll(name(), "how small the model gets is counted by blocks that are alike");
+        spec.sublayers().requireAll("how small the model gets is counted by blocks that are alike");
         int tokens = spec.vocabSize();
         var shapes =
                 new ShapeSearch(model.deepCopy(), config.remove(), config.multipleOf(), tokens);

@@ -109,7 +109,7 @@ public final class ShareLayers implements ModelTechnique<ShareLayers.Config> {
     public void configure(ObjectNode model, Config config) {
         ModelSpec.of(model, "config.json")
                 .sublayers()
-                .requireAll(name(), "a block that stands for several has to have what they have");
+                .requireAll("a block that stands for several has to have what they have");
         int layers = Architecture.get(model, "num_hidden_layers");
         if (config.blocks() >= layers) {
             throw LitheException.badInput(

@@ -155,7 +155,7 @@ class SpecializeTest extends ModelTechniqueContract<Config> {
         var parts = model().without(List.of(1), List.of()).config();
         assertThatThrownBy(() -> specialize.configure(parts, new Config(text, 0.3, true, 8, 4)))
                 .isInstanceOf(LitheException.class)
-                .hasMessageContaining("let depth_prune go behind specialize");
+                .hasMessageContaining("with depth_prune's parts: blocks");
         assertThatThrownBy(() -> specialize.configure(model, specialize.defaults()))
                 .hasMessageContaining("task names no file");
         for (String useless : List.of("{}\n", "nothing", "{\"prompt\": \"a\", \"answer\": \"\"}")) {
