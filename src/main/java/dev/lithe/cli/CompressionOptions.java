@@ -300,8 +300,7 @@ final class CompressionOptions {
     ///
     /// @param replace whether a folder that Lithe wrote earlier may be replaced
     /// @param device where the result will run
-    /// @param made hears of the legs when the result is whole, and while the folders between are
-    ///   there
+    /// @param beforeLast hears of the legs before the last one begins
     /// @return the seconds it took
     double compress(
             Recipe recipe,
@@ -309,7 +308,7 @@ final class CompressionOptions {
             boolean replace,
             Device device,
             PrintWriter err,
-            Consumer<List<Pipeline.Made>> made) {
+            Consumer<List<Pipeline.Made>> beforeLast) {
         try (Checkpoint checkpoint = Checkpoint.open(folder())) {
             Settled settled = settled(recipe, checkpoint, Pipeline.keptPrices(output, 0), err);
             var needs = Needs.of(settled.recipe(), checkpoint, calibration(recipe));
@@ -317,7 +316,7 @@ final class CompressionOptions {
             needs.running().kvCache().requireOn(device, output);
             needs.requireRoom(output);
             double seconds = settled.seconds();
-            try (var progress = new PipelineProgress(table, err, made)) {
+            try (var progress = new PipelineProgress(table, err, beforeLast)) {
                 new Pipeline(settled.recipe(), checkpoint, windows(recipe), progress)
                         .run(output, replace);
                 seconds += progress.seconds();

@@ -22,10 +22,10 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
 
     private final boolean table;
     private final PrintWriter err;
-    private final Consumer<List<Pipeline.Made>> made;
+    private final Consumer<List<Pipeline.Made>> beforeLast;
     private final long start = System.nanoTime();
     private double secondsBefore;
-    private @Nullable Double seconds;
+    private long listened;
     private long legStart;
     private @Nullable CompressionProgress linears;
     private @Nullable Progress allocation;
@@ -33,12 +33,11 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
     private int stepsDone;
 
     /// @param table whether to print a row for each linear instead of a bar
-    /// @param made hears of the legs when the result is whole, and while the folders between are
-    ///   there
-    PipelineProgress(boolean table, PrintWriter err, Consumer<List<Pipeline.Made>> made) {
+    /// @param beforeLast hears of the legs before the last one begins; its time is not counted
+    PipelineProgress(boolean table, PrintWriter err, Consumer<List<Pipeline.Made>> beforeLast) {
         this.table = table;
         this.err = err;
-        this.made = made;
+        this.beforeLast = beforeLast;
     }
 
     @Override
@@ -94,16 +93,14 @@ final class PipelineProgress implements Pipeline.Listener, AutoCloseable {
 
     @Override
     public void beforeLast(List<Pipeline.Made> legs) {
-        seconds = seconds();
-        made.accept(legs);
+        long begun = System.nanoTime();
+        beforeLast.accept(legs);
+        listened = System.nanoTime() - begun;
     }
 
-    /// Seconds of the work so far or until the result was whole, those of earlier runs that were
-    /// cut off included.
+    /// Seconds of the work so far, those of earlier runs that were cut off included.
     double seconds() {
-        return seconds == null
-                ? secondsBefore + (System.nanoTime() - start) / NANOS_PER_SECOND
-                : seconds;
+        return secondsBefore + (System.nanoTime() - start - listened) / NANOS_PER_SECOND;
     }
 
     private void closeBars() {
