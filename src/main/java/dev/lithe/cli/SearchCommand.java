@@ -87,7 +87,9 @@ final class SearchCommand implements Callable<Integer> {
             names = "--budget",
             paramLabel = "TIME",
             description =
-                    "Time for all trials: 90s, 20m, 2h (default: 20m, or none with --max-candidates).")
+                    "Time for all trials: 90s, 20m, 2h (default: 20m, or none with --max-candidates). One"
+                            + " that began is not cut off, and the best and two single techniques are"
+                            + " measured in any case.")
     private @Nullable String budget;
 
     @Option(

@@ -11,7 +11,6 @@ import dev.lithe.model.ModelSpec;
 import dev.lithe.technique.Targets;
 import dev.lithe.tensor.DType;
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -83,8 +82,8 @@ public record Plan(
     }
 
     private static void checkTargets(Recipe recipe, Shapes before, Problems problems) {
-        Collection<LinearName> names = before.forms().keySet();
-        List<String> modules = new ArrayList<>(before.nameable());
+        List<LinearName> names = before.nameable();
+        List<String> modules = new ArrayList<>(names.stream().map(LinearName::module).toList());
         modules.add(Architecture.LM_HEAD); // may be named even where it is tied to the embedding
         for (Stage<?> stage : recipe.stages()) {
             try {

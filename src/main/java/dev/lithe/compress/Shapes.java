@@ -64,12 +64,12 @@ record Shapes(
         return ModelSpec.of(config, where);
     }
 
-    /// Modules that a recipe may name: the linears, and those of parts that blocks lack, since
-    /// which these are may be found only on the way.
-    List<String> nameable() {
+    /// What a recipe may name: the linears, and those of parts that blocks lack, since which these
+    /// are may be found only on the way.
+    List<LinearName> nameable() {
         ObjectNode whole = (ObjectNode) config.deepCopy();
         Sublayers.ALL.describe(whole);
-        return linears(ModelSpec.of(whole, where)).stream().map(LinearName::module).toList();
+        return linears(ModelSpec.of(whole, where));
     }
 
     /// What `plan`, made from these shapes, leaves.

@@ -73,16 +73,13 @@ public record GgufMix(String name, GgufType mostly, boolean mixed) {
         if (linear.block() < 0) {
             return linear.slot() == Slot.LM_HEAD || spec.tiedEmbeddings();
         }
-        IntPredicate counts;
-        if (linear.slot() == Slot.DOWN) {
-            counts = spec.sublayers()::feeds;
-        } else if (linear.module().endsWith(".v_proj")) {
-            counts = spec.sublayers()::attends;
-        } else {
+        boolean down = linear.slot() == Slot.DOWN;
+        if (!down && !linear.module().endsWith(".v_proj")) {
             return false;
         }
-        int place = (int) IntStream.range(0, linear.block()).filter(counts).count();
-        int all = (int) IntStream.range(0, spec.layers()).filter(counts).count();
+        IntPredicate has = down ? spec.sublayers()::feeds : spec.sublayers()::attends;
+        int place = (int) IntStream.range(0, linear.block()).filter(has).count();
+        int all = down ? spec.layers() : spec.attentionBlocks(); // as llama.cpp counts them
         int eighth = all / EIGHTHS;
         return place < eighth
                 || place >= (EIGHTHS - 1) * all / EIGHTHS

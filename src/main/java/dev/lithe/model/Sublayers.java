@@ -131,8 +131,18 @@ public record Sublayers(List<Integer> noAttention, List<Integer> noMlp) {
                         .flatMap(JsonNode::valueStream)
                         .noneMatch(part -> part.path(MISSING).asBoolean());
         if (config.has(KEY) && whole) {
-            config.put(TYPE, plainType(config));
-            config.remove(KEY);
+            ALL.describe(config);
+        }
+    }
+
+    /// Makes `to` say what `from` says of its blocks' parts, or nothing as that does.
+    public static void copy(ObjectNode from, ObjectNode to) {
+        to.remove(KEY);
+        if (from.has(KEY)) {
+            to.set(KEY, from.get(KEY).deepCopy());
+        }
+        if (from.has(TYPE)) {
+            to.set(TYPE, from.get(TYPE));
         }
     }
 

@@ -173,7 +173,10 @@ public record SearchResult(Goal goal, int tried, double seconds, List<Finalist> 
         for (Finalist each : front()) {
             text.append(row(each == winner() ? "*" : "", each));
         }
-        text.append('\n').append("winner     ").append(line(winner())).append('\n');
+        text.append('\n')
+                .append(missed().isEmpty() ? "winner     " : "nearest    ")
+                .append(line(winner()))
+                .append('\n');
         Finalist single = bestSingle();
         if (single != null) {
             text.append("single     ").append(line(single)).append('\n');

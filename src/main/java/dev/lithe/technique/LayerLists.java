@@ -35,6 +35,7 @@ public final class LayerLists {
                 to.set(field.getKey(), list.deepCopy());
             }
         }
+        Sublayers.copy(from, to);
     }
 
     /// Writes `layer_types` where the blocks of a model of shapes `spec` differ by it and its

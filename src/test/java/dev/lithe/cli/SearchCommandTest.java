@@ -104,7 +104,7 @@ class SearchCommandTest {
         var run = search("--max-bytes", "100");
         assertThat(run.code()).as(run.err()).isEqualTo(3);
         assertThat(run.err()).contains("no recipe keeps the limits; the nearest, ");
-        assertThat(run.out()).contains("winner     ");
+        assertThat(run.out()).contains("nearest    ");
     }
 
     @Test

@@ -364,9 +364,15 @@ class GgufImportTest {
                                 channel -> channel.write(ByteBuffer.wrap(tensor.bytes()))));
         Path file = temporary.resolve("changed.gguf");
         writer.write(file);
-        assertThatThrownBy(() -> logits(ModelSource.folder(file.toString())))
+        assertThatThrownBy(() -> open(ModelSource.folder(file.toString())))
                 .isInstanceOf(LitheException.class)
                 .hasMessageContaining(reason);
+    }
+
+    private static void open(Path folder) {
+        try (Checkpoint checkpoint = Checkpoint.open(folder)) {
+            ModelSpec _ = ModelSpec.of(checkpoint.config(), "config.json");
+        }
     }
 
     @Test

@@ -252,6 +252,42 @@ class SublayersTest extends ArchitectureContract {
         assertThat(config.has("block_configs")).isFalse();
     }
 
+    /// Whichever block is removed, what the plan promised is what is made.
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 2, 3})
+    void anyBlocksMayGoBehindParts(int lacking) throws IOException {
+        Path model =
+                TinyModel.small()
+                        .layers(4)
+                        .without(List.of(), List.of(lacking))
+                        .write(folder.resolve("model"));
+        for (int remove = 1; remove <= 3; remove++) {
+            Path made = folder.resolve("made" + remove);
+            try (Checkpoint source = Checkpoint.open(model)) {
+                String stage = "depth_prune:criterion=perplexity,samples=2,remove=" + remove;
+                compress(source, List.of(stage), made);
+            }
+            try (Checkpoint result = Checkpoint.open(made)) {
+                ModelSpec spec = ModelSpec.of(result.config(), "config.json");
+                assertThat(spec.layers()).isEqualTo(4 - remove);
+                assertThat(result.config().path("model_type").asText())
+                        .isEqualTo(spec.sublayers().any() ? "lithe-llama" : "llama");
+            }
+        }
+    }
+
+    @Test
+    void aStageMayTargetWhatIsGone() throws IOException {
+        Path made = folder.resolve("made");
+        try (Checkpoint source = Checkpoint.open(model().write(folder.resolve("model")))) {
+            String gone = "model.layers.1.self_attn.v_proj";
+            compress(source, List.of("rtn:bits=4,group_size=16,targets=[" + gone + "]"), made);
+            try (Checkpoint result = Checkpoint.open(made)) {
+                assertThat(result.tensorBytes()).isEqualTo(source.tensorBytes());
+            }
+        }
+    }
+
     /// Which parts go is found on the way, so any may be named.
     @ParameterizedTest
     @ValueSource(strings = {"attention", "mlp"})
