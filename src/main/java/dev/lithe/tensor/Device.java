@@ -49,12 +49,17 @@ public record Device(String name) {
 
     /// What libtorch has against it; null where it can be used. Asking anything else than libtorch
     /// would tell of devices that its build, or its driver, does not run.
+    ///
+    /// @throws LitheException where libtorch does not run at all, whatever the device
     private static @Nullable LitheException trouble(Device device) {
         try (var scope = TensorScope.open()) {
-            device.place(scope.call("ones", 1), scope).floats();
-            return null;
-        } catch (LitheException e) {
-            return e;
+            Value one = scope.call("ones", 1);
+            try {
+                device.place(one, scope).floats();
+                return null;
+            } catch (LitheException e) {
+                return e;
+            }
         }
     }
 

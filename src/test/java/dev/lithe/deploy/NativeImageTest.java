@@ -9,15 +9,19 @@ import dev.lithe.report.Report;
 import dev.lithe.technique.Technique;
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
 import java.lang.reflect.Type;
+import java.net.URL;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.PathMatcher;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -134,6 +138,29 @@ class NativeImageTest {
                         Technique.all().stream().map(each -> each.getClass().getName()).toList());
     }
 
+    /// DJL finds its engines and models by these, and without one of them it does not start.
+    @Test
+    void everyProviderThatDjlLooksForIsNamed() throws IOException {
+        Set<String> needed = new TreeSet<>();
+        for (String service :
+                List.of("ai.djl.engine.EngineProvider", "ai.djl.repository.zoo.ZooProvider")) {
+            for (URL file : Collections.list(loader().getResources("META-INF/services/" + service))) {
+                try (InputStream names = file.openStream()) {
+                    new String(names.readAllBytes(), StandardCharsets.UTF_8)
+                            .lines()
+                            .filter(line -> !line.isBlank() && !line.startsWith("#"))
+                            .forEach(needed::add);
+                }
+            }
+        }
+        assertThat(needed).hasSizeGreaterThan(4);
+        assertThat(types()).containsAll(needed);
+    }
+
+    private static ClassLoader loader() {
+        return NativeImageTest.class.getClassLoader();
+    }
+
     /// Records are filled from recipes and reports, and written as such, by their components.
     @Test
     void everyRecordThatIsReadOrWrittenIsNamed() throws Exception {
@@ -216,7 +243,7 @@ class NativeImageTest {
         String pom = Files.readString(Path.of("pom.xml"));
         Matcher waiting = Pattern.compile("--initialize-at-run-time=([^<]*)<").matcher(pom);
         assertThat(waiting.find()).isTrue();
-        List<String> names = List.of(waiting.group(1).split("\\\\,"));
+        List<String> names = List.of(waiting.group(1).split(",--")[0].split("\\\\,"));
         Set<String> needed = new TreeSet<>();
         try (Stream<Path> files = Files.list(SOURCES.resolve("dev/lithe/tensor"))) {
             for (Path file : files.toList()) {
