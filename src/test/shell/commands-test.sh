@@ -79,14 +79,17 @@ while read -r technique _; do
     esac
 done <names
 
-gives 0 'written' compress demo --recipe int8 --no-evaluate -o int8
-gives 0 'model_bytes\|perplexity' evaluate demo int8 --tokens 512 --latency-pairs 1 --json
-for form in gguf dense compressed-tensors; do
-    gives 0 '' export int8 --to "$form" -o "int8-$form"
-    gives 0 'LlamaForCausalLM\|llama' inspect "int8-$form"
+gives 0 'written' compress demo --recipe int8 --tokens 512 --latency-pairs 10 -o int8
+gives 0 '"perplexityRatio"' evaluate demo int8 --tokens 512 --latency-pairs 0 --json
+gives 0 'int8.gguf' export int8 --to gguf -o int8.gguf
+gives 0 'LlamaForCausalLM' inspect int8.gguf
+for form in dense compressed-tensors; do
+    gives 0 "int8-$form" export int8 --to "$form" -o "int8-$form"
+    gives 0 'LlamaForCausalLM' inspect "int8-$form"
 done
 gives 0 'winner' search demo --max-bytes 40% --max-candidates 2 --tokens 512 --latency-pairs 0 -o found
-gives 2 'HF_HUB_OFFLINE' pull --offline org/name
+export HF_HUB_OFFLINE=1
+gives 2 'HF_HUB_OFFLINE' pull org/name
 
 "$lithe" serve demo --compressed int8 --port 0 --http-port 0 >serving 2>log &
 server=$!

@@ -65,7 +65,8 @@ public final class Torch {
             throw LitheException.internal(
                     "libtorch did not start: "
                             + e.getMessage()
-                            + "; check DJL_CACHE_DIR and disk space",
+                            + "; check DJL_CACHE_DIR and disk space, or set PYTORCH_LIBRARY_PATH to the lib"
+                            + " folder of a libtorch and PYTORCH_VERSION to its version, 2.7.1",
                     e);
         } finally {
             thread.setContextClassLoader(usual);

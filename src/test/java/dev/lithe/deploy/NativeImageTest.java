@@ -42,11 +42,12 @@ class NativeImageTest {
                     "reachability-metadata.json");
     private static final Path SOURCES = Path.of("src/main/java");
 
-    /// Written to JSON by a command, and private to it.
-    private static final List<String> OF_COMMANDS =
+    /// Written to JSON by a command or for a page, and private to it.
+    private static final List<String> PRIVATE =
             List.of(
                     "dev.lithe.cli.InspectCommand$Inspection",
-                    "dev.lithe.cli.TechniquesCommand$Row");
+                    "dev.lithe.cli.TechniquesCommand$Row",
+                    "dev.lithe.report.ErrorMap");
 
     private static final Pattern DESCRIPTOR =
             Pattern.compile("FunctionDescriptor\\s*\\.\\s*(of|ofVoid)\\(([^()]*)\\)");
@@ -144,7 +145,8 @@ class NativeImageTest {
         Set<String> needed = new TreeSet<>();
         for (String service :
                 List.of("ai.djl.engine.EngineProvider", "ai.djl.repository.zoo.ZooProvider")) {
-            for (URL file : Collections.list(loader().getResources("META-INF/services/" + service))) {
+            for (URL file :
+                    Collections.list(loader().getResources("META-INF/services/" + service))) {
                 try (InputStream names = file.openStream()) {
                     new String(names.readAllBytes(), StandardCharsets.UTF_8)
                             .lines()
@@ -170,7 +172,7 @@ class NativeImageTest {
         }
         collect(Report.class, needed);
         collect(CalibrationOptions.class, needed);
-        for (String name : OF_COMMANDS) {
+        for (String name : PRIVATE) {
             collect(Class.forName(name), needed);
         }
         needed.removeAll(types());
