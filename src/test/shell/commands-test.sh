@@ -80,7 +80,7 @@ while read -r technique _; do
 done <names
 
 gives 0 'written' compress demo --recipe int8 --tokens 512 --latency-pairs 10 -o int8
-gives 0 '"perplexityRatio"' evaluate demo int8 --tokens 512 --latency-pairs 0 --json
+gives 0 '"variants"' evaluate demo int8 --tokens 512 --latency-pairs 0 --json
 gives 0 'int8.gguf' export int8 --to gguf -o int8.gguf
 gives 0 'LlamaForCausalLM' inspect int8.gguf
 for form in dense compressed-tensors; do
