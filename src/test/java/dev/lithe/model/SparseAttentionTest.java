@@ -6,14 +6,9 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.TinyModel;
-import dev.lithe.calibrate.BlockStack;
-import dev.lithe.calibrate.CalibrationSet;
-import dev.lithe.calibrate.WholeModel;
-import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
-import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -243,25 +238,7 @@ class SparseAttentionTest {
     @Test
     void calibratesOnTheSameNumbers() throws IOException {
         TinyModel model = TinyModel.of("gemma2").window(5).sinks(2, 8);
-        long[][] windows = {
-            Arrays.stream(text(24)).asLongStream().toArray(),
-            Arrays.stream(text(48)).skip(24).asLongStream().toArray()
-        };
-        double expected = 0;
-        for (long[] window : windows) {
-            int[] ids = Arrays.stream(window).mapToInt(Math::toIntExact).toArray();
-            double[][] logits = new NaiveDecoder(model.config(), model.tensors()).logits(ids);
-            for (int t = 0; t + 1 < ids.length; t++) {
-                double sum = Arrays.stream(logits[t]).map(Math::exp).sum();
-                expected += (Math.log(sum) - logits[t][ids[t + 1]]) / 2 / 23;
-            }
-        }
-        var set = new CalibrationSet(new TextFile("none", "", ""), windows, 5);
-        try (Checkpoint checkpoint = Checkpoint.open(model.write(folder));
-                var whole = WholeModel.open(checkpoint, set);
-                var stack = new BlockStack(whole, set)) {
-            assertThat(stack.without(stack.everything()).loss()).isCloseTo(expected, within(1e-4));
-        }
+        AgainstNaive.calibrates(model, folder, text(24), Arrays.copyOfRange(text(48), 24, 48));
     }
 
     @Test
