@@ -56,12 +56,6 @@ class PageAttentionTest {
                 TinyModel.of("gemma2").layers(3).window(30).positions(800).pages(16, 4, 1));
     }
 
-    private static List<Optional<Instructions>> engines() {
-        List<Optional<Instructions>> engines = new ArrayList<>(List.of(Optional.empty()));
-        NativeLibrary.runnable().forEach(each -> engines.add(Optional.of(each)));
-        return engines;
-    }
-
     private static int[] text(int length) {
         return new Random(SEED).ints(length, 0, VOCAB).toArray();
     }
@@ -70,7 +64,7 @@ class PageAttentionTest {
     @MethodSource("models")
     void computesWhatTheNaivePassDoes(TinyModel model) throws IOException {
         model.write(folder);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 AgainstNaive.check(decoder, model);
             }
@@ -86,7 +80,7 @@ class PageAttentionTest {
         int[] pieces = {1, 100, 101, 131, 400, 580, 601};
         int[] singly =
                 IntStream.concat(IntStream.of(250, 500), IntStream.rangeClosed(501, 601)).toArray();
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 AgainstNaive.chunks(decoder, ids, expected, pieces);
                 AgainstNaive.chunks(decoder, ids, expected, singly);
@@ -129,7 +123,7 @@ class PageAttentionTest {
     void shortTextsSeeEverything() throws IOException {
         TinyModel.small().pages(4, 2, 0).write(folder.resolve("pages"));
         TinyModel.small().write(folder.resolve("all"));
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder some = Decoder.open(folder.resolve("pages"), engine);
                     Decoder all = Decoder.open(folder.resolve("all"), engine);
                     var scope = TensorScope.open()) {
@@ -148,7 +142,7 @@ class PageAttentionTest {
     void aBatchIsItsMembers() throws IOException {
         TinyModel.small().heads(4, 2, 16).positions(700).pages(8, 3, 0).write(folder);
         int[] lengths = {1, 20, 500, 2, 398};
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine);
                     var scope = TensorScope.open()) {
                 List<KvCache> together = new ArrayList<>();
@@ -197,7 +191,7 @@ class PageAttentionTest {
     void textsThatAreCutGoOnAsOthers() throws IOException {
         TinyModel.small().heads(4, 2, 16).positions(700).pages(8, 3, 0).write(folder);
         int[] ids = text(600);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine);
                     var scope = TensorScope.open()) {
                 KvCache straight = decoder.newCache(1, 600, scope);
@@ -239,7 +233,7 @@ class PageAttentionTest {
         model.write(folder, model.config(), tensors);
         int[] ids = text(150);
         double[][] expected = new NaiveDecoder(model.config(), tensors).logits(ids);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 AgainstNaive.chunks(decoder, ids, expected, 70, 149, 150);
             }

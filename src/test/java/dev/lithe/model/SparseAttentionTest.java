@@ -47,12 +47,6 @@ class SparseAttentionTest {
                 TinyModel.of("gemma3_text").layers(3).window(5).sinks(3, 7));
     }
 
-    private static List<Optional<Instructions>> engines() {
-        List<Optional<Instructions>> engines = new ArrayList<>(List.of(Optional.empty()));
-        NativeLibrary.runnable().forEach(each -> engines.add(Optional.of(each)));
-        return engines;
-    }
-
     private static int[] text(int length) {
         return new Random(SEED).ints(length, 0, VOCAB).toArray();
     }
@@ -61,7 +55,7 @@ class SparseAttentionTest {
     @MethodSource("models")
     void computesWhatTheNaivePassDoes(TinyModel model) throws IOException {
         model.write(folder);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 AgainstNaive.check(decoder, model);
             }
@@ -80,7 +74,7 @@ class SparseAttentionTest {
         int[] singly =
                 IntStream.concat(IntStream.of(250, 500, 750), IntStream.rangeClosed(751, 1300))
                         .toArray();
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 assertThat(decoder.spec().cacheRows(1300)).isLessThan(650);
                 AgainstNaive.chunks(decoder, ids, expected, ends);
@@ -126,7 +120,7 @@ class SparseAttentionTest {
     void aBatchIsItsMembers() throws IOException {
         TinyModel.small().sinks(3, 50).write(folder);
         int[] lengths = {1, 20, 600, 2, 399};
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine);
                     var scope = TensorScope.open()) {
                 List<KvCache> together = new ArrayList<>();
@@ -201,7 +195,7 @@ class SparseAttentionTest {
     void aFewTokensCanBeTakenBack() throws IOException {
         TinyModel.small().sinks(2, 40).write(folder);
         int[] ids = text(1000);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine);
                     var scope = TensorScope.open()) {
                 int rows = decoder.spec().cacheRows(5000);
