@@ -12,6 +12,8 @@ enum { CHUNK = 256 }; // rows that pass through the model together
 
 enum kind { FLOAT32, FLOAT16, BFLOAT16, CODES8, CODES4 };
 
+enum layout { AS_STORED, ONE_PANEL, NARROW_PANELS };
+
 // A linear, or rows of one. Floats lie as in the checkpoint, (N, K); or in panels of outputs, (N / panel, K, panel). A single panel
 // lets inputs that are 0 cost nothing; narrow ones spare short rows their sums across vectors.
 //

@@ -56,56 +56,44 @@ static void *copied(const Model *m, const Linear *l, const void *w) {
     return 0;
 }
 
-// Float weights (N, K), with a scale per row or null; borrowed, or copied. `source` says who they are where they stay as long as the
-// model, so that linears of the same ones share a copy; null otherwise.
-int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t copy,
+// Float weights (N, K) copied to panels, as `l` says, or null.
+static void *panels_of(Model *m, const Linear *l, const char *w) {
+    int64_t size = l->kind == FLOAT32 ? 4 : 2, k = l->k, panel = l->panel;
+    char *to = memory_take(m, (l->n + panel - 1) / panel * k * l->stride);
+    for (int64_t first = 0; to != 0 && first < l->n; first += BLOCK) { // of few rows at a time, so that their lines stay in the cache
+        char *block = to + first / panel * k * l->stride + first % panel * size;
+        for (int64_t i = 0; i < k; i++) {
+            for (int64_t row = 0; row < BLOCK && first + row < l->n; row++) {
+                memcpy(block + i * l->stride + row * size, w + ((first + row) * k + i) * size, size);
+            }
+        }
+    }
+    return to;
+}
+
+// Float weights (N, K), with a scale per row or null; borrowed, as stored, or copied. `source` says who they are where they stay as
+// long as the model, so that linears of the same ones share a copy; null otherwise.
+int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t layout, int32_t copy,
                            const void *source, const float *scale, const float *bias) {
     Linear *l = slot_append(m, slot, (enum kind)kind, n, k, bias);
     if (l == 0) {
         return 0;
     }
+    int64_t size = kind == FLOAT32 ? 4 : 2;
+    l->narrow = layout == NARROW_PANELS;
+    if (layout != AS_STORED) {
+        l->panel = l->narrow ? PANEL : (n + BLOCK - 1) / BLOCK * BLOCK;
+        l->stride = l->narrow ? PANEL * size : input_bytes((enum kind)kind, n);
+    }
     l->w = copy ? copied(m, l, source) : w;
     if (l->w == 0) {
-        l->w = memory_copy(m, w, n * k * (kind == FLOAT32 ? 4 : 2));
+        l->w = layout == AS_STORED ? memory_copy(m, w, n * k * size) : panels_of(m, l, w);
     }
     l->source = copy ? source : 0;
     if (scale != 0 && (l->row_scale = slot_scales(m, n)) != 0) {
         memcpy(l->row_scale, scale, n * sizeof(float));
     }
     return l->w != 0 && (scale == 0 || l->row_scale != 0);
-}
-
-// The same, copied to panels: narrow ones, or a single one.
-int32_t lithe_model_panels(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t narrow,
-                           const void *source, const float *bias) {
-    Linear *l = slot_append(m, slot, (enum kind)kind, n, k, bias);
-    int64_t size = kind == FLOAT32 ? 4 : 2, panel = narrow ? PANEL : (n + BLOCK - 1) / BLOCK * BLOCK;
-    int64_t stride = narrow ? panel * size : input_bytes((enum kind)kind, n);
-    if (l == 0) {
-        return 0;
-    }
-    l->panel = panel;
-    l->narrow = narrow;
-    l->stride = stride;
-    l->source = source;
-    l->w = copied(m, l, source);
-    if (l->w != 0) {
-        return 1;
-    }
-    char *to = memory_take(m, (n + panel - 1) / panel * k * stride);
-    l->w = to;
-    if (to == 0) {
-        return 0;
-    }
-    for (int64_t first = 0; first < n; first += BLOCK) { // of few rows at a time, so that their lines stay in the cache
-        char *block = to + first / panel * k * stride + first % panel * size;
-        for (int64_t i = 0; i < k; i++) {
-            for (int64_t row = 0; row < BLOCK && first + row < n; row++) {
-                memcpy(block + i * stride + row * size, (const char *)w + ((first + row) * k + i) * size, size);
-            }
-        }
-    }
-    return 1;
 }
 
 // Makes inputs of a slot that are smaller than `least` count as 0, in rows at positions from `from` on.

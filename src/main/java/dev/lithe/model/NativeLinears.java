@@ -4,6 +4,7 @@ import dev.lithe.fault.Fault;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.NativeModelBuilder;
+import dev.lithe.tensor.NativeModelBuilder.Layout;
 import dev.lithe.tensor.NativeModelBuilder.Memory;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -24,15 +25,6 @@ final class NativeLinears {
     /// Bits of a weight, at most, that one byte per input goes with.
     private static final int FEW_BITS = 4;
 
-    /// How float weights lie for the kernels: as in the checkpoint; in a single panel, input by
-    /// input, where inputs of small magnitude count as 0 and cost nothing; or in narrow panels, for
-    /// short rows.
-    enum Layout {
-        ROWS,
-        ONE_PANEL,
-        PANELS
-    }
-
     /// Where a linear goes.
     ///
     /// @param layout how float weights lie there
@@ -43,7 +35,7 @@ final class NativeLinears {
     private final NativeModelBuilder model;
     private final TensorScope scope;
     private final Set<Long> read = new HashSet<>();
-    private long borrowed;
+    private long borrowedBytes;
 
     /// Those of `model`; what it borrows is kept in `scope`.
     NativeLinears(NativeModelBuilder model, TensorScope scope) {
@@ -53,7 +45,7 @@ final class NativeLinears {
 
     /// Bytes that the model borrows.
     long borrowed() {
-        return borrowed;
+        return borrowedBytes;
     }
 
     /// Adds one, with its bias as float32, at the end of its slot.
@@ -69,7 +61,7 @@ final class NativeLinears {
                 Value weight = step.call("cast", float8.weight(), DType.F16.code());
                 long rows = weight.size(0);
                 Value scale = step.call("scale_of_rows", float8.scale(), rows);
-                model.floats(place.slot(), weight, Memory.COPIED, scale, bias);
+                model.floats(place.slot(), weight, Layout.AS_STORED, Memory.COPIED, scale, bias);
             }
             case Linear.Codebook _, Linear.Masked _ ->
                     addExpanded(place, DenseWeights.of(linear, step), bias, step);
@@ -82,13 +74,11 @@ final class NativeLinears {
     private void addDense(Place place, Value weight, @Nullable Value bias) {
         Value kept = scope.keep(weight);
         Value readable = kept.dtype() == DType.F64 ? scope.call("to_float", kept) : kept;
-        if (place.layout() != Layout.ROWS || place.factor()) {
-            addCopy(place, readable, Memory.COPIED_ONCE, bias);
-            return;
-        }
-        model.floats(place.slot(), readable, Memory.BORROWED, null, bias);
-        if (read.add(readable.address())) {
-            borrowed += readable.bytes(); // once, though several linears may read it
+        boolean borrowed = place.layout() == Layout.AS_STORED && !place.factor();
+        Memory memory = borrowed ? Memory.BORROWED : Memory.COPIED_ONCE;
+        model.floats(place.slot(), readable, place.layout(), memory, null, bias);
+        if (borrowed && read.add(readable.address())) {
+            borrowedBytes += readable.bytes(); // once, though several linears may read it
         }
     }
 
@@ -96,15 +86,7 @@ final class NativeLinears {
     private void addExpanded(Place place, Value weight, @Nullable Value bias, TensorScope step) {
         boolean fits = step.call("count_overflow", weight, DType.F16.code()).integer() == 0;
         Value stored = fits ? step.call("cast", weight, DType.F16.code()) : weight;
-        addCopy(place, stored, Memory.COPIED, bias);
-    }
-
-    private void addCopy(Place place, Value weight, Memory memory, @Nullable Value bias) {
-        if (place.layout() == Layout.ROWS) {
-            model.floats(place.slot(), weight, memory, null, bias);
-        } else {
-            model.panels(place.slot(), weight, place.layout() == Layout.PANELS, memory, bias);
-        }
+        model.floats(place.slot(), stored, place.layout(), Memory.COPIED, null, bias);
     }
 
     private void addInt8(Place place, Linear.Int8 linear, @Nullable Value bias, TensorScope step) {

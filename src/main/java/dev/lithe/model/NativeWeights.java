@@ -1,11 +1,11 @@
 package dev.lithe.model;
 
-import dev.lithe.model.NativeLinears.Layout;
 import dev.lithe.model.NativeLinears.Place;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeModel;
 import dev.lithe.tensor.NativeModelBuilder;
+import dev.lithe.tensor.NativeModelBuilder.Layout;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
 import java.util.ArrayList;
@@ -96,10 +96,10 @@ final class NativeWeights {
         boolean output = slot == SLOTS_OF_BLOCK * spec.layers();
         double least = output ? 0 : threshold();
         model.threshold(slot, least, spec.thresholds().densePositions());
-        Layout layout = least > 0 ? Layout.ONE_PANEL : Layout.ROWS;
+        Layout layout = least > 0 ? Layout.ONE_PANEL : Layout.AS_STORED;
         var whole = new Place(slot, layout, false, output);
         var first = new Place(model.factorSlot(slot), layout, true, output);
-        var second = new Place(slot, Layout.PANELS, false, output); // its rows are short
+        var second = new Place(slot, Layout.NARROW_PANELS, false, output); // its rows are short
         long column = 0;
         long factors = 0;
         List<Runnable> beside = new ArrayList<>();

@@ -49,12 +49,8 @@ public final class NativeModelBuilder {
                 NativeLibrary.function(
                         "lithe_model_floats",
                         FunctionDescriptor.of(
-                                INT, LONG, LONG, INT, LONG, LONG, LONG, INT, LONG, LONG, LONG));
-        static final MethodHandle PANELS =
-                NativeLibrary.function(
-                        "lithe_model_panels",
-                        FunctionDescriptor.of(
-                                INT, LONG, LONG, INT, LONG, LONG, LONG, INT, LONG, LONG));
+                                INT, LONG, LONG, INT, LONG, LONG, LONG, INT, INT, LONG, LONG,
+                                LONG));
         static final MethodHandle THRESHOLD =
                 NativeLibrary.function(
                         "lithe_model_threshold",
@@ -184,10 +180,26 @@ public final class NativeModelBuilder {
         COPIED_ONCE
     }
 
+    /// How float weights lie; the order is that of `lithe.h`.
+    public enum Layout {
+        /// As in the checkpoint, (N, K).
+        AS_STORED,
+        /// Input by input in a single panel, for a slot with a threshold: an input that counts as 0
+        /// costs no reading of weights. Copied only, as the next.
+        ONE_PANEL,
+        /// In narrow panels, for short rows.
+        NARROW_PANELS
+    }
+
     /// Adds outputs to a slot: float weights (N, K), their scale per output (N) and their bias (N),
     /// both float32.
     public void floats(
-            int slot, Value weight, Memory memory, @Nullable Value scale, @Nullable Value bias) {
+            int slot,
+            Value weight,
+            Layout layout,
+            Memory memory,
+            @Nullable Value scale,
+            @Nullable Value bias) {
         NativeCall.require(() ->
                 (int)
                         Functions.FLOATS.invokeExact(
@@ -197,28 +209,10 @@ public final class NativeModelBuilder {
                                 (long) weight.size(0),
                                 (long) weight.size(1),
                                 weight.address(),
+                                layout.ordinal(),
                                 memory == Memory.BORROWED ? 0 : 1,
-                                source(weight, memory),
+                                memory == Memory.COPIED_ONCE ? weight.address() : 0L,
                                 at(scale),
-                                at(bias)));
-    }
-
-    /// The same, copied to panels of outputs, input by input. A single one is for a slot with a
-    /// threshold: an input that counts as 0 costs no reading of weights. Narrow ones are for short
-    /// rows.
-    public void panels(
-            int slot, Value weight, boolean narrow, Memory memory, @Nullable Value bias) {
-        NativeCall.require(() ->
-                (int)
-                        Functions.PANELS.invokeExact(
-                                model,
-                                (long) slot,
-                                kindOf(weight).ordinal(),
-                                (long) weight.size(0),
-                                (long) weight.size(1),
-                                weight.address(),
-                                narrow ? 1 : 0,
-                                source(weight, memory),
                                 at(bias)));
     }
 
@@ -295,10 +289,6 @@ public final class NativeModelBuilder {
             case U8, I8, I16, I32, I64, F64, BOOL, F8_E4M3 ->
                     throw LitheException.of(Fault.INTERNAL, "no native kernel reads %s", floats);
         };
-    }
-
-    private static long source(Value weight, Memory memory) {
-        return memory == Memory.COPIED_ONCE ? weight.address() : 0;
     }
 
     private static long at(@Nullable Value value) {
