@@ -12,10 +12,8 @@ void lithe_model_free(Model *m);
 int32_t lithe_model_codes(Model *m, int64_t slot, int64_t n, int64_t k, int64_t group, int32_t bits, int32_t planes,
                           const uint8_t *codes, int64_t row_bytes, int32_t flip, const float *scale, const float *zero,
                           const float *bias);
-int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t copy,
+int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t layout, int32_t copy,
                            const void *source, const float *scale, const float *bias);
-int32_t lithe_model_panels(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t narrow,
-                           const void *source, const float *bias);
 int32_t lithe_project(const Model *m, int32_t variant, int32_t threads, int64_t slot, int64_t count, const float *x, float *y);
 int32_t lithe_runs(int32_t variant);
 
@@ -58,12 +56,9 @@ int main(void) {
         for (int k = 1; k <= 100; k += 7) {
             for (int rows = 1; rows <= 7; rows++) {
                 const void *w = kind == FLOAT32 ? (void *)floats : (void *)halves;
-                Model *m = model();
-                lithe_model_floats(m, 0, kind, OUTPUTS, k, w, 1, 0, 0, 0);
-                compare(m, rows);
-                for (int narrow = 0; narrow <= 1; narrow++) {
-                    m = model();
-                    lithe_model_panels(m, 0, kind, OUTPUTS, k, w, narrow, 0, 0);
+                for (int layout = AS_STORED; layout <= NARROW_PANELS; layout++) {
+                    Model *m = model();
+                    lithe_model_floats(m, 0, kind, OUTPUTS, k, w, layout, 1, 0, 0, 0);
                     compare(m, rows);
                 }
             }

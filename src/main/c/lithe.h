@@ -12,6 +12,8 @@ enum { CHUNK = 256 }; // rows that pass through the model together
 
 enum kind { FLOAT32, FLOAT16, BFLOAT16, CODES8, CODES4 };
 
+enum layout { AS_STORED, ONE_PANEL, NARROW_PANELS };
+
 // A linear, or rows of one. Floats lie as in the checkpoint, (N, K); or in panels of outputs, (N / panel, K, panel). A single panel
 // lets inputs that are 0 cost nothing; narrow ones spare short rows their sums across vectors.
 //
@@ -146,7 +148,9 @@ typedef struct {
 // Numbers of q k v in a row of y.
 static inline int64_t qkv_width(const Model *m) { return ((m->sinks > 0 ? 2 : 1) * m->h + 2 * m->g) * m->hd; }
 
-// pool.c
+// Each layer's four and the output layer; then those of first factors.
+static inline int64_t slot_count(const Model *m) { return 2 * (4 * m->layers + 1); }
+
 typedef void (*Program)(Step *, int thread);
 
 // What a set of instructions offers.
@@ -158,6 +162,19 @@ typedef struct {
 
 extern const Variant variant_scalar, variant_avx2, variant_avx512, variant_neon, variant_neon_dot;
 
+// variants.c
+const Variant *variant_of(int32_t number);
+
+// memory.c
+void *memory_pages(int64_t bytes);
+void *memory_take(Model *m, int64_t bytes);
+void *memory_copy(Model *m, const void *from, int64_t bytes);
+
+// slots.c
+Linear *slot_append(Model *m, int64_t slot, enum kind kind, int64_t n, int64_t k, const float *bias);
+float *slot_scales(Model *m, int64_t n);
+
+// pool.c
 typedef void (*Piece)(Step *, void *, int64_t first, int64_t last);
 int pool_run(Program program, Step *step, int threads);
 void pool_each(Step *step, void *argument, Piece piece, int64_t items, int64_t least);

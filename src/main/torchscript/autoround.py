@@ -71,7 +71,7 @@ def round_loss(self, x: Tensor, y: Tensor, w: List[Tensor], biases: List[Tensor]
   # the mean squared error of what the block makes of x against y, (B, T, d) both. w: the weights of its four slots, or the two
   # of attention or of the feed-forward part where it lacks the other; biases: theirs, empty where a slot has none; settings as
   # in KernelSettings
-  heads = self.heads_of(settings)
+  shape = self.shape_of(settings)
   numbers = self.numbers_of(settings)
   parts = annotate(List[int], [])
   values = annotate(List[Tensor], [])
@@ -86,10 +86,10 @@ def round_loss(self, x: Tensor, y: Tensor, w: List[Tensor], biases: List[Tensor]
   slots = [0, 1, 2, 3, 4] if attends and feeds else [0, 1, 2, 2, 2] if attends else [0, 0, 0, 1, 2]
   z = x
   if attends:
-    o = self.block_attention(z, values, packed, parts, slots, norms, heads, numbers, cos, sin)
+    o = self.block_attention(z, values, packed, parts, slots, norms, shape, numbers, cos, sin)
     z = self.add_projection(z, o, 1, values, packed, parts, slots, norms, numbers)
   if feeds:
-    o = self.block_gated(z, values, packed, parts, slots, norms, heads, numbers)
+    o = self.block_gated(z, values, packed, parts, slots, norms, shape, numbers)
     z = self.add_projection(z, o, 3, values, packed, parts, slots, norms, numbers)
   return torch.mean(torch.square(z - y))
 

@@ -46,20 +46,21 @@ def mirror(self, sum: Tensor) -> Tensor:
 
 def block_attention(self, x: Tensor, w: List[Tensor],
                     packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-                    slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor,
+                    slots: List[int], norms: List[Tensor], shape: List[int], numbers: List[float], cos: Tensor,
                     sin: Tensor) -> Tensor:
   T = x.size(1)
-  k = torch.zeros([x.size(0), heads[1], T, heads[2]])
-  cache = [k, torch.zeros_like(k), torch.zeros([k.size(0), k.size(1), 2, T], dtype=7) if heads[-2] > 0 else k]
-  rows = 2 * T if heads[5] > 0 and heads[-2] == 0 else T
-  return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, heads, numbers, cos[:, :rows], sin[:, :rows], [cache],
+  named = self.named(shape)
+  k = torch.zeros([x.size(0), named.g, T, named.hd])
+  cache = [k, torch.zeros_like(k), torch.zeros([k.size(0), k.size(1), 2, T], dtype=7) if named.heavy > 0 else k]
+  rows = 2 * T if named.window > 0 and named.heavy == 0 else T
+  return self.attention(x, 0, [T], [0], w, packed, parts, slots, norms, named, numbers, cos[:, :rows], sin[:, :rows], [cache],
                         [16, 16])
 
 
 def block_gated(self, x: Tensor, w: List[Tensor],
                 packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-                slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float]) -> Tensor:
-  return self.gated(x, 0, [x.size(1)], [0], w, packed, parts, slots, norms, heads, numbers)
+                slots: List[int], norms: List[Tensor], shape: List[int], numbers: List[float]) -> Tensor:
+  return self.gated(x, 0, [x.size(1)], [0], w, packed, parts, slots, norms, self.named(shape), numbers)
 
 
 def add_projection(self, x: Tensor, y: Tensor, slot: int, w: List[Tensor],

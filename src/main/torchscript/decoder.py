@@ -4,9 +4,7 @@
 #
 #   norms    six per block, empty where it has none: before q, k, v; of q's heads; of k's; of what attention adds; before gate
 #            and up; of what the feed-forward part adds. Then the last norm. (d), or (2, d) with biases
-#   heads    [h, g, hd, activation, S and W of sinks.py, experts of a block and how many of them run, tokens of a page and how
-#            many pages of pages.py, window of each block, H and P of heavy.py]; 0 for none, and the window is -1 where pages are
-#            chosen
+#   shape    the integers of shape.py, the windows last
 #   numbers  [norm epsilon, attention scale, attention cap, logit cap, embedding scale], and where small inputs of linears count
 #            as 0: the first position where they do, and the least that do not, of each block and slot
 #   cos, sin (tables, S, r / 2): the last table is for blocks with a window; r of hd coordinates are rotated. Of all positions;
@@ -30,8 +28,13 @@ def numbers_of(self, settings: Tensor) -> List[float]:
   return [float(settings[i]) for i in range(1, 6)]
 
 
-def heads_of(self, settings: Tensor) -> List[int]:
+def shape_of(self, settings: Tensor) -> List[int]:
   return [int(settings[i]) for i in range(6, settings.size(0))]
+
+
+def named(self, shape: List[int]) -> __torch__.Shape:
+  return __torch__.Shape(shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6], shape[7], shape[8], shape[9],
+                         shape[10], shape[11], shape[12:])
 
 
 def embed(self, table: List[Tensor], ids: Tensor, scale: float, counts: List[int], positions: List[int]) -> Tensor:
@@ -121,14 +124,14 @@ def activate(self, x: Tensor, activation: int) -> Tensor:
   return torch.gelu(x, approximate="tanh" if activation == 2 else "none")
 
 
-def feed(self, y: Tensor, heads: List[int]) -> Tensor:
+def feed(self, y: Tensor, shape: __torch__.Shape) -> Tensor:
   # y (B, T, E + 2 f): scores of E experts, gate and up, or (B, T, E + f) -> (B, T, f), 0 of experts that do not run
-  E = heads[6]
-  a = self.activate(y[:, :, E:], heads[3])
+  E = shape.experts
+  a = self.activate(y[:, :, E:], shape.activation)
   if E == 0:
     return a
   score = y[:, :, :E]
-  best = torch.topk(score, heads[7], -1)[1]
+  best = torch.topk(score, shape.active, -1)[1]
   runs = torch.scatter(torch.zeros_like(score), -1, best, 1.)
   return torch.reshape(torch.reshape(a, [y.size(0), y.size(1), E, -1]) * torch.unsqueeze(runs, 3), a.size())
 
@@ -209,28 +212,28 @@ def large(self, x: Tensor, slot: int, counts: List[int], positions: List[int], n
 
 def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
               packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-              norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
+              norms: List[Tensor], shape: __torch__.Shape, numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
               bits: List[int]) -> Tensor:
   # x (B, T, d) -> what the output projection reads (B, T, h hd); slots of a block: qkv, o, gate-up, down;
   # the T tokens are counts[i] of each cache i, side by side
   B = x.size(0)
   T = x.size(1)
-  h = heads[0]
-  g = heads[1]
-  hd = heads[2]
-  pages = heads[8:10]
-  window = heads[10 + layer]
+  h = shape.h
+  g = shape.g
+  hd = shape.hd
+  pages = [shape.page, shape.pages]
+  window = shape.windows[layer]
   table = cos.size(0) - 1 if window > 0 else 0
   y = self.norm(x, norms[6 * layer], numbers[0])
   y = self.large(y, 4 * layer, counts, positions, numbers)
   qkv = self.project(y, 4 * layer, w, packed, parts, slots)  # (B, T, (h + 2 g) hd)
   qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)  # (B, h + 2 g, T, hd)
   qk = self.norm_heads(qkv[:, :h + g], h, norms[6 * layer + 1], norms[6 * layer + 2], numbers[0])
-  if heads[-2] > 0:
+  if shape.heavy > 0:
     q = qk[:, :h] if numbers[1] == 1. else qk[:, :h] * numbers[1]
-    return self.attend_heavy(q, qk[:, h:], qkv[:, h + g:], counts, positions, caches, heads, cos[table], sin[table], window,
+    return self.attend_heavy(q, qk[:, h:], qkv[:, h + g:], counts, positions, caches, shape, cos[table], sin[table], window,
                              numbers[2])
-  limited = heads[5] > 0
+  limited = shape.window > 0
   if limited:
     qk = torch.cat([qk, qk[:, :h]], 1)  # (B, 2 h + g, T, hd): the last h meet the sinks
     own = self.rotate(qk[:, :h + g], cos[table, :T], sin[table, :T])
@@ -244,7 +247,7 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
   v = qkv[:, h + g:]
   if limited:
     to_sinks = qk[:, h + g:] if numbers[1] == 1. else qk[:, h + g:] * numbers[1]
-    return self.attend_rings(q, to_sinks, k, v, counts, positions, caches, bits, heads[4], heads[5], window, numbers[2])
+    return self.attend_rings(q, to_sinks, k, v, counts, positions, caches, bits, shape.sinks, shape.window, window, numbers[2])
   if len(counts) == 1:
     return self.extend_and_attend(q, k, v, positions[0], caches[0], bits, window, pages, numbers[2])
   o = annotate(List[Tensor], [])
@@ -259,11 +262,11 @@ def attention(self, x: Tensor, layer: int, counts: List[int], positions: List[in
 
 def gated(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-          norms: List[Tensor], heads: List[int], numbers: List[float]) -> Tensor:
+          norms: List[Tensor], shape: __torch__.Shape, numbers: List[float]) -> Tensor:
   # x (B, T, d) after attention -> what the down projection reads (B, T, f)
   y = self.norm(x, norms[6 * layer + 4], numbers[0])
   y = self.large(y, 4 * layer + 2, counts, positions, numbers)
-  return self.feed(self.project(y, 4 * layer + 2, w, packed, parts, slots), heads)
+  return self.feed(self.project(y, 4 * layer + 2, w, packed, parts, slots), shape)
 
 
 def has(self, slots: List[int], slot: int) -> bool:
@@ -273,14 +276,14 @@ def has(self, slots: List[int], slot: int) -> bool:
 
 def block(self, x: Tensor, layer: int, counts: List[int], positions: List[int], w: List[Tensor],
           packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-          norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
+          norms: List[Tensor], shape: __torch__.Shape, numbers: List[float], cos: Tensor, sin: Tensor, caches: List[List[Tensor]],
           bits: List[int]) -> Tensor:
   if self.has(slots, 4 * layer):
-    o = self.attention(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, caches, bits)
+    o = self.attention(x, layer, counts, positions, w, packed, parts, slots, norms, shape, numbers, cos, sin, caches, bits)
     o = self.large(o, 4 * layer + 1, counts, positions, numbers)
     x = x + self.norm_output(self.project(o, 4 * layer + 1, w, packed, parts, slots), norms[6 * layer + 3], numbers[0])
   if self.has(slots, 4 * layer + 2):
-    y = self.gated(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers)
+    y = self.gated(x, layer, counts, positions, w, packed, parts, slots, norms, shape, numbers)
     y = self.large(y, 4 * layer + 3, counts, positions, numbers)
     x = x + self.norm_output(self.project(y, 4 * layer + 3, w, packed, parts, slots), norms[6 * layer + 5], numbers[0])
   return x
@@ -310,17 +313,18 @@ def last_rows(self, x: Tensor, counts: List[int]) -> Tensor:
 
 def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positions: List[int], w: List[Tensor],
                packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int], slots: List[int],
-               norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor, k: List[List[Tensor]],
+               norms: List[Tensor], shape: List[int], numbers: List[float], cos: Tensor, sin: Tensor, k: List[List[Tensor]],
                v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor, bits: List[int]) -> Tensor:
   # x (B, T, d) through the blocks from `first` to before `end`
-  limited = heads[5] > 0
+  named = self.named(shape)
+  limited = named.window > 0
   c = cos if limited else self.angles(cos, counts, positions)
   s = sin if limited else self.angles(sin, counts, positions)
   shared = annotate(List[List[Tensor]], [])
   for i in range(len(counts)):
     tables = [turn]
     if counts[i] == 1 and not limited and (bits[0] < 16 or bits[1] < 16):
-      tables.extend(self.cache_rows(k[i][0], v[i][0], heads[0], positions[i] + 1, bits))
+      tables.extend(self.cache_rows(k[i][0], v[i][0], named.h, positions[i] + 1, bits))
     shared.append(tables)
   at = 0
   for layer in range(first):
@@ -334,7 +338,7 @@ def run_blocks(self, x: Tensor, first: int, end: int, counts: List[int], positio
         cache.extend(shared[i])
         caches.append(cache)
       at = at + 1
-    x = self.block(x, layer, counts, positions, w, packed, parts, slots, norms, heads, numbers, c, s, caches, bits)
+    x = self.block(x, layer, counts, positions, w, packed, parts, slots, norms, named, numbers, c, s, caches, bits)
   return x
 
 
@@ -350,24 +354,24 @@ def head(self, x: Tensor, counts: List[int], all_positions: bool, blocks: int, w
 
 def forward_rows(self, ids: Tensor, counts: List[int], positions: List[int], all_positions: bool, embedding: List[Tensor],
                  w: List[Tensor], packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-                 slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor,
+                 slots: List[int], norms: List[Tensor], shape: List[int], numbers: List[float], cos: Tensor, sin: Tensor,
                  k: List[List[Tensor]], v: List[List[Tensor]], ranges: List[List[Tensor]], turn: Tensor,
                  bits: List[int]) -> Tensor:
   # ids (B, T): one cache of B sequences at one position, or (1, T): counts[i] tokens of cache i, which holds positions[i].
   # The linears see all tokens at once; attention goes cache by cache.
   blocks = (len(slots) - 2) // 4
   x = self.embed(embedding, ids, numbers[4], counts, positions)  # (B, T, d)
-  x = self.run_blocks(x, 0, blocks, counts, positions, w, packed, parts, slots, norms, heads, numbers, cos, sin, k, v, ranges,
+  x = self.run_blocks(x, 0, blocks, counts, positions, w, packed, parts, slots, norms, shape, numbers, cos, sin, k, v, ranges,
                       turn, bits)
   return self.head(x, counts, all_positions, blocks, w, packed, parts, slots, norms, numbers)
 
 
 def forward(self, ids: Tensor, position: int, all_positions: bool, embedding: List[Tensor], w: List[Tensor],
             packed: List[__torch__.torch.classes.quantized.LinearPackedParamsBase], parts: List[int],
-            slots: List[int], norms: List[Tensor], heads: List[int], numbers: List[float], cos: Tensor, sin: Tensor,
+            slots: List[int], norms: List[Tensor], shape: List[int], numbers: List[float], cos: Tensor, sin: Tensor,
             k: List[Tensor], v: List[Tensor], ranges: List[Tensor], turn: Tensor, bits: List[int]) -> Tensor:
   # ids (B, T) -> logits (B, T, V), or (B, 1, V) of the last position
-  return self.forward_rows(ids, [ids.size(1)], [position], all_positions, embedding, w, packed, parts, slots, norms, heads,
+  return self.forward_rows(ids, [ids.size(1)], [position], all_positions, embedding, w, packed, parts, slots, norms, shape,
                            numbers, cos, sin, [k], [v], [ranges], turn, bits)
 
 

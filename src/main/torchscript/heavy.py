@@ -66,13 +66,13 @@ def attend_rows(self, q: Tensor, cache: List[Tensor], place: int, n: int, own: i
 
 
 def attend_heavy(self, q: Tensor, k: Tensor, v: Tensor, counts: List[int], positions: List[int], caches: List[List[Tensor]],
-                 heads: List[int], cos: Tensor, sin: Tensor, own: int, cap: float) -> Tensor:
+                 shape: __torch__.Shape, cos: Tensor, sin: Tensor, own: int, cap: float) -> Tensor:
   # q (B, h, T, hd), k and v (B, g, T, hd), not yet turned: counts[i] tokens of each cache i -> (B, T, h hd). At most 256 queries
   # at a time, for their scores take memory
-  sinks = heads[4]
-  heavy = heads[-2]
-  places = heads[-1]
-  rows = sinks + heavy + heads[5]
+  sinks = shape.sinks
+  heavy = shape.heavy
+  places = shape.places
+  rows = sinks + heavy + shape.window
   o = annotate(List[Tensor], [])
   first = 0
   for i in range(len(counts)):

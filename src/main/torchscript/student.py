@@ -94,10 +94,10 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
   # S, hd) of each block, which the block lengthens, or nothing
   B = x.size(0)
   T = x.size(1)
-  heads = self.heads_of(numbers)
-  h = heads[0]
-  g = heads[1]
-  hd = heads[2]
+  shape = self.named(self.shape_of(numbers))
+  h = shape.h
+  g = shape.g
+  hd = shape.hd
   style = self.numbers_of(numbers)
   epsilon = style[0]
   dtype = int(numbers[0])
@@ -109,7 +109,7 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
     y = torch.rms_norm(x, d, w[i], epsilon)
     qkv = self.train_linears(y, w, places, firsts[s], firsts[s + 1], dtype)
     qkv = torch.transpose(torch.reshape(qkv, [B, T, h + 2 * g, hd]), 1, 2)
-    table = cos.size(0) - 1 if heads[10 + l] > 0 else 0
+    table = cos.size(0) - 1 if shape.windows[l] > 0 else 0
     qk = self.norm_heads(qkv[:, :h + g].to(x.dtype), h, w[i + 1], w[i + 2], epsilon)
     qk = self.rotate(qk, cos[table], sin[table]).to(dtype)
     q = qk[:, :h] if style[1] == 1. else qk[:, :h] * style[1]
@@ -122,13 +122,13 @@ def train_block(self, x: Tensor, l: int, w: List[Tensor], places: List[List[int]
       v = torch.cat([cache[2 * l + 1], v], 2)
       cache[2 * l] = k
       cache[2 * l + 1] = v
-    o = self.attend(q, k, v, position, heads[10 + l], style[2])  # (B, T, h hd)
+    o = self.attend(q, k, v, position, shape.windows[l], style[2])  # (B, T, h hd)
     y = self.train_linears(o, w, places, firsts[s + 1], firsts[s + 2], dtype).to(x.dtype)
     x = x + self.norm_output(y, w[i + 3], epsilon)
   if firsts[s + 2] < firsts[s + 3]:
     y = torch.rms_norm(x, d, w[i + 4], epsilon)
     gu = self.train_linears(y, w, places, firsts[s + 2], firsts[s + 3], dtype)
-    y = self.feed(gu, heads)
+    y = self.feed(gu, shape)
     y = self.train_linears(y, w, places, firsts[s + 3], firsts[s + 4], dtype).to(x.dtype)
     x = x + self.norm_output(y, w[i + 5], epsilon)
   return x
@@ -184,10 +184,10 @@ def train_scores(self, ids: Tensor, w: List[Tensor], places: Tensor, rotary: Lis
 def train_sample(self, ids: Tensor, draws: Tensor, w: List[Tensor], places: Tensor, rotary: List[Tensor], numbers: Tensor,
                  temperature: float) -> Tensor:
   # beginnings ids (B, P) -> the same with n tokens of the model's behind them (B, P + n), chosen by draws (B, n) from 0 to 1
-  heads = self.heads_of(numbers)
+  shape = self.named(self.shape_of(numbers))
   cache = annotate(List[Tensor], [])
-  for i in range(2 * (len(heads) - 6)):
-    cache.append(torch.empty([ids.size(0), heads[1], 0, heads[2]], dtype=int(numbers[0])))
+  for i in range(2 * len(shape.windows)):
+    cache.append(torch.empty([ids.size(0), shape.g, 0, shape.hd], dtype=int(numbers[0])))
   new = ids
   for i in range(draws.size(1)):
     x = self.train_streams(new, w, places, rotary, numbers, cache, False)[0]

@@ -51,6 +51,11 @@ final class CompressAndMeasure {
         return evaluation.device();
     }
 
+    /// Refuses what is wrong whatever the model.
+    void check() {
+        evaluation.check();
+    }
+
     /// Refuses to measure stages where nothing is measured.
     void requireNoStages() {
         if (Boolean.TRUE.equals(eachStage)) {

@@ -40,14 +40,17 @@ final class CompressCommand implements Callable<Integer> {
         PrintWriter err = spec.commandLine().getErr();
         Device device = work.device();
         CompressionOptions compression = work.compression();
-        compression.find(err);
         Recipe recipe = compression.recipe();
+        work.check();
+        if (noEvaluate) {
+            work.requireNoStages();
+        }
+        compression.find(err);
         Path target = output == null ? Path.of(compression.resultName(recipe)) : output;
         if (dryRun) {
             Compressor.checkOutput(compression.folder(), target, compression.force());
             compression.printPlan(recipe, target, out, err);
         } else if (noEvaluate) {
-            work.requireNoStages();
             Compressor.checkOutput(compression.folder(), target, compression.force());
             compression.compress(recipe, target, compression.force(), Device.CPU, err, _ -> {});
         } else {

@@ -100,6 +100,7 @@ final class CompressionOptions {
 
     /// The recipe that the options ask for.
     Recipe recipe() {
+        InputFile.require("--calibration-text", calibrationText);
         Recipe recipe =
                 how.stages.isEmpty()
                         ? RecipeParser.named(how.recipe)

@@ -11,6 +11,7 @@ import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -45,13 +46,12 @@ final class EachStage implements Consumer<List<Pipeline.Made>> {
             unmeasured = null;
             long start = System.nanoTime();
             try (var measurement = new StageMeasurement(original, options)) {
-                measured.add(measurement.of(name(last.recipe()), last.to()));
+                measure(name(last.recipe()), last.to(), measurement);
             }
             nanos += System.nanoTime() - start;
-            err.printf(
-                    "stages     %d measured · %s%n",
+            say(
+                    "stages     %d measured · %s",
                     measured.size() - 1, Units.seconds(nanos / NANOS_PER_SECOND));
-            err.flush();
         }
         return measured;
     }
@@ -78,11 +78,21 @@ final class EachStage implements Consumer<List<Pipeline.Made>> {
                     measureWithin(leg, legs.getLast().to(), measurement);
                 }
                 if (leg != legs.getLast()) {
-                    measured.add(measurement.of(name(leg.recipe()), leg.to()));
+                    measure(name(leg.recipe()), leg.to(), measurement);
                 }
             }
         }
         nanos = System.nanoTime() - start;
+    }
+
+    private void measure(String stage, Path made, StageMeasurement measurement) {
+        say("measure    what %s left", stage);
+        measured.add(measurement.of(stage, made));
+    }
+
+    private void say(String format, Object... values) {
+        err.printf(Locale.ROOT, format + "%n", values);
+        err.flush();
     }
 
     private void measureWithin(Pipeline.Made leg, Path output, StageMeasurement measurement) {
@@ -90,10 +100,11 @@ final class EachStage implements Consumer<List<Pipeline.Made>> {
         List<Recipe> prefixes = leg.recipe().prefixes();
         try (Checkpoint from = Checkpoint.open(leg.from())) {
             for (Recipe prefix : prefixes.subList(0, prefixes.size() - 1)) {
+                say("again      %s", prefix.summary());
                 var windows = CompressionOptions.windows(prefix);
                 new Pipeline(prefix, from, windows, (_, _, _) -> (_, _, _) -> {})
                         .run(scratch, true);
-                measured.add(measurement.of(prefix.lastStage(), scratch));
+                measure(prefix.lastStage(), scratch, measurement);
             }
         }
         Pipeline.delete(scratch);

@@ -59,6 +59,7 @@ final class EvaluateCommand implements Callable<Integer> {
         var out = commandLine.getOut();
         var err = commandLine.getErr();
         Device device = evaluation.device();
+        evaluation.check();
         Candidate base = Candidate.of("original", original, ModelFinder.folder(original, err));
         List<Candidate> others = others(err);
         if (output != null) {

@@ -9,7 +9,6 @@ import dev.lithe.report.QualityGate;
 import dev.lithe.report.Report;
 import dev.lithe.tensor.Device;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
@@ -108,10 +107,28 @@ final class EvaluationOptions {
     /// @param calibrationText what the compressed models were calibrated with, or null
     /// @param on where the models run
     MeasureOptions measureOptions(@Nullable Path calibrationText, Device on, PrintWriter err) {
-        checkGate();
+        check();
+        return options(text == null ? demoText(err) : text, calibrationText, on);
+    }
+
+    /// Refuses what is wrong whatever the model.
+    void check() {
+        checkValues();
+        InputFile.require("--text", text);
+    }
+
+    /// Refuses what is wrong whatever the files.
+    void checkValues() {
+        if (maxPerplexityRatio != null) {
+            var _ = new QualityGate(maxPerplexityRatio);
+        }
+        MeasureOptions _ = options(Path.of(""), null, Device.CPU);
+    }
+
+    private MeasureOptions options(Path measured, @Nullable Path calibrationText, Device on) {
         var latency = new LatencyOptions(latencyPairs, promptTokens, outputTokens, seed);
         return new MeasureOptions(
-                text == null ? demoText(err) : readable(text),
+                measured,
                 text == null && context == null ? Integer.valueOf(DEMO_CONTEXT) : context,
                 tokens,
                 scoring(),
@@ -128,13 +145,6 @@ final class EvaluationOptions {
         return device.device();
     }
 
-    private static Path readable(Path text) {
-        if (!Files.isReadable(text) || Files.isDirectory(text)) {
-            throw LitheException.badInput("--text %s is no file that can be read", text);
-        }
-        return text;
-    }
-
     private static Path demoText(PrintWriter err) {
         err.println("text       the demo's evaluation text; choose your own with --text");
         return ModelSource.demoEvaluationText();
@@ -146,12 +156,6 @@ final class EvaluationOptions {
                 .findFirst()
                 .orElseThrow(() ->
                         LitheException.badInput("--score %s; it is all or second-half", score));
-    }
-
-    private void checkGate() {
-        if (maxPerplexityRatio != null) {
-            var _ = new QualityGate(maxPerplexityRatio);
-        }
     }
 
     /// The limit, or null where none was given.

@@ -77,6 +77,9 @@ final class ExportCommand implements Callable<Integer> {
             throw LitheException.badInput(
                     "--type goes with --to gguf; a folder keeps the model's own type");
         }
+        if (form.equals("gguf")) {
+            requireNewFile();
+        }
         @Nullable GgufMix mix = type == null ? null : GgufMix.of(type);
         try (var checkpoint =
                 Checkpoint.open(ModelFinder.folder(model, spec.commandLine().getErr()))) {
@@ -107,7 +110,7 @@ final class ExportCommand implements Callable<Integer> {
         }
     }
 
-    private void gguf(Checkpoint checkpoint, @Nullable GgufMix mix) {
+    private void requireNewFile() {
         if (Files.isDirectory(output)) {
             throw LitheException.badInput("%s is a folder; name a file, like model.gguf", output);
         }
@@ -115,6 +118,9 @@ final class ExportCommand implements Callable<Integer> {
             throw LitheException.badInput(
                     "%s exists; choose another --output, or add --force", output);
         }
+    }
+
+    private void gguf(Checkpoint checkpoint, @Nullable GgufMix mix) {
         requireOther(checkpoint);
         GgufExport.write(checkpoint, mix, output).forEach(this::tellOtherType);
     }

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -27,12 +28,7 @@ final class RunCommand implements Callable<Integer> {
     @ParentCommand private LitheCommand lithe;
 
     @Mixin private CompressAndMeasure work = new CompressAndMeasure();
-    @Mixin private ServerLoad load = new ServerLoad();
-
-    @Mixin private ServerAddress address = new ServerAddress();
-    @Mixin private AccessFlags access = new AccessFlags();
-    @Mixin private ObserveFlags observe = new ObserveFlags();
-    @Mixin private DraftFlags draft = new DraftFlags();
+    @Mixin private ServerFlags server = new ServerFlags();
 
     @Option(
             names = {"-o", "--output"},
@@ -51,18 +47,21 @@ final class RunCommand implements Callable<Integer> {
         PrintWriter err = spec.commandLine().getErr();
         Device device = work.device();
         CompressionOptions compression = work.compression();
-        compression.find(err);
         Recipe recipe = compression.recipe();
+        work.check();
+        ServerOptions asked = server.options(variants(device), Map.of(), lithe.verbose());
+        if (!noServe) {
+            asked.requireFreePorts();
+        }
+        compression.find(err);
         boolean cached = output == null;
         Path target = output == null ? cached(compression, recipe) : output;
-        var server = options(compression.folder(), target, device);
-        if (!noServe) {
-            server.requireFreePorts();
-        }
         work.run(recipe, target, cached || compression.force(), device, out, err);
         if (!noServe) {
             out.println();
-            ServeCommand.run(server, work.json() ? err : out);
+            ServeCommand.run(
+                    asked.in(Map.of("original", compression.folder(), "compressed", target)),
+                    work.json() ? err : out);
         }
         return 0;
     }
@@ -77,20 +76,10 @@ final class RunCommand implements Callable<Integer> {
         return ModelSource.cache().resolve(name);
     }
 
-    private ServerOptions options(Path original, Path compressed, Device device) {
-        return new ServerOptions(
-                        List.of(
-                                new VariantSource("original", original, device),
-                                new VariantSource("compressed", compressed, device)),
-                        Map.of(),
-                        address.host(),
-                        address.grpcPort(),
-                        address.httpPort(),
-                        load.limits(),
-                        load.drain(),
-                        lithe.verbose())
-                .with(access.options())
-                .with(observe.options())
-                .withDraft(draft.options());
+    /// In folders that are not known yet.
+    private static List<VariantSource> variants(Device device) {
+        return Stream.of("original", "compressed")
+                .map(name -> new VariantSource(name, Path.of(name), device))
+                .toList();
     }
 }

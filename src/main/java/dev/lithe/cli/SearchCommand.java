@@ -212,19 +212,34 @@ final class SearchCommand implements Callable<Integer> {
                 : new Workers(Objects.requireNonNull(worker), workers);
     }
 
-    /// What can be refused without a model.
+    /// Refuses what is wrong whatever model and files are.
     private void requireWellWritten() {
         double _ = seconds();
-        if (maxBytes != null && !BYTES.matcher(maxBytes).matches()) {
-            throw LitheException.badInput(
-                    "--max-bytes %s; write bytes, such as 4000000, or a share, such as 40%%",
-                    maxBytes);
+        evaluation.checkValues();
+        var _ = new Goal(null, evaluation.maxPerplexityRatio(), minSpeedup, Preference.QUALITY);
+        if (maxBytes != null) {
+            requireLimit(maxBytes);
         }
         if (prefer != null) {
             Preference _ = preference(prefer);
         }
         if (maxCandidates != null && maxCandidates < 1) {
             throw LitheException.badInput("--max-candidates %d; give 1 or more", maxCandidates);
+        }
+    }
+
+    private static void requireLimit(String bytes) {
+        if (!BYTES.matcher(bytes).matches()) {
+            throw LitheException.badInput(
+                    "--max-bytes %s; write bytes, such as 4000000, or a share, such as 40%%",
+                    bytes);
+        }
+        double number = Double.parseDouble(bytes.replace("%", ""));
+        if (number == 0 || bytes.endsWith("%") && number > PERCENT) {
+            throw LitheException.badInput(
+                    "--max-bytes %s; a limit is above 0, and a share of the original at most 100%%;"
+                            + " leave it out for none",
+                    bytes);
         }
     }
 
@@ -266,6 +281,9 @@ final class SearchCommand implements Callable<Integer> {
     private Request request(PrintWriter err) {
         Device device = evaluation.device();
         requireWellWritten();
+        evaluation.check();
+        InputFile.require("--space", space);
+        InputFile.require("--calibration-text", calibrationText);
         Workers together = workers();
         Path folder = ModelFinder.folder(model, err);
         Path text = calibrationText == null ? ModelSource.demoCalibrationText() : calibrationText;

@@ -6,7 +6,9 @@ import dev.lithe.serve.Server;
 import dev.lithe.serve.ServerOptions;
 import dev.lithe.tensor.Device;
 import java.io.PrintWriter;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -50,32 +52,19 @@ final class ServeCommand implements Runnable {
     private Map<String, Double> weights = new LinkedHashMap<>();
 
     @Mixin private DeviceFlag device = new DeviceFlag();
-    @Mixin private ServerLoad load = new ServerLoad();
-
-    @Mixin private ServerAddress address = new ServerAddress();
-    @Mixin private AccessFlags access = new AccessFlags();
-    @Mixin private ObserveFlags observe = new ObserveFlags();
-    @Mixin private DraftFlags draft = new DraftFlags();
+    @Mixin private ServerFlags server = new ServerFlags();
     @Mixin private ExperimentFlags experiment = new ExperimentFlags();
 
     @Override
     public void run() {
-        var options =
-                new ServerOptions(
-                        sources(),
-                        weights,
-                        address.host(),
-                        address.grpcPort(),
-                        address.httpPort(),
-                        load.limits(),
-                        load.drain(),
-                        lithe.verbose());
-        run(
-                options.with(experiment.options())
-                        .with(access.options())
-                        .with(observe.options())
-                        .withDraft(draft.options()),
-                spec.commandLine().getOut());
+        ServerOptions options =
+                server.options(sources(), weights, lithe.verbose()).with(experiment.options());
+        PrintWriter err = spec.commandLine().getErr();
+        Map<String, Path> folders = new HashMap<>();
+        for (VariantSource each : options.variants()) {
+            folders.put(each.name(), ModelFinder.folder(each.folder().toString(), err));
+        }
+        run(options.in(folders), spec.commandLine().getOut());
     }
 
     /// Serves until the process is stopped; prints one line to `out` once it is ready.
@@ -94,18 +83,18 @@ final class ServeCommand implements Runnable {
                 });
     }
 
+    /// What is served; their folders are what the user calls the models.
     private List<VariantSource> sources() {
         Device on = device.device();
-        PrintWriter err = spec.commandLine().getErr();
         List<VariantSource> sources = new ArrayList<>();
         if (model != null) {
-            sources.add(new VariantSource("original", ModelFinder.folder(model, err), on));
+            sources.add(new VariantSource("original", Path.of(model), on));
         }
         if (compressed != null) {
-            sources.add(new VariantSource("compressed", ModelFinder.folder(compressed, err), on));
+            sources.add(new VariantSource("compressed", Path.of(compressed), on));
         }
-        variants.forEach((name, folder) ->
-                sources.add(new VariantSource(name, ModelFinder.folder(folder, err), on)));
+        variants.forEach(
+                (name, called) -> sources.add(new VariantSource(name, Path.of(called), on)));
         if (sources.isEmpty()) {
             throw LitheException.badInput(
                     "nothing to serve; name a MODEL (try 'lithe serve demo') or a --variant");

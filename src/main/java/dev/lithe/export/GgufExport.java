@@ -98,17 +98,20 @@ public final class GgufExport {
     private String byBlock(String known) {
         Sublayers sublayers = spec.sublayers();
         if (!GgufNames.isLlama(known)) {
-            sublayers.requireNone(
-                    "llama.cpp's architecture '%s' runs both in all blocks".formatted(known));
+            sublayers.requireAll(
+                    "llama.cpp's architecture '%s' runs both in all blocks".formatted(known),
+                    Sublayers.WRITE_DENSE);
         }
         if (!sublayers.attends(0)) {
-            sublayers.requireNone(
-                    "llama.cpp takes a model whose block 0 has no attention for one without any");
+            sublayers.requireAll(
+                    "llama.cpp takes a model whose block 0 has no attention for one without any",
+                    Sublayers.WRITE_DENSE);
         }
         if (IntStream.range(0, spec.layers())
                 .anyMatch(block -> sublayers.attends(block) && !sublayers.feeds(block))) {
-            sublayers.requireNone(
-                    "llama.cpp passes over the attention of blocks without feed-forward part");
+            sublayers.requireAll(
+                    "llama.cpp passes over the attention of blocks without feed-forward part",
+                    Sublayers.WRITE_DENSE);
         }
         return GgufNames.BY_BLOCK;
     }

@@ -10,6 +10,7 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearForm.ZeroPoint;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Sublayers;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
@@ -35,7 +36,8 @@ public final class GptqExport extends FolderExport {
         super(checkpoint);
         ModelSpec.of(checkpoint.config(), checkpoint.folder() + "/config.json")
                 .sublayers()
-                .requireNone("GPTQ's layout has codes for all linears of blocks");
+                .requireAll(
+                        "GPTQ's layout has codes for all linears of blocks", Sublayers.WRITE_DENSE);
         this.form = sharedForm();
     }
 

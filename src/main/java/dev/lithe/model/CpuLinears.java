@@ -11,7 +11,6 @@ record CpuLinears(PartList parts) implements LinearKernels {
     private static final int FLOAT32 = 0;
     private static final int FLOAT16 = 1;
     private static final int INT8_DYNAMIC = 2;
-    private static final int INT8_DYNAMIC_MATMUL = 3;
     private static final int INT4_GROUPED = 4;
     private static final int SCALED = 5;
     private static final int SCALED_FLOAT8_INPUT = 6;
@@ -53,16 +52,15 @@ record CpuLinears(PartList parts) implements LinearKernels {
             addScaled(rows, false, form.label());
             return;
         }
-        Value weight = rows.of(linear -> ((Linear.Int8) linear).weight());
-        Value scale = rows.of(linear -> ((Linear.Int8) linear).scale());
-        @Nullable Value bias = rows.bias();
         if (FastKernels.INT8) {
+            Value weight = rows.int8Weights();
+            Value scale = rows.int8Scales();
+            @Nullable Value bias = rows.bias();
             long index = rows.step().call("pack_int8", weight, scale, parts.packed()).integer();
             parts.add(INT8_DYNAMIC, index, 0, List.of(), bias);
             parts.packedBytes(weight.elements() + scale.elements() * DType.F32.bytes());
         } else {
-            List<Value> prepared = rows.step().call("prepare_int8", weight, scale, 1).members();
-            parts.add(INT8_DYNAMIC_MATMUL, parts.nextTensor(), 0, prepared, bias);
+            addInt8Product(rows, 1, 0);
         }
         parts.count("int8, dynamic activations");
     }
@@ -97,24 +95,7 @@ record CpuLinears(PartList parts) implements LinearKernels {
             return;
         }
         DType many = FastKernels.BFLOAT16 ? DType.BF16 : DType.F32;
-        List<Value> prepared =
-                rows.step()
-                        .call(
-                                "prepare_int4",
-                                rows.packedCodes(),
-                                rows.groupScales(),
-                                rows.zeros(),
-                                LinearKernels.inFeatures(rows),
-                                many.code())
-                        .members();
-        Value weight = rows.step().call("int4_rows", prepared.getFirst());
-        parts.add(
-                INT4_GROUPED,
-                parts.nextTensor(),
-                LinearKernels.groupSize(form, rows),
-                List.of(weight, prepared.get(1), prepared.get(2), prepared.get(3), prepared.get(4)),
-                rows.bias());
-        parts.count("int4 grouped");
+        addInt4(INT4_GROUPED, form, rows, many, codes -> rows.step().call("int4_rows", codes));
     }
 
     @Override

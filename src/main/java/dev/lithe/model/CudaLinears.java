@@ -13,7 +13,6 @@ import java.util.List;
 /// exactly; their scales are applied to the output.
 record CudaLinears(PartList parts, Products products) implements LinearKernels {
     private static final int FLOAT = 0;
-    private static final int INT8_DYNAMIC_MATMUL = 3;
     private static final int SCALED = 9;
     private static final int SCALED_FLOAT8_INPUT = 10;
     private static final int FLOAT8 = 11;
@@ -63,11 +62,7 @@ record CudaLinears(PartList parts, Products products) implements LinearKernels {
             addScaled(SCALED, form.label(), rows);
             return;
         }
-        Value weight = rows.of(linear -> ((Linear.Int8) linear).weight());
-        Value scale = rows.of(linear -> ((Linear.Int8) linear).scale());
-        List<Value> prepared =
-                rows.step().call("prepare_int8", weight, scale, INT8_MULTIPLE).members();
-        parts.add(INT8_DYNAMIC_MATMUL, parts.nextTensor(), INT8_ROWS, prepared, rows.bias());
+        addInt8Product(rows, INT8_MULTIPLE, INT8_ROWS);
         parts.count("int8, dynamic activations");
     }
 
@@ -106,26 +101,15 @@ record CudaLinears(PartList parts, Products products) implements LinearKernels {
             addExpanded(form.label(), rows);
             return;
         }
-        List<Value> prepared =
-                rows.step()
-                        .call(
-                                "prepare_int4",
-                                rows.packedCodes(),
-                                rows.groupScales(),
-                                rows.zeros(),
-                                LinearKernels.inFeatures(rows),
-                                DType.BF16.code())
-                        .members();
-        Value bytes = rows.step().call("int4_bytes", prepared.getFirst());
-        Value there = parts.device().place(bytes, rows.step());
-        Value weight = rows.step().call("int4_tiles", there);
-        parts.add(
+        addInt4(
                 INT4_TILES,
-                parts.nextTensor(),
-                LinearKernels.groupSize(form, rows),
-                List.of(weight, prepared.get(1), prepared.get(2), prepared.get(3), prepared.get(4)),
-                rows.bias());
-        parts.count("int4 grouped");
+                form,
+                rows,
+                DType.BF16,
+                codes -> {
+                    Value bytes = rows.step().call("int4_bytes", codes);
+                    return rows.step().call("int4_tiles", parts.device().place(bytes, rows.step()));
+                });
     }
 
     @Override

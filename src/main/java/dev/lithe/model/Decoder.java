@@ -57,7 +57,7 @@ public final class Decoder implements AutoCloseable {
         this.cacheBits = scope.list(spec.kvCache().keys(), spec.kvCache().values());
         this.forward =
                 instructions
-                        .filter(_ -> NativeForward.takes(spec, reader))
+                        .filter(_ -> NativeForms.takes(spec, reader))
                         .<Forward>map(
                                 chosen -> new NativeForward(spec, chosen, norms, embedding, scope))
                         .orElseGet(() ->
@@ -122,7 +122,7 @@ public final class Decoder implements AutoCloseable {
     /// The instructions that the model in a checkpoint would be run by on the processor; empty
     /// where libtorch runs it.
     public static Optional<Instructions> instructions(ModelSpec spec, LinearReader reader) {
-        return NativeLibrary.chosen().filter(_ -> NativeForward.takes(spec, reader));
+        return NativeLibrary.chosen().filter(_ -> NativeForms.takes(spec, reader));
     }
 
     /// On the processor by given instructions, or by libtorch.

@@ -91,7 +91,7 @@ public final class DecoderBlock {
             int tokens = x.size(1);
             Angles angles = rotary.angles(new long[] {tokens}, new long[1], tokens, step);
             List<Object> arguments = arguments(x);
-            arguments.addAll(List.of(settings.heads(), settings.numbers()));
+            arguments.addAll(List.of(settings.shape(), settings.numbers()));
             arguments.addAll(List.of(angles.cos(), angles.sin()));
             return into.call("block_attention", arguments.toArray());
         }
@@ -107,7 +107,7 @@ public final class DecoderBlock {
 
     private Value gated(Value x, TensorScope into) {
         List<Object> arguments = arguments(x);
-        arguments.addAll(List.of(settings.heads(), settings.numbers()));
+        arguments.addAll(List.of(settings.shape(), settings.numbers()));
         return into.call("block_gated", arguments.toArray());
     }
 

@@ -61,6 +61,14 @@ record FusedRows(List<Linear> alike, TensorScope step) {
                                 ((Linear.Float8) linear).weight().size(0)));
     }
 
+    Value int8Weights() {
+        return of(linear -> ((Linear.Int8) linear).weight());
+    }
+
+    Value int8Scales() {
+        return of(linear -> ((Linear.Int8) linear).scale());
+    }
+
     Value packedCodes() {
         return of(linear -> ((Linear.Grouped) linear).packed());
     }

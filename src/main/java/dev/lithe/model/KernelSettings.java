@@ -7,15 +7,14 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 
 /// What the kernels of `decoder.py` must know of a model besides its tensors.
 ///
-/// @param heads h, g, hd, the activation, sinks and window of [SparseAttention], count and active
-///   of [Experts], page and pages of [PageAttention], the window of each block: 0 for none, -1
-///   where it chooses pages; and heavy hitters and places of [SparseAttention]
+/// @param shape the integers of `shape.py`, in its order
 /// @param numbers norm epsilon, attention scale, attention cap, logit cap, embedding scale, as in
 ///   [BlockStyle]; then those of [ActivationThresholds]
-public record KernelSettings(Value heads, double[] numbers) {
+public record KernelSettings(Value shape, double[] numbers) {
     /// Numbers before the thresholds.
     private static final int STYLE = 5;
 
@@ -26,20 +25,20 @@ public record KernelSettings(Value heads, double[] numbers) {
     public static KernelSettings of(ModelSpec spec, TensorScope scope) {
         List<Integer> blocks = IntStream.range(0, spec.layers()).boxed().toList();
         return new KernelSettings(
-                scope.list(heads(spec, blocks)), joined(numbers(spec), spec.thresholds(), blocks));
+                scope.list(shape(spec, blocks)), joined(numbers(spec), spec.thresholds(), blocks));
     }
 
     /// Of one block, which is then the first.
     public static KernelSettings of(ModelSpec spec, int block, TensorScope scope) {
         List<Integer> blocks = List.of(block);
         return new KernelSettings(
-                scope.list(heads(spec, blocks)), joined(numbers(spec), spec.thresholds(), blocks));
+                scope.list(shape(spec, blocks)), joined(numbers(spec), spec.thresholds(), blocks));
     }
 
     /// Those of one block, with other thresholds.
     KernelSettings with(ActivationThresholds thresholds) {
         return new KernelSettings(
-                heads, joined(Arrays.copyOf(numbers, STYLE), thresholds, List.of(0)));
+                shape, joined(Arrays.copyOf(numbers, STYLE), thresholds, List.of(0)));
     }
 
     private static double[] joined(
@@ -49,44 +48,47 @@ public record KernelSettings(Value heads, double[] numbers) {
     }
 
     /// The same without thresholds, in one tensor, for kernels that record gradients: the type of
-    /// their multiplications, `numbers`, `heads`.
+    /// their multiplications, `numbers`, `shape`.
     ///
     /// @param block the one that it is for, or -1 for all
     public static Value tensor(ModelSpec spec, int block, DType type, TensorScope scope) {
         List<Integer> blocks =
                 block < 0 ? IntStream.range(0, spec.layers()).boxed().toList() : List.of(block);
         double[] numbers = numbers(spec);
-        long[] heads = heads(spec, blocks);
-        float[] all = new float[1 + numbers.length + heads.length];
+        long[] shape = shape(spec, blocks);
+        float[] all = new float[1 + numbers.length + shape.length];
         all[0] = type.code();
         for (int i = 0; i < numbers.length; i++) {
             all[1 + i] = (float) numbers[i];
         }
-        for (int i = 0; i < heads.length; i++) {
-            all[1 + numbers.length + i] = heads[i];
+        for (int i = 0; i < shape.length; i++) {
+            all[1 + numbers.length + i] = shape[i];
         }
         return scope.tensor(all, all.length);
     }
 
-    private static long[] heads(ModelSpec spec, List<Integer> blocks) {
-        long[] heads = new long[12 + blocks.size()];
-        heads[0] = spec.heads();
-        heads[1] = spec.kvHeads();
-        heads[2] = spec.headDim();
-        heads[3] = spec.style().activation().ordinal();
-        heads[4] = spec.sparseAttention().sinks();
-        heads[5] = spec.sparseAttention().window();
-        heads[6] = spec.experts().count();
-        heads[7] = spec.experts().active();
-        heads[8] = spec.pageAttention().page();
-        heads[9] = spec.pageAttention().pages();
-        for (int i = 0; i < blocks.size(); i++) {
-            int block = blocks.get(i);
-            heads[10 + i] = spec.choosesPages(block) ? PAGES : spec.windows().get(block);
-        }
-        heads[heads.length - 2] = spec.sparseAttention().heavy();
-        heads[heads.length - 1] = spec.sparseAttention().places();
-        return heads;
+    private static long[] shape(ModelSpec spec, List<Integer> blocks) {
+        SparseAttention sparse = spec.sparseAttention();
+        PageAttention pages = spec.pageAttention();
+        LongStream all =
+                LongStream.of(
+                        spec.heads(),
+                        spec.kvHeads(),
+                        spec.headDim(),
+                        spec.style().activation().ordinal(),
+                        sparse.sinks(),
+                        sparse.window(),
+                        spec.experts().count(),
+                        spec.experts().active(),
+                        pages.page(),
+                        pages.pages(),
+                        sparse.heavy(),
+                        sparse.places());
+        LongStream windows =
+                blocks.stream()
+                        .mapToLong(block ->
+                                spec.choosesPages(block) ? PAGES : spec.windows().get(block));
+        return LongStream.concat(all, windows).toArray();
     }
 
     private static double[] numbers(ModelSpec spec) {

@@ -1,7 +1,11 @@
 package dev.lithe.model;
 
+import dev.lithe.tensor.DType;
 import dev.lithe.tensor.Device;
+import dev.lithe.tensor.Value;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.function.UnaryOperator;
 
 /// Chooses for linears the kernel of `linear.py` that runs them, and lays out their weights for it.
 sealed interface LinearKernels permits CpuLinears, CudaLinears {
@@ -10,6 +14,9 @@ sealed interface LinearKernels permits CpuLinears, CudaLinears {
 
     int INT4_ROWS = 16;
 
+    /// Its number in `linear.py`.
+    int INT8_DYNAMIC_MATMUL = 3;
+
     /// Those of the device that `parts` is for.
     static LinearKernels of(PartList parts) {
         Device device = parts.device();
@@ -17,6 +24,9 @@ sealed interface LinearKernels permits CpuLinears, CudaLinears {
                 ? new CpuLinears(parts)
                 : new CudaLinears(parts, CudaLinears.Products.of(device));
     }
+
+    /// What they are added to.
+    PartList parts();
 
     void addDense(FusedRows rows);
 
@@ -28,6 +38,42 @@ sealed interface LinearKernels permits CpuLinears, CudaLinears {
 
     /// Those of another form, whose name is `label`, as floats.
     void addExpanded(String label, FusedRows rows);
+
+    /// Adds int8 with dynamic activations for a product of integers.
+    ///
+    /// @param multiple what inputs and outputs have to be a multiple of
+    /// @param least rows that it needs
+    default void addInt8Product(FusedRows rows, int multiple, int least) {
+        Value weight = rows.int8Weights();
+        List<Value> prepared =
+                rows.step().call("prepare_int8", weight, rows.int8Scales(), multiple).members();
+        parts().add(INT8_DYNAMIC_MATMUL, parts().nextTensor(), least, prepared, rows.bias());
+    }
+
+    /// Adds 4 bits for one of libtorch's products.
+    ///
+    /// @param type what many rows are multiplied in
+    /// @param layOut makes of the codes what kernel number `kind` reads
+    default void addInt4(
+            int kind,
+            LinearForm.Grouped form,
+            FusedRows rows,
+            DType type,
+            UnaryOperator<Value> layOut) {
+        Value made =
+                rows.step()
+                        .call(
+                                "prepare_int4",
+                                rows.packedCodes(),
+                                rows.groupScales(),
+                                rows.zeros(),
+                                inFeatures(rows),
+                                type.code());
+        List<Value> prepared = new ArrayList<>(made.members());
+        prepared.set(0, layOut.apply(prepared.getFirst()));
+        parts().add(kind, parts().nextTensor(), groupSize(form, rows), prepared, rows.bias());
+        parts().count("int4 grouped");
+    }
 
     /// Whether a form of 4 bits can be laid out for libtorch's kernels.
     static boolean takesInt4(LinearForm.Grouped form, FusedRows rows) {

@@ -24,6 +24,13 @@ public record Sublayers(List<Integer> noAttention, List<Integer> noMlp) {
     /// Of a model that says nothing: all blocks have both.
     public static final Sublayers ALL = new Sublayers(List.of(), List.of());
 
+    /// What an export that cannot say what is missing leaves to do.
+    public static final String WRITE_DENSE = "use --to dense, which writes zeros in their place";
+
+    /// What a technique that needs all blocks alike leaves to do.
+    public static final String REMOVE_BLOCKS =
+            "remove whole blocks instead, with depth_prune's parts: blocks";
+
     private static final String KEY = "block_configs";
     private static final String ATTENTION = "attention";
     private static final String MLP = "ffn";
@@ -184,23 +191,12 @@ public record Sublayers(List<Integer> noAttention, List<Integer> noMlp) {
                 .formatted(blocks - noAttention.size(), blocks, blocks - noMlp.size());
     }
 
-    /// Refuses missing ones for an export that cannot say it.
-    public void requireNone(String why) {
+    /// Refuses missing ones, where `why` all blocks have to be alike, and says what to do instead.
+    public void requireAll(String why, String instead) {
         if (any()) {
             throw LitheException.badInput(
-                    "some blocks lack attention or a feed-forward part (%s), and %s; use --to dense,"
-                            + " which writes zeros in their place",
-                    KEY, why);
-        }
-    }
-
-    /// Refuses missing ones where a technique needs all blocks alike.
-    public void requireAll(String why) {
-        if (any()) {
-            throw LitheException.badInput(
-                    "some blocks lack attention or a feed-forward part (%s), and %s; remove whole blocks"
-                            + " instead, with depth_prune's parts: blocks",
-                    KEY, why);
+                    "some blocks lack attention or a feed-forward part (%s), and %s; %s",
+                    KEY, why, instead);
         }
     }
 }

@@ -61,7 +61,7 @@ final class TorchForward implements Forward {
             Angles angles, Value keys, Value values, Value ranges, Object... given) {
         List<Object> all = new ArrayList<>(List.of(given));
         all.addAll(linears.arguments());
-        all.addAll(List.of(norms, settings.heads(), settings.numbers()));
+        all.addAll(List.of(norms, settings.shape(), settings.numbers()));
         all.addAll(List.of(angles.cos(), angles.sin(), keys, values, ranges, turn, cacheBits));
         return all.toArray();
     }

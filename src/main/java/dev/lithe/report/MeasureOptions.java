@@ -32,6 +32,10 @@ public record MeasureOptions(
         if (tokens < 2) {
             throw LitheException.badInput("%d tokens; a prediction needs 2 or more", tokens);
         }
+        if (context != null && context < 2) {
+            throw LitheException.badInput(
+                    "context %d; a prediction needs 2 or more tokens", context);
+        }
     }
 
     /// On the processor.
@@ -62,7 +66,7 @@ public record MeasureOptions(
         if (context == null) {
             return Math.min(DEFAULT_CONTEXT, positions);
         }
-        if (context < 2 || context > positions) {
+        if (context > positions) {
             throw LitheException.badInput(
                     "context %d; these models take 2 to %d tokens", context, positions);
         }

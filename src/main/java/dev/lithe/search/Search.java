@@ -91,6 +91,7 @@ public final class Search {
     ///
     /// @throws LitheException where nothing worked at all
     public static SearchResult run(Request request, Listener listener) {
+        Space.require(request.space());
         try (Trials trials = Trials.open(request)) {
             return new Search(request, trials, listener).run();
         }

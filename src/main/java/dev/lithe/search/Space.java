@@ -68,7 +68,7 @@ final class Space {
     /// Options that were never tried count as the best of this share of trials.
     private static final double GOOD = 0.25;
 
-    private final Map<Slot, List<JsonNode>> options = new LinkedHashMap<>();
+    private final Map<Slot, List<JsonNode>> options;
     private final Checkpoint source;
     private final boolean limited;
     private final long budget;
@@ -85,22 +85,35 @@ final class Space {
         this.budget = limited ? mostBytes : mostBytes / 2;
         this.wide =
                 source.entries().values().stream().anyMatch(entry -> entry.dtype() == DType.F32);
-        JsonNode root = read(file);
+        this.options = read(file);
+        if (!goal.timed()) {
+            options.replaceAll((_, all) -> {
+                List<JsonNode> left = all.stream().filter(each -> !savesTimeOnly(each)).toList();
+                return left.isEmpty() ? List.of(YAML.createObjectNode()) : left;
+            });
+        }
+    }
+
+    /// Refuses a file that is no search space, before there is a folder for what is found.
+    static void require(@Nullable Path file) {
+        var _ = read(file);
+    }
+
+    private static Map<Slot, List<JsonNode>> read(@Nullable Path file) {
+        JsonNode root = yaml(file);
+        Map<Slot, List<JsonNode>> options = new LinkedHashMap<>();
         for (Slot slot : Slot.values()) {
             String name = slot.name().toLowerCase(Locale.ROOT);
-            List<JsonNode> list = new ArrayList<>();
-            root.path(name).forEach(list::add);
+            List<JsonNode> list = root.path(name).valueStream().toList();
             if (list.isEmpty() || !list.stream().allMatch(JsonNode::isObject)) {
                 throw LitheException.badInput(
                         "search space: '%s' is no list of {technique: {key: value}}; write [{}] to leave"
                                 + " it empty",
                         name);
             }
-            if (!goal.timed()) {
-                list.removeIf(Space::savesTimeOnly);
-            }
-            options.put(slot, list.isEmpty() ? List.of(YAML.createObjectNode()) : list);
+            options.put(slot, list);
         }
+        return options;
     }
 
     private static boolean savesTimeOnly(JsonNode option) {
@@ -115,7 +128,7 @@ final class Space {
         return (linears + 3) * HEADER_BYTES;
     }
 
-    private static JsonNode read(@Nullable Path file) {
+    private static JsonNode yaml(@Nullable Path file) {
         try (InputStream in =
                 file == null
                         ? Space.class.getResourceAsStream("/search-space.yaml")

@@ -8,6 +8,7 @@ import dev.lithe.route.VariantSource;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -165,6 +166,31 @@ public record ServerOptions(
                 access,
                 draft,
                 other);
+    }
+
+    /// With its variants in other folders, by name.
+    public ServerOptions in(Map<String, Path> folders) {
+        List<VariantSource> moved =
+                variants.stream()
+                        .map(each ->
+                                new VariantSource(
+                                        each.name(),
+                                        folders.getOrDefault(each.name(), each.folder()),
+                                        each.device()))
+                        .toList();
+        return new ServerOptions(
+                moved,
+                weights,
+                host,
+                grpcPort,
+                httpPort,
+                limits,
+                drain,
+                verbose,
+                experiment,
+                access,
+                draft,
+                observe);
     }
 
     /// These variants with equal weights on the default address.

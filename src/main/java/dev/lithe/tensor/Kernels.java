@@ -171,24 +171,29 @@ final class Kernels {
         }
     }
 
-    /// One class whose methods are the functions of all files, each line indented by two.
+    /// The type of `shape.py`, then one class whose methods are the functions of all files, each
+    /// line indented by two.
     private static String source() throws IOException {
         var text = new StringBuilder();
+        append(text, "shape", "");
         text.append(
                 "class M(Module):\n  __parameters__ = []\n  __buffers__ = []\n  training : bool\n");
         for (String file : FILES) {
-            try (InputStream resource =
-                    Kernels.class.getResourceAsStream("/torchscript/" + file + ".py")) {
-                if (resource == null) {
-                    throw new IOException("resource torchscript/" + file + ".py is missing");
-                }
-                new String(resource.readAllBytes(), StandardCharsets.UTF_8)
-                        .lines()
-                        .forEach(line ->
-                                text.append(line.isBlank() ? "" : "  " + line).append('\n'));
-            }
+            append(text, file, "  ");
         }
         return text.toString();
+    }
+
+    private static void append(StringBuilder text, String file, String indent) throws IOException {
+        try (InputStream resource =
+                Kernels.class.getResourceAsStream("/torchscript/" + file + ".py")) {
+            if (resource == null) {
+                throw new IOException("resource torchscript/" + file + ".py is missing");
+            }
+            new String(resource.readAllBytes(), StandardCharsets.UTF_8)
+                    .lines()
+                    .forEach(line -> text.append(line.isBlank() ? "" : indent + line).append('\n'));
+        }
     }
 
     static byte[] archive(String source) throws IOException {

@@ -66,11 +66,7 @@ public final class NativeLibrary {
     }
 
     private static boolean runs(MethodHandle handle, Instructions instructions) {
-        try {
-            return (int) handle.invokeExact(instructions.ordinal()) != 0;
-        } catch (Throwable e) {
-            throw LitheException.internal("the native library cannot be called", e);
-        }
+        return NativeCall.value(() -> (int) handle.invokeExact(instructions.ordinal())) != 0;
     }
 
     private static Optional<Instructions> choose() {

@@ -69,31 +69,26 @@ public final class NativeRounding {
         if (!symmetric) {
             made.add(scope.call("empty_of", new long[] {n, k / group}, DType.I32.code()));
         }
-        try {
-            int done =
-                    (int)
-                            Functions.ROUND.invokeExact(
-                                    instructions.ordinal(),
-                                    Torch.threads(),
-                                    NativeModel.kindOf(weight.dtype()).ordinal(),
-                                    weight.address(),
-                                    n,
-                                    k,
-                                    (long) group,
-                                    bits,
-                                    steps,
-                                    NativeModel.kindOf(scaleType).ordinal(),
-                                    made.getFirst().address(),
-                                    scale.address(),
-                                    symmetric ? 0L : made.getLast().address());
-            if (done == 0) {
-                throw LitheException.of(
-                        Fault.EXHAUSTED, "memory is too short to round weights (%d, %d)", n, k);
-            }
-        } catch (LitheException e) {
-            throw e;
-        } catch (Throwable e) {
-            throw LitheException.internal("a native kernel failed: " + e, e);
+        int done =
+                NativeCall.value(() ->
+                        (int)
+                                Functions.ROUND.invokeExact(
+                                        instructions.ordinal(),
+                                        Torch.threads(),
+                                        NativeModelBuilder.kindOf(weight.dtype()).ordinal(),
+                                        weight.address(),
+                                        n,
+                                        k,
+                                        (long) group,
+                                        bits,
+                                        steps,
+                                        NativeModelBuilder.kindOf(scaleType).ordinal(),
+                                        made.getFirst().address(),
+                                        scale.address(),
+                                        symmetric ? 0L : made.getLast().address()));
+        if (done == 0) {
+            throw LitheException.of(
+                    Fault.EXHAUSTED, "memory is too short to round weights (%d, %d)", n, k);
         }
         made.set(1, scope.call("cast", scale, scaleType.code()));
         return made;
@@ -106,13 +101,9 @@ public final class NativeRounding {
         long k = codes.size(1);
         long words = (k * bits + Integer.SIZE - 1) / Integer.SIZE;
         Value packed = scope.call("empty_of", new long[] {n, words}, DType.I32.code());
-        try {
+        NativeCall.run(() -> {
             Functions.PACK.invokeExact(codes.address(), n, k, bits, packed.address());
-        } catch (LitheException e) {
-            throw e;
-        } catch (Throwable e) {
-            throw LitheException.internal("a native kernel failed: " + e, e);
-        }
+        });
         return packed;
     }
 }

@@ -106,6 +106,13 @@ class CompressCommandTest {
     }
 
     @Test
+    void stagesAreNotMeasuredWhereNothingIs() {
+        refused(compress("--each-stage", "--no-evaluate"), "--each-stage measures, and");
+        assertThat(made).doesNotExist();
+        assertThat(compress("--no-each-stage", "--no-evaluate").code()).isZero();
+    }
+
+    @Test
     void theReportIsPrintedAndLeftInTheFolder() {
         var run = compress("--text", text, "--context", "64", "--latency-pairs", "0");
         assertThat(run.code()).as(run.err()).isZero();

@@ -34,7 +34,15 @@ class EachStageTest {
         for (int count = 1; count < STAGES.size(); count++) {
             compress(model, text, calibration, count, "made" + count);
         }
-        compress(model, text, calibration, 3, "made3", "--each-stage");
+        assertThat(compress(model, text, calibration, 3, "made3", "--each-stage").lines())
+                .containsSubsequence(
+                        "measure    what width_prune left",
+                        "again      rtn",
+                        "measure    what rtn left",
+                        "measure    what kv_cache left")
+                .last()
+                .asString()
+                .startsWith("evaluate ");
         compress(model, text, calibration, 3, "cheap");
         compress(model, text, calibration, 3, "none", "--no-each-stage");
         List<Report.Stage> stages = stages(3);
@@ -89,7 +97,7 @@ class EachStageTest {
         return compressed(count).stages();
     }
 
-    private void compress(
+    private String compress(
             Path model, Path text, Path calibration, int count, String to, String... options) {
         List<Object> arguments = new ArrayList<>(List.of("compress", model));
         STAGES.subList(0, count).forEach(stage -> arguments.addAll(List.of("--stage", stage)));
@@ -99,5 +107,6 @@ class EachStageTest {
         arguments.addAll(List.of(options));
         var run = CommandLineRun.of(arguments.toArray());
         assertThat(run.code()).as(run.err()).isZero();
+        return run.err();
     }
 }

@@ -85,14 +85,32 @@ class SearchCommandTest {
         assertThat(run.err()).contains("worker -1 of 1");
         String[] job = {"search", "/models/m", "--on", "kubernetes", "--output", "/models/s"};
         for (String wrong :
-                List.of("--max-bytes=much", "--budget=x", "--prefer=x", "--output=models/s")) {
+                List.of(
+                        "--max-bytes=much",
+                        "--max-bytes=0",
+                        "--max-bytes=0.0%",
+                        "--max-bytes=-40%",
+                        "--max-bytes=100.1%",
+                        "--max-perplexity-ratio=0",
+                        "--min-speedup=-1",
+                        "--min-speedup=NaN",
+                        "--tokens=1",
+                        "--context=1",
+                        "--score=x",
+                        "--latency-pairs=1",
+                        "--max-candidates=0",
+                        "--budget=x",
+                        "--prefer=x",
+                        "--output=models/s")) {
             List<Object> arguments = new ArrayList<>(List.of((Object[]) job));
             arguments.removeIf(each -> wrong.startsWith("--output") && each.equals("--output"));
             arguments.removeIf(each -> wrong.startsWith("--output") && each.equals("/models/s"));
             arguments.add(wrong);
             run = CommandLineRun.of(arguments.toArray());
             assertThat(run.code()).as(wrong).isEqualTo(2);
-            assertThat(run.err()).contains(wrong.substring(0, wrong.indexOf('=')));
+            assertThat(run.out()).isEmpty();
+            String option = wrong.substring(2, wrong.indexOf('='));
+            assertThat(run.err().replace(' ', '-')).hasLineCount(1).contains(option);
         }
         run = search("--on", "mars");
         assertThat(run.code()).isEqualTo(2);
@@ -108,12 +126,18 @@ class SearchCommandTest {
     }
 
     @Test
-    void whatCannotBeAskedForIsRefused() {
+    void whatCannotBeAskedForIsRefused() throws IOException {
         assertRefused("--max-bytes 1e6; write bytes", "--max-bytes", "1e6");
         assertRefused("--budget 20; write for example 90s", "--budget", "20");
         assertRefused("--prefer size; it is quality", "--prefer", "size");
         assertRefused("--min-speedup -1.0; it must be a number above 0", "--min-speedup", "-1");
         assertRefused("'shape' is no list", "--space", folder.resolve("evaluation.txt"));
+        Path missing = folder.resolve("none.yaml");
+        assertRefused("--space " + missing + " does not exist", "--space", missing);
+        assertRefused("--space " + folder + " is no file that can be read", "--space", folder);
+        Files.writeString(missing, "null");
+        assertRefused("'shape' is no list", "--space", missing);
+        assertThat(folder.resolve("refused")).doesNotExist();
     }
 
     private void assertRefused(String reason, Object... options) {

@@ -3,8 +3,6 @@ package dev.lithe.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.PlainLoop;
 import dev.lithe.model.KvCacheForm;
 import java.io.IOException;
@@ -20,21 +18,12 @@ import org.junit.jupiter.api.io.TempDir;
 
 /// One engine, models whose caches differ.
 class KvCacheEngineTest {
-    private static final Path DEMO = Path.of("src/main/resources/demo");
 
     @TempDir private Path folder;
 
     private ServedModel open(int keys, int values) throws IOException {
         Path made = Files.createDirectory(folder.resolve(keys + "-" + values));
-        for (String file :
-                List.of("model.safetensors", "tokenizer.json", "tokenizer_config.json")) {
-            Files.copy(DEMO.resolve(file), made.resolve(file));
-        }
-        var json = new JsonMapper();
-        var config = (ObjectNode) json.readTree(Files.readAllBytes(DEMO.resolve("config.json")));
-        new KvCacheForm(keys, values).describe(config);
-        json.writeValue(made.resolve("config.json").toFile(), config);
-        return ServedModel.open(made);
+        return DemoWith.open(made, new KvCacheForm(keys, values)::describe);
     }
 
     private static GenerationRequest request(ServedModel model, int tokens) {

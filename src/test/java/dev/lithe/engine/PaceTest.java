@@ -32,13 +32,14 @@ class PaceTest {
         assertThat(Pace.usual(new Sublayers(List.of(0), List.of(1, 2)), 3)).isEqualTo(1);
     }
 
-    /// The first block of it does nothing at all.
+    /// The first block of it does nothing at all, and any other of 128 tokens takes longer than two
+    /// of one.
     @Test
     void aModelMayBeginWithAnEmptyBlock(@TempDir Path folder) throws IOException {
-        TinyModel.small().layers(3).without(List.of(0), List.of(0)).write(folder);
+        TinyModel.small().width(256, 1024).layers(3).without(List.of(0), List.of(0)).write(folder);
         try (Decoder decoder = Decoder.open(folder)) {
             Pace pace = Pace.measure(decoder, 0);
-            assertThat(pace.blockNanos()).isGreaterThan(pace.stepNanos() / 100);
+            assertThat(pace.blockNanos()).isGreaterThan(pace.stepNanos());
         }
     }
 

@@ -253,6 +253,36 @@ class GgufExportTest {
                 });
     }
 
+    /// Values are counted where there is attention, here in 14 of 16 blocks; second feed-forward
+    /// matrices along those that are there, but as if there were 16.
+    @Test
+    void mixesCountThePartsThatAreThere() throws IOException {
+        TinyModel model =
+                TinyModel.of("llama")
+                        .width(256, 256)
+                        .heads(4, 4, 64)
+                        .layers(16)
+                        .without(List.of(3, 8), List.of(8));
+        Path file = temporary.resolve("parts.gguf");
+        try (Checkpoint checkpoint = Checkpoint.open(model.write(temporary.resolve("parts")))) {
+            assertThat(GgufExport.write(checkpoint, GgufMix.of("q4_k_m"), file)).isEmpty();
+        }
+        RawGguf gguf = RawGguf.read(file);
+        assertThat(withMore(gguf, "attn_v")).containsExactly(0, 4, 7, 11, 14, 15);
+        assertThat(withMore(gguf, "ffn_down")).containsExactly(0, 1, 4, 7, 11, 14, 15);
+        assertThat(withMore(gguf, "attn_q")).isEmpty();
+    }
+
+    /// The blocks whose weights of a name have 6 bits.
+    private static List<Integer> withMore(RawGguf gguf, String name) {
+        return gguf.tensors().entrySet().stream()
+                .filter(tensor -> tensor.getKey().endsWith("." + name + ".weight"))
+                .filter(tensor -> tensor.getValue().type() == GgufType.Q6_K.code())
+                .map(tensor -> Integer.valueOf(tensor.getKey().split("[.]")[1]))
+                .sorted()
+                .toList();
+    }
+
     private static void close(RawGguf gguf, String name, TinyModel model, String original) {
         float[] exact = model.tensors().get(original).floats();
         float[] stored = gguf.tensors().get(name).numbers();

@@ -2,23 +2,18 @@ package dev.lithe.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.RawTensor;
 import dev.lithe.TinyModel;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.Instructions;
-import dev.lithe.tensor.NativeLibrary;
-import dev.lithe.tensor.TensorScope;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -28,8 +23,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 /// Models in which small inputs count as 0, by libtorch and by the native kernels.
 class ActivationThresholdsTest {
     private static final int VOCAB = 300;
-    private static final int TOKENS = 12;
-    private static final long SEED = 5;
     private static final double ALL = 1e9;
     private static final List<List<Double>> SOME =
             List.of(List.of(0.6, 0.02, 0.5, 0.01), List.of(0.0, 0.05, 0.8, 0.02));
@@ -44,12 +37,6 @@ class ActivationThresholdsTest {
                 TinyModel.small().heads(6, 2, 10).width(36, 70).biases());
     }
 
-    private static List<Optional<Instructions>> engines() {
-        List<Optional<Instructions>> engines = new ArrayList<>(List.of(Optional.empty()));
-        NativeLibrary.runnable().forEach(each -> engines.add(Optional.of(each)));
-        return engines;
-    }
-
     private Path written(TinyModel model, List<List<Double>> thresholds, int dense)
             throws IOException {
         ObjectNode config = model.config();
@@ -57,55 +44,16 @@ class ActivationThresholdsTest {
         return model.write(folder, config, model.tensors());
     }
 
-    /// Logits of all places, read at once.
-    private static float[] together(Path folder, Optional<Instructions> engine) {
-        long[] ids = new Random(SEED).longs(TOKENS, 0, VOCAB).toArray();
-        try (Decoder decoder = Decoder.open(folder, engine);
-                var scope = TensorScope.open()) {
-            KvCache cache = decoder.newCache(1, TOKENS, scope);
-            return decoder.forward(scope.tensor(ids, 1, TOKENS), 0, cache, true, scope).floats();
-        }
-    }
-
-    /// The same, token by token.
-    private static float[] oneByOne(Path folder, Optional<Instructions> engine) {
-        long[] ids = new Random(SEED).longs(TOKENS, 0, VOCAB).toArray();
-        float[] all = new float[TOKENS * VOCAB];
-        try (Decoder decoder = Decoder.open(folder, engine);
-                var scope = TensorScope.open()) {
-            KvCache cache = decoder.newCache(1, TOKENS, scope);
-            for (int i = 0; i < TOKENS; i++) {
-                var next = scope.tensor(new long[] {ids[i]}, 1, 1);
-                float[] row = decoder.forward(next, i, cache, true, scope).floats();
-                System.arraycopy(row, 0, all, i * VOCAB, VOCAB);
-            }
-        }
-        return all;
-    }
-
     /// No linear is empty of inputs here, and none reads all.
     @ParameterizedTest
     @MethodSource("models")
     void allEnginesComputeTheSame(TinyModel model) throws IOException {
         Path sparse = written(model, SOME, 3);
-        float[] expected = together(sparse, Optional.empty());
-        assertThat(expected).isNotEqualTo(together(written(model, List.of(), 0), Optional.empty()));
+        float[] expected = Logits.together(sparse, Optional.empty());
+        assertThat(expected)
+                .isNotEqualTo(Logits.together(written(model, List.of(), 0), Optional.empty()));
         sparse = written(model, SOME, 3);
-        for (Optional<Instructions> engine : engines()) {
-            float[] logits = together(sparse, engine);
-            assertClose(logits, expected, engine + " together");
-            float[] single = oneByOne(sparse, engine);
-            assertClose(single, expected, engine + " one by one");
-            if (engine.isPresent()) {
-                assertThat(single).as("%s", engine).isEqualTo(logits); // bit by bit
-            }
-        }
-    }
-
-    private static void assertClose(float[] actual, float[] expected, String what) {
-        for (int i = 0; i < expected.length; i++) {
-            assertThat(actual[i]).as("%s, %d", what, i).isCloseTo(expected[i], within(2e-3f));
-        }
+        Logits.requireAlike(sparse);
     }
 
     /// Without its inputs a linear adds nothing: what o and down write is as if they were zero.
@@ -114,8 +62,8 @@ class ActivationThresholdsTest {
         TinyModel model = TinyModel.small();
         List<Double> none = List.of(0.0, ALL, 0.0, ALL);
         Path sparse = written(model, List.of(none, none), 0);
-        for (Optional<Instructions> engine : engines()) {
-            float[] actual = together(sparse, engine);
+        for (Optional<Instructions> engine : Logits.engines()) {
+            float[] actual = Logits.together(sparse, engine);
             Map<String, RawTensor> tensors = model.tensors();
             tensors.replaceAll((name, tensor) ->
                     name.contains("o_proj") || name.contains("down_proj")
@@ -125,7 +73,7 @@ class ActivationThresholdsTest {
                                     tensor.shape().stream().mapToLong(n -> n).toArray())
                             : tensor);
             model.write(folder, model.config(), tensors);
-            assertClose(actual, together(folder, engine), engine.toString());
+            Logits.requireClose(actual, Logits.together(folder, engine), engine.toString());
             written(model, List.of(none, none), 0);
         }
     }
@@ -134,11 +82,12 @@ class ActivationThresholdsTest {
     void theFirstPositionsKeepAllInputs() throws IOException {
         TinyModel model = TinyModel.small();
         List<Double> some = List.of(0.5, 0.5, 0.5, 0.5);
-        for (Optional<Instructions> engine : engines()) {
-            float[] dense = oneByOne(written(model, List.of(), 0), engine);
+        for (Optional<Instructions> engine : Logits.engines()) {
+            float[] dense = Logits.oneByOne(written(model, List.of(), 0), engine);
             Path sparse = written(model, List.of(some, some), 7);
-            for (float[] logits : List.of(oneByOne(sparse, engine), together(sparse, engine))) {
-                assertClose(
+            for (float[] logits :
+                    List.of(Logits.oneByOne(sparse, engine), Logits.together(sparse, engine))) {
+                Logits.requireClose(
                         Arrays.copyOf(logits, 7 * VOCAB),
                         Arrays.copyOf(dense, 7 * VOCAB),
                         engine.toString());

@@ -1,10 +1,18 @@
 package dev.lithe.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import dev.lithe.TinyModel;
+import dev.lithe.calibrate.BlockStack;
+import dev.lithe.calibrate.CalibrationSet;
+import dev.lithe.calibrate.WholeModel;
+import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
+import dev.lithe.tokenize.TextFile;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
 
@@ -111,6 +119,38 @@ final class AgainstNaive {
                         "%s: logit %d is %s, expected %s"
                                 .formatted(what, i, actual[i], expected[i]));
             }
+        }
+    }
+
+    /// Fails where the mean loss of `model` on windows, as calibration sees it, is off.
+    ///
+    /// @param folder where the model is written
+    static void calibrates(TinyModel model, Path folder, int[]... windows) throws IOException {
+        long[][] ids =
+                Arrays.stream(windows)
+                        .map(window -> Arrays.stream(window).asLongStream().toArray())
+                        .toArray(long[][]::new);
+        calibrates(model, folder, new CalibrationSet(new TextFile("none", "", ""), ids, 5));
+    }
+
+    static void calibrates(TinyModel model, Path folder, CalibrationSet set) throws IOException {
+        var naive = Naive.of(model);
+        double expected = 0;
+        int predictions = 0;
+        for (long[] window : set.windows()) {
+            int[] ids = Arrays.stream(window).mapToInt(Math::toIntExact).toArray();
+            double[][] logits = naive.logits(ids);
+            for (int t = 0; t + 1 < ids.length; t++) {
+                double sum = Arrays.stream(logits[t]).map(Math::exp).sum();
+                expected += Math.log(sum) - logits[t][ids[t + 1]];
+                predictions++;
+            }
+        }
+        try (Checkpoint checkpoint = Checkpoint.open(model.write(folder));
+                var whole = WholeModel.open(checkpoint, set);
+                var stack = new BlockStack(whole, set)) {
+            assertThat(stack.without(stack.everything()).loss())
+                    .isCloseTo(expected / predictions, within(TOLERANCE));
         }
     }
 }

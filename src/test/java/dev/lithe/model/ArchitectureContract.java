@@ -2,12 +2,9 @@ package dev.lithe.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.assertj.core.api.Assertions.within;
 
 import dev.lithe.TinyModel;
-import dev.lithe.calibrate.BlockStack;
 import dev.lithe.calibrate.CalibrationSet;
-import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.compress.Compressor;
 import dev.lithe.compress.Pipeline;
@@ -21,7 +18,6 @@ import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -139,22 +135,7 @@ abstract class ArchitectureContract {
 
     @Test
     void calibratesOnTheSameNumbers() throws IOException {
-        TinyModel model = model();
-        double expected = 0;
-        for (long[] window : windows().windows()) {
-            int[] ids = Arrays.stream(window).mapToInt(Math::toIntExact).toArray();
-            double[][] logits = Naive.of(model).logits(ids);
-            for (int t = 0; t + 1 < ids.length; t++) {
-                double sum = Arrays.stream(logits[t]).map(Math::exp).sum();
-                expected += Math.log(sum) - logits[t][ids[t + 1]];
-            }
-        }
-        expected /= windows().windows().length * (CONTEXT - 1);
-        try (Checkpoint checkpoint = Checkpoint.open(model.write(temporary.resolve("stack")));
-                var whole = WholeModel.open(checkpoint, windows());
-                var stack = new BlockStack(whole, windows())) {
-            assertThat(stack.without(stack.everything()).loss()).isCloseTo(expected, within(1e-4));
-        }
+        AgainstNaive.calibrates(model(), temporary.resolve("stack"), windows());
     }
 
     @Test

@@ -6,13 +6,8 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.TinyModel;
-import dev.lithe.calibrate.BlockStack;
-import dev.lithe.calibrate.CalibrationSet;
-import dev.lithe.calibrate.WholeModel;
-import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.tensor.TensorScope;
-import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -242,23 +237,7 @@ class HeavyHittersTest {
     @Test
     void calibratesOnTheSameNumbers() throws IOException {
         TinyModel model = TinyModel.of("gemma2").window(25).sinks(2, 18).heavy(8, 40);
-        long[][] windows = new long[2][];
-        double expected = 0;
-        for (int i = 0; i < 2; i++) {
-            int[] ids = text(70, i);
-            windows[i] = Arrays.stream(ids).asLongStream().toArray();
-            double[][] logits = naive(model, ids);
-            for (int t = 0; t + 1 < ids.length; t++) {
-                double sum = Arrays.stream(logits[t]).map(Math::exp).sum();
-                expected += (Math.log(sum) - logits[t][ids[t + 1]]) / 2 / 69;
-            }
-        }
-        var set = new CalibrationSet(new TextFile("none", "", ""), windows, 5);
-        try (Checkpoint checkpoint = Checkpoint.open(model.write(folder));
-                var whole = WholeModel.open(checkpoint, set);
-                var stack = new BlockStack(whole, set)) {
-            assertThat(stack.without(stack.everything()).loss()).isCloseTo(expected, within(1e-4));
-        }
+        AgainstNaive.calibrates(model, folder, text(70, 0), text(70, 1));
     }
 
     @Test

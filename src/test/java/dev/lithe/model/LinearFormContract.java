@@ -194,7 +194,7 @@ abstract class LinearFormContract {
     void nativeKernelsComputeTheSameOnEveryProcessor(Case a) {
         try (var scope = TensorScope.open()) {
             Linear linear = make(a, a.n(), scope);
-            assumeTrue(NativeForward.takes(a.form(), a.k()), "left to libtorch");
+            assumeTrue(NativeForms.takes(a.form(), a.k()), "left to libtorch");
             double[] w = meaning(linear, a);
             double[] sizes = sizes(linear, a);
             float[] bias = linear.bias() == null ? new float[a.n()] : linear.bias().floats();

@@ -7,14 +7,9 @@ import static org.assertj.core.api.Assertions.within;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.RawTensor;
 import dev.lithe.TinyModel;
-import dev.lithe.calibrate.BlockStack;
-import dev.lithe.calibrate.CalibrationSet;
-import dev.lithe.calibrate.WholeModel;
-import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
-import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -61,12 +56,6 @@ class PageAttentionTest {
                 TinyModel.of("gemma2").layers(3).window(30).positions(800).pages(16, 4, 1));
     }
 
-    private static List<Optional<Instructions>> engines() {
-        List<Optional<Instructions>> engines = new ArrayList<>(List.of(Optional.empty()));
-        NativeLibrary.runnable().forEach(each -> engines.add(Optional.of(each)));
-        return engines;
-    }
-
     private static int[] text(int length) {
         return new Random(SEED).ints(length, 0, VOCAB).toArray();
     }
@@ -75,7 +64,7 @@ class PageAttentionTest {
     @MethodSource("models")
     void computesWhatTheNaivePassDoes(TinyModel model) throws IOException {
         model.write(folder);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 AgainstNaive.check(decoder, model);
             }
@@ -91,7 +80,7 @@ class PageAttentionTest {
         int[] pieces = {1, 100, 101, 131, 400, 580, 601};
         int[] singly =
                 IntStream.concat(IntStream.of(250, 500), IntStream.rangeClosed(501, 601)).toArray();
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 AgainstNaive.chunks(decoder, ids, expected, pieces);
                 AgainstNaive.chunks(decoder, ids, expected, singly);
@@ -134,7 +123,7 @@ class PageAttentionTest {
     void shortTextsSeeEverything() throws IOException {
         TinyModel.small().pages(4, 2, 0).write(folder.resolve("pages"));
         TinyModel.small().write(folder.resolve("all"));
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder some = Decoder.open(folder.resolve("pages"), engine);
                     Decoder all = Decoder.open(folder.resolve("all"), engine);
                     var scope = TensorScope.open()) {
@@ -153,7 +142,7 @@ class PageAttentionTest {
     void aBatchIsItsMembers() throws IOException {
         TinyModel.small().heads(4, 2, 16).positions(700).pages(8, 3, 0).write(folder);
         int[] lengths = {1, 20, 500, 2, 398};
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine);
                     var scope = TensorScope.open()) {
                 List<KvCache> together = new ArrayList<>();
@@ -202,7 +191,7 @@ class PageAttentionTest {
     void textsThatAreCutGoOnAsOthers() throws IOException {
         TinyModel.small().heads(4, 2, 16).positions(700).pages(8, 3, 0).write(folder);
         int[] ids = text(600);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine);
                     var scope = TensorScope.open()) {
                 KvCache straight = decoder.newCache(1, 600, scope);
@@ -232,25 +221,7 @@ class PageAttentionTest {
     @Test
     void calibratesOnTheSameNumbers() throws IOException {
         TinyModel model = TinyModel.of("gemma2").layers(3).window(5).pages(4, 2, 0);
-        long[][] windows = {
-            Arrays.stream(text(24)).asLongStream().toArray(),
-            Arrays.stream(text(48)).skip(24).asLongStream().toArray()
-        };
-        double expected = 0;
-        for (long[] window : windows) {
-            int[] ids = Arrays.stream(window).mapToInt(Math::toIntExact).toArray();
-            double[][] logits = new NaiveDecoder(model.config(), model.tensors()).logits(ids);
-            for (int t = 0; t + 1 < ids.length; t++) {
-                double sum = Arrays.stream(logits[t]).map(Math::exp).sum();
-                expected += (Math.log(sum) - logits[t][ids[t + 1]]) / 2 / 23;
-            }
-        }
-        var set = new CalibrationSet(new TextFile("none", "", ""), windows, 5);
-        try (Checkpoint checkpoint = Checkpoint.open(model.write(folder));
-                var whole = WholeModel.open(checkpoint, set);
-                var stack = new BlockStack(whole, set)) {
-            assertThat(stack.without(stack.everything()).loss()).isCloseTo(expected, within(1e-4));
-        }
+        AgainstNaive.calibrates(model, folder, text(24), Arrays.copyOfRange(text(48), 24, 48));
     }
 
     /// Where all keys are alike, so are all bounds.
@@ -262,7 +233,7 @@ class PageAttentionTest {
         model.write(folder, model.config(), tensors);
         int[] ids = text(150);
         double[][] expected = new NaiveDecoder(model.config(), tensors).logits(ids);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 AgainstNaive.chunks(decoder, ids, expected, 70, 149, 150);
             }

@@ -6,14 +6,9 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.TinyModel;
-import dev.lithe.calibrate.BlockStack;
-import dev.lithe.calibrate.CalibrationSet;
-import dev.lithe.calibrate.WholeModel;
-import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.tensor.Instructions;
 import dev.lithe.tensor.NativeLibrary;
 import dev.lithe.tensor.TensorScope;
-import dev.lithe.tokenize.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -52,12 +47,6 @@ class SparseAttentionTest {
                 TinyModel.of("gemma3_text").layers(3).window(5).sinks(3, 7));
     }
 
-    private static List<Optional<Instructions>> engines() {
-        List<Optional<Instructions>> engines = new ArrayList<>(List.of(Optional.empty()));
-        NativeLibrary.runnable().forEach(each -> engines.add(Optional.of(each)));
-        return engines;
-    }
-
     private static int[] text(int length) {
         return new Random(SEED).ints(length, 0, VOCAB).toArray();
     }
@@ -66,7 +55,7 @@ class SparseAttentionTest {
     @MethodSource("models")
     void computesWhatTheNaivePassDoes(TinyModel model) throws IOException {
         model.write(folder);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 AgainstNaive.check(decoder, model);
             }
@@ -85,7 +74,7 @@ class SparseAttentionTest {
         int[] singly =
                 IntStream.concat(IntStream.of(250, 500, 750), IntStream.rangeClosed(751, 1300))
                         .toArray();
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine)) {
                 assertThat(decoder.spec().cacheRows(1300)).isLessThan(650);
                 AgainstNaive.chunks(decoder, ids, expected, ends);
@@ -131,7 +120,7 @@ class SparseAttentionTest {
     void aBatchIsItsMembers() throws IOException {
         TinyModel.small().sinks(3, 50).write(folder);
         int[] lengths = {1, 20, 600, 2, 399};
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine);
                     var scope = TensorScope.open()) {
                 List<KvCache> together = new ArrayList<>();
@@ -206,7 +195,7 @@ class SparseAttentionTest {
     void aFewTokensCanBeTakenBack() throws IOException {
         TinyModel.small().sinks(2, 40).write(folder);
         int[] ids = text(1000);
-        for (Optional<Instructions> engine : engines()) {
+        for (Optional<Instructions> engine : Logits.engines()) {
             try (Decoder decoder = Decoder.open(folder, engine);
                     var scope = TensorScope.open()) {
                 int rows = decoder.spec().cacheRows(5000);
@@ -243,25 +232,7 @@ class SparseAttentionTest {
     @Test
     void calibratesOnTheSameNumbers() throws IOException {
         TinyModel model = TinyModel.of("gemma2").window(5).sinks(2, 8);
-        long[][] windows = {
-            Arrays.stream(text(24)).asLongStream().toArray(),
-            Arrays.stream(text(48)).skip(24).asLongStream().toArray()
-        };
-        double expected = 0;
-        for (long[] window : windows) {
-            int[] ids = Arrays.stream(window).mapToInt(Math::toIntExact).toArray();
-            double[][] logits = new NaiveDecoder(model.config(), model.tensors()).logits(ids);
-            for (int t = 0; t + 1 < ids.length; t++) {
-                double sum = Arrays.stream(logits[t]).map(Math::exp).sum();
-                expected += (Math.log(sum) - logits[t][ids[t + 1]]) / 2 / 23;
-            }
-        }
-        var set = new CalibrationSet(new TextFile("none", "", ""), windows, 5);
-        try (Checkpoint checkpoint = Checkpoint.open(model.write(folder));
-                var whole = WholeModel.open(checkpoint, set);
-                var stack = new BlockStack(whole, set)) {
-            assertThat(stack.without(stack.everything()).loss()).isCloseTo(expected, within(1e-4));
-        }
+        AgainstNaive.calibrates(model, folder, text(24), Arrays.copyOfRange(text(48), 24, 48));
     }
 
     @Test

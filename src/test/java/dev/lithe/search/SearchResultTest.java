@@ -11,6 +11,8 @@ import dev.lithe.search.SearchResult.Finalist;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /// Who wins among finalists whose outcomes are made up.
 class SearchResultTest {
@@ -58,6 +60,18 @@ class SearchResultTest {
                 .asString()
                 .contains("perplexity ratio 1.0021 and KL 0.00200", "technique 1.0004 and 0.00600");
         assertThat(result.toJson().path("no_worse_than_singles").asBoolean()).isFalse();
+    }
+
+    /// Where bytes or speed are preferred, quality is no promise, kept or broken.
+    @ParameterizedTest
+    @EnumSource(names = {"BYTES", "SPEED"})
+    void whereQualityIsNotPreferredNothingIsSaidOfSingles(Preference preference) {
+        Finalist single = finalist(99, 0.006, 1.0004, OTHER);
+        Finalist nearest = finalist(90, 0.002, 1.0021, "rotate", ONE);
+        var result = result(new Goal(100L, 1.1, null, preference), single, nearest);
+        assertThat(result.toJson().has("no_worse_than_singles")).isTrue();
+        assertThat(result.toJson().path("no_worse_than_singles").isNull()).isTrue();
+        assertThat(result.table()).doesNotContain("note ");
     }
 
     @Test

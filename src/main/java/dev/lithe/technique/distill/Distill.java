@@ -23,7 +23,7 @@ import dev.lithe.technique.distill.StudentShape.Start;
 ///
 /// The student is what the recipe has made so far; or with `layers` that many of its blocks, evenly
 /// spaced, the first and the last among them (Sanh et al., "DistilBERT", arXiv 1910.01108, take
-/// every other one); or with other widths a fresh one, which begins as the model where shapes agree
+/// every other one), one of which gives way where none of them has attention; or with other widths a fresh one, which begins as the model where shapes agree
 /// and random elsewhere (`start: random`: everywhere). All of its weights learn to make small
 ///
 ///     (1 - c) τ² D(teacher, student) + c CE(text) + h S

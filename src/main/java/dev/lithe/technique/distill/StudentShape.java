@@ -8,11 +8,15 @@ import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
+import dev.lithe.model.ModelSpec;
 import dev.lithe.model.Norm;
+import dev.lithe.model.Sublayers;
 import dev.lithe.technique.LayerLists;
 import dev.lithe.tensor.DType;
 import dev.lithe.tensor.TensorScope;
 import dev.lithe.tensor.Value;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
@@ -74,7 +78,8 @@ public record StudentShape(
         int groups =
                 model.path("num_key_value_heads").asInt(model.path("num_attention_heads").asInt());
         if (layers > 0) {
-            LayerLists.keep(model, blocks, spaced(blocks, layers));
+            Sublayers parts = ModelSpec.of(model, "config.json").sublayers();
+            LayerLists.keep(model, blocks, chosen(parts, blocks, layers));
         }
         put(model, LAYERS, layers);
         put(model, "hidden_size", hiddenSize);
@@ -104,7 +109,7 @@ public record StudentShape(
     WholeModel student(WholeModel model, ObjectNode config, Start start, long seed) {
         int blocks = model.blocks().size();
         int count = layers == 0 ? blocks : layers;
-        List<Integer> chosen = spaced(blocks, count);
+        List<Integer> chosen = chosen(model.spec().sublayers(), blocks, count);
         LayerLists.spellOut(config, model.spec());
         if (count <= blocks) {
             LayerLists.keep(config, blocks, chosen);
@@ -163,6 +168,25 @@ public record StudentShape(
             bias = step.call("cast", zeros, type.code());
         }
         return new Linear.Dense(weight, bias, new LinearForm.Dense(type));
+    }
+
+    /// The blocks that a student begins as: [#spaced] ones; where all of those lack attention, one
+    /// gives way to the nearest that has it.
+    static List<Integer> chosen(Sublayers parts, int all, int count) {
+        List<Integer> blocks = new ArrayList<>(spaced(all, count));
+        if (blocks.stream().anyMatch(parts::attends)) {
+            return blocks;
+        }
+        int[] nearest =
+                IntStream.range(0, all)
+                        .filter(parts::attends)
+                        .boxed()
+                        .flatMap(block ->
+                                IntStream.range(0, count).mapToObj(i -> new int[] {i, block}))
+                        .min(Comparator.comparingInt(at -> Math.abs(blocks.get(at[0]) - at[1])))
+                        .orElseThrow();
+        blocks.set(nearest[0], nearest[1]);
+        return blocks;
     }
 
     /// Of `all` blocks, `count` as far from each other as can be; the same ones again where there

@@ -8,6 +8,7 @@ import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.LinearName.Slot;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Sublayers;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
@@ -96,7 +97,7 @@ public final class BasisSharing implements ModelTechnique<BasisSharing.Config> {
     public void configure(ObjectNode model, Config config) {
         ModelSpec.of(model, "config.json")
                 .sublayers()
-                .requireAll("neighbours share a basis matrix by matrix");
+                .requireAll("neighbours share a basis matrix by matrix", Sublayers.REMOVE_BLOCKS);
         // shapes stay as they are
     }
 

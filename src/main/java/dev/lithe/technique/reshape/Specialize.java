@@ -7,6 +7,7 @@ import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Sublayers;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Rotary;
@@ -105,7 +106,10 @@ public final class Specialize implements ModelTechnique<Specialize.Config> {
         config.read();
         ModelSpec spec = ModelSpec.of(model, name());
         spec.experts().requireNone(name());
-        spec.sublayers().requireAll("how small the model gets is counted by blocks that are alike");
+        spec.sublayers()
+                .requireAll(
+                        "how small the model gets is counted by blocks that are alike",
+                        Sublayers.REMOVE_BLOCKS);
         int tokens = spec.vocabSize();
         var shapes =
                 new ShapeSearch(model.deepCopy(), config.remove(), config.multipleOf(), tokens);

@@ -8,6 +8,7 @@ import dev.lithe.model.Architecture;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Sublayers;
 import dev.lithe.technique.Family;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.Technique;
@@ -109,7 +110,9 @@ public final class ShareLayers implements ModelTechnique<ShareLayers.Config> {
     public void configure(ObjectNode model, Config config) {
         ModelSpec.of(model, "config.json")
                 .sublayers()
-                .requireAll("a block that stands for several has to have what they have");
+                .requireAll(
+                        "a block that stands for several has to have what they have",
+                        Sublayers.REMOVE_BLOCKS);
         int layers = Architecture.get(model, "num_hidden_layers");
         if (config.blocks() >= layers) {
             throw LitheException.badInput(

@@ -4,11 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lithe.TinyModel;
 import dev.lithe.calibrate.WholeModel;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.model.LinearForm;
 import dev.lithe.model.LinearName;
 import dev.lithe.model.ModelSpec;
+import dev.lithe.model.Sublayers;
 import dev.lithe.technique.ModelTechnique;
 import dev.lithe.technique.ModelTechniqueContract;
 import dev.lithe.technique.distill.Distill.Config;
@@ -56,6 +59,27 @@ class DistillTest extends ModelTechniqueContract<Config> {
         assertThat(StudentShape.spaced(6, 3)).containsExactly(0, 3, 5);
         assertThat(StudentShape.spaced(6, 2)).containsExactly(0, 5);
         assertThat(StudentShape.spaced(4, 1)).containsExactly(0);
+    }
+
+    @Test
+    void aStudentHasAttentionSomewhere(@TempDir Path folder) throws IOException {
+        var some = new Sublayers(List.of(0, 3, 5), List.of());
+        assertThat(StudentShape.chosen(Sublayers.ALL, 6, 3)).containsExactly(0, 3, 5);
+        assertThat(StudentShape.chosen(some, 6, 3)).containsExactly(1, 3, 5);
+        assertThat(StudentShape.chosen(some, 6, 4)).containsExactly(0, 2, 3, 5);
+        var last = new Sublayers(List.of(0, 1, 2), List.of());
+        assertThat(StudentShape.chosen(last, 4, 1)).containsExactly(3);
+        Config config = config(2, 0, Start.TEACHER, 2, new Objective(0, 1, 0), DType.F32);
+        TinyModel model = model().without(List.of(0, 3), List.of(1));
+        ObjectNode planned = model.config();
+        distill.configure(planned, config);
+        assertThat(ModelSpec.of(planned, "plan").sublayers())
+                .isEqualTo(new Sublayers(List.of(1), List.of(0)));
+        try (Checkpoint source = Checkpoint.open(model.write(folder));
+                WholeModel whole = WholeModel.open(source, windows(300), bench(source));
+                WholeModel student = distill.apply(whole, config)) {
+            assertThat(student.spec().sublayers()).isEqualTo(new Sublayers(List.of(1), List.of(0)));
+        }
     }
 
     @Test
