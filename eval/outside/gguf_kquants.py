@@ -21,6 +21,10 @@ from safetensors.numpy import load_file
 TYPES = {"q4_k": (32, 14), "q5_k": (32, 16), "q6_k": (16, 18), "q4_k_m": (32, 15), "q5_k_m": (32, 17)}
 
 
+SILENT = llama_cpp.llama_log_callback(lambda *_: None)
+llama_cpp.llama_log_set(SILENT, ctypes.c_void_p())
+
+
 def lithe(command: str, *arguments: object) -> None:
     subprocess.run([command, "export", *map(str, arguments), "--force"], check=True, stdout=subprocess.DEVNULL)
 

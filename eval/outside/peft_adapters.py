@@ -4,7 +4,8 @@
 Holds Lithe's adapters against PEFT's. LITHE is the program, MODEL a Hugging Face folder. It heals MODEL for STEPS (default 40)
 steps, which writes an adapter; merges that into MODEL; has PEFT make an adapter of its own, and merges that. Prints how far apart
 the logits of 64 tokens of TEXT are: PEFT's with the adapter beside the model, and those of Lithe's folders as transformers loads
-them, all in float32. Exit code 1 where they are too far. Needs torch, transformers and peft, which Lithe itself never does.
+them, all in float32. Exit code 1 where they are too far. Needs torch, transformers and peft (without
+gptqmodel beside them), which Lithe itself never does.
 """
 import subprocess
 import sys

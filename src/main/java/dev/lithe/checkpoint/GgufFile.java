@@ -159,11 +159,11 @@ record GgufFile(Path file, Map<String, Object> values, Map<String, GgufFile.Tens
                     || tensor.bytes() > size - data
                     || offset > size - data - tensor.bytes()) {
                 throw LitheException.badInput(
-                        "%s: tensor '%s' takes bytes %d to %d of the data, which has %d; truncated?",
+                        "%s: tensor '%s' takes bytes %d to %s of the data, which has %d; truncated?",
                         file,
                         tensor.name(),
                         offset,
-                        offset + tensor.bytes(),
+                        Long.toUnsignedString(offset + tensor.bytes()),
                         Math.max(0, size - data));
             }
             end = offset + tensor.bytes();

@@ -11,6 +11,7 @@ import com.google.gson.JsonParser;
 import dev.lithe.cli.CommandLines;
 import dev.lithe.proto.inference.GRPCInferenceServiceGrpc;
 import dev.lithe.proto.v1.GenerationServiceGrpc;
+import io.kubernetes.client.openapi.JSON;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.reflect.InvocationTargetException;
@@ -54,7 +55,8 @@ class KubernetesTest {
         }
     }
 
-    /// Throws where the manifest has a field that its kind does not, or lacks one that it needs.
+    /// Throws where the manifest has a field that its kind does not, lacks one that it needs, or
+    /// has one of another type.
     private static void validate(JsonNode manifest) throws IOException {
         String version = manifest.path("apiVersion").textValue();
         String kind = manifest.path("kind").textValue();
@@ -64,9 +66,9 @@ class KubernetesTest {
         String number = version.substring(version.lastIndexOf('v') + 1);
         JsonElement json = JsonParser.parseString(manifest.toString());
         try {
-            Class.forName(MODELS + number + kind)
-                    .getMethod("validateJsonElement", JsonElement.class)
-                    .invoke(null, json);
+            Class<?> type = Class.forName(MODELS + number + kind);
+            type.getMethod("validateJsonElement", JsonElement.class).invoke(null, json);
+            JSON.getGson().fromJson(json, type);
         } catch (InvocationTargetException e) {
             throw new IllegalArgumentException(kind + ": " + e.getCause().getMessage(), e);
         } catch (ReflectiveOperationException e) {
@@ -123,6 +125,12 @@ class KubernetesTest {
         ObjectNode search = find("overlays/search", "Job", "lithe-search");
         search.withObject("/spec").put("completionsMode", "Indexed");
         assertThatThrownBy(() -> validate(search)).hasMessageContaining("completionsMode");
+        ObjectNode words = find("overlays/job", "Job", "lithe-compress");
+        words.withObject("/spec").put("backoffLimit", "four");
+        assertThatThrownBy(() -> validate(words)).hasMessageContaining("four");
+        ObjectNode large = find("base", "Deployment", "lithe");
+        container(large).withObject("/resources/limits").put("memory", "4Gb");
+        assertThatThrownBy(() -> validate(large)).hasMessageContaining("suffix");
         ObjectNode unknown = deployment.deepCopy().put("kind", "Deploiement");
         assertThatThrownBy(() -> validate(unknown)).hasMessageContaining("Deploiement");
     }
