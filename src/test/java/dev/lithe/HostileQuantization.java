@@ -7,6 +7,8 @@ import static dev.lithe.ModelFolder.Q_PROJ;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lithe.ModelFolder.Kind;
+import dev.lithe.tensor.DType;
+import java.util.Arrays;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.provider.Arguments;
@@ -53,6 +55,8 @@ final class HostileQuantization {
                 packedTensor("scales of another width", ".weight_scale", "F32", 4, 32, 2),
                 packedTensor("scales of integers", ".weight_scale", "I32", 4, 32, 1),
                 packedTensor("zero points unpacked", ".weight_zero_point", "I32", 4, 32, 1),
+                notFinite("a scale that is NaN", Kind.PACKED, Float.NaN),
+                notFinite("a scale that is infinite", Kind.INT8, Float.POSITIVE_INFINITY),
                 row(
                         "packed without scales",
                         Kind.PACKED,
@@ -161,5 +165,21 @@ final class HostileQuantization {
                         folder.tensors(all ->
                                 all.put(Q_PROJ + suffix, ModelFolder.zeros(dtype, width, shape))),
                 Q_PROJ + suffix);
+    }
+
+    private static Arguments notFinite(String name, Kind kind, float value) {
+        return row(
+                name,
+                kind,
+                folder ->
+                        folder.tensors(all -> {
+                            float[] scales = new float[32];
+                            Arrays.fill(scales, 1);
+                            scales[7] = value;
+                            all.put(
+                                    Q_PROJ + ".weight_scale",
+                                    RawTensor.of(DType.F32, scales, 32, 1));
+                        }),
+                Q_PROJ + ".weight_scale' holds NaN or infinite");
     }
 }

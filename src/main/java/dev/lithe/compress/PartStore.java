@@ -5,6 +5,7 @@ import dev.lithe.calibrate.LoadedPart;
 import dev.lithe.calibrate.SequentialPass;
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.CheckpointWriter;
+import dev.lithe.checkpoint.Finite;
 import dev.lithe.fault.LitheException;
 import dev.lithe.model.Linear;
 import dev.lithe.model.LinearForm;
@@ -45,11 +46,8 @@ final class PartStore {
                 Linear stored = reader.read(name, step);
                 stored.tensors()
                         .forEach((suffix, tensor) ->
-                                FiniteTensors.require(
-                                        source.folder(),
-                                        name.module() + "." + suffix,
-                                        tensor,
-                                        step));
+                                Finite.require(
+                                        source.folder(), name.module() + "." + suffix, tensor));
                 loaded.set(name, stored);
             }
             part.norms()
@@ -68,7 +66,7 @@ final class PartStore {
     /// A tensor of a norm.
     private Value typed(String name, TensorScope step) {
         Value tensor = source.load(name, step);
-        FiniteTensors.require(source.folder(), name, tensor, step);
+        Finite.require(source.folder(), name, tensor);
         return inPlannedType(name, tensor, step);
     }
 

@@ -1,6 +1,7 @@
 package dev.lithe.model;
 
 import dev.lithe.checkpoint.Checkpoint;
+import dev.lithe.checkpoint.Finite;
 import dev.lithe.checkpoint.QuantizationMetadata;
 import dev.lithe.checkpoint.QuantizationMetadata.Format;
 import dev.lithe.checkpoint.QuantizationMetadata.Scheme;
@@ -241,7 +242,7 @@ public final class LinearReader {
     public Linear read(LinearName name, TensorScope scope) {
         String module = name.module();
         LinearForm form = form(name);
-        Value bias = name.hasBias() ? checkpoint.load(module + ".bias", scope) : null;
+        Value bias = name.hasBias() ? finite(module + ".bias", scope) : null;
         return switch (form) {
             case LinearForm.LowRank factors ->
                     new Linear.LowRank(
@@ -256,19 +257,19 @@ public final class LinearReader {
             case LinearForm.Int8 int8 ->
                     new Linear.Int8(
                             checkpoint.load(module + ".weight", scope),
-                            checkpoint.load(module + ".weight_scale", scope),
+                            finite(module + ".weight_scale", scope),
                             bias,
                             int8);
             case LinearForm.Float8 float8 ->
                     new Linear.Float8(
                             checkpoint.load(module + ".weight", scope),
-                            checkpoint.load(module + ".weight_scale", scope),
+                            finite(module + ".weight_scale", scope),
                             bias,
                             float8);
             case LinearForm.Codebook codebook ->
                     new Linear.Codebook(
                             checkpoint.load(module + ".weight_indices", scope),
-                            checkpoint.load(module + ".weight_table", scope),
+                            finite(module + ".weight_table", scope),
                             scales(codebook, module + ".weight_scale", scope),
                             scope.tensor(new long[] {name.outFeatures(), name.inFeatures()}, 2),
                             bias,
@@ -277,7 +278,7 @@ public final class LinearReader {
             case LinearForm.Grouped grouped ->
                     new Linear.Grouped(
                             checkpoint.load(module + ".weight_packed", scope),
-                            checkpoint.load(module + ".weight_scale", scope),
+                            finite(module + ".weight_scale", scope),
                             grouped.symmetric()
                                     ? null
                                     : checkpoint.load(module + ".weight_zero_point", scope),
@@ -285,6 +286,14 @@ public final class LinearReader {
                             bias,
                             grouped);
         };
+    }
+
+    /// What many weights are multiplied by. Kernels that round their input to integers would take
+    /// an input that is no number, which such a scale makes of the next linear's, for some integer.
+    private Value finite(String tensor, TensorScope scope) {
+        Value loaded = checkpoint.load(tensor, scope);
+        Finite.require(checkpoint.folder(), tensor, loaded);
+        return loaded;
     }
 
     private Value weight(LinearName name, TensorScope scope) {
@@ -320,10 +329,10 @@ public final class LinearReader {
         }
         return form.quantizedScales()
                 ? new Linear.Codebook.Scales(
-                        checkpoint.load(scale, scope),
-                        checkpoint.load(scale + "_block", scope),
-                        checkpoint.load(scale + "_mean", scope))
-                : new Linear.Codebook.Scales(checkpoint.load(scale, scope), null, null);
+                        finite(scale, scope),
+                        finite(scale + "_block", scope),
+                        finite(scale + "_mean", scope))
+                : new Linear.Codebook.Scales(finite(scale, scope), null, null);
     }
 
     /// Checks every tensor that `spec` needs, embedding and norms included.
