@@ -103,6 +103,7 @@ http=$(sed -n 's/.*HTTP 127.0.0.1:\([0-9]*\).*/\1/p' serving)
 for variant in original compressed; do
     gives 0 'little girl' generate 'Once upon a time' --target "127.0.0.1:$port" --variant "$variant" --max-tokens 8
 done
+gives 2 'use 0 (greedy) to 100' generate Once --target "127.0.0.1:$port" --temperature 101
 gives 0 'compressed' bench --target "127.0.0.1:$port" --requests 2 --warmup 1 --tokens 4 --prompt-tokens 8
 # answers TEXT PATH [BODY]: what HTTP says.
 answers() {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.google.protobuf.MessageOrBuilder;
 import dev.lithe.calibrate.CalibrationOptions;
 import dev.lithe.report.Report;
 import dev.lithe.technique.Technique;
@@ -161,6 +162,30 @@ class NativeImageTest {
 
     private static ClassLoader loader() {
         return NativeImageTest.class.getClassLoader();
+    }
+
+    /// Protobuf calls the getters of a message that names itself, as the details of errors do.
+    @Test
+    void everyMessageInTheDetailsOfErrorsIsNamed() throws Exception {
+        Pattern imported = Pattern.compile("import (com\\.google\\.rpc\\.\\w+);");
+        Set<String> needed = new TreeSet<>();
+        try (Stream<Path> files = Files.walk(SOURCES)) {
+            for (Path file : files.filter(each -> each.toString().endsWith(".java")).toList()) {
+                Matcher found = imported.matcher(Files.readString(file));
+                while (found.find()) {
+                    messages(Class.forName(found.group(1)), needed);
+                }
+            }
+        }
+        assertThat(needed).contains("com.google.rpc.Status$Builder");
+        assertThat(types()).containsAll(needed);
+    }
+
+    private static void messages(Class<?> type, Set<String> into) {
+        if (MessageOrBuilder.class.isAssignableFrom(type) && !type.isInterface()) {
+            into.add(type.getName());
+            Arrays.stream(type.getDeclaredClasses()).forEach(each -> messages(each, into));
+        }
     }
 
     /// Records are filled from recipes and reports, and written as such, by their components.
