@@ -71,12 +71,12 @@ static void *panels_of(Model *m, const Linear *l, const char *w) {
     return to;
 }
 
-// Float weights (N, K), with a scale per row or null; borrowed, as stored, or copied. `source` says who they are where they stay as
+// Float weights (N, K), as they are stored or in panels, borrowed or copied; a scale per row, or null, of those as stored alone. `source` says who they are where they stay as
 // long as the model, so that linears of the same ones share a copy; null otherwise.
 int32_t lithe_model_floats(Model *m, int64_t slot, int32_t kind, int64_t n, int64_t k, const void *w, int32_t layout, int32_t copy,
                            const void *source, const float *scale, const float *bias) {
     Linear *l = slot_append(m, slot, (enum kind)kind, n, k, bias);
-    if (l == 0) {
+    if (l == 0 || (scale != 0 && layout != AS_STORED)) {
         return 0;
     }
     int64_t size = kind == FLOAT32 ? 4 : 2;

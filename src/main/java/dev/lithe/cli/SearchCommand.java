@@ -229,13 +229,15 @@ final class SearchCommand implements Callable<Integer> {
     }
 
     private static void requireLimit(String bytes) {
-        if (!BYTES.matcher(bytes).matches()) {
+        Matcher written = BYTES.matcher(bytes);
+        boolean share = bytes.endsWith("%");
+        if (!written.matches() || !share && written.group(2) != null) {
             throw LitheException.badInput(
-                    "--max-bytes %s; write bytes, such as 4000000, or a share, such as 40%%",
+                    "--max-bytes %s; write whole bytes, such as 4000000, or a share, such as 40%%",
                     bytes);
         }
         double number = Double.parseDouble(bytes.replace("%", ""));
-        if (number == 0 || bytes.endsWith("%") && number > PERCENT) {
+        if (number == 0 || share && number > PERCENT) {
             throw LitheException.badInput(
                     "--max-bytes %s; a limit is above 0, and a share of the original at most 100%%;"
                             + " leave it out for none",
@@ -351,11 +353,11 @@ final class SearchCommand implements Callable<Integer> {
         }
         Matcher written = BYTES.matcher(maxBytes);
         boolean _ = written.matches(); // #requireWellWritten knows that it does
-        double number = Double.parseDouble(maxBytes.replace("%", ""));
         if (written.group(3).isEmpty()) {
-            return (long) number;
+            return Long.parseLong(maxBytes);
         }
-        return (long) (number / PERCENT * ModelSize.of(folder).weightBytes());
+        double share = Double.parseDouble(maxBytes.replace("%", ""));
+        return (long) (share / PERCENT * ModelSize.of(folder).weightBytes());
     }
 
     private static String line(

@@ -57,12 +57,14 @@ final class ServeCommand implements Runnable {
 
     @Override
     public void run() {
+        List<Map.Entry<String, String>> called = called();
         ServerOptions options =
-                server.options(sources(), weights, lithe.verbose()).with(experiment.options());
+                server.options(sources(called), weights, lithe.verbose())
+                        .with(experiment.options());
         PrintWriter err = spec.commandLine().getErr();
         Map<String, Path> folders = new HashMap<>();
-        for (VariantSource each : options.variants()) {
-            folders.put(each.name(), ModelFinder.folder(each.folder().toString(), err));
+        for (Map.Entry<String, String> each : called) {
+            folders.put(each.getKey(), ModelFinder.folder(each.getValue(), err));
         }
         run(options.in(folders), spec.commandLine().getOut());
     }
@@ -83,22 +85,28 @@ final class ServeCommand implements Runnable {
                 });
     }
 
-    /// What is served; their folders are what the user calls the models.
-    private List<VariantSource> sources() {
-        Device on = device.device();
-        List<VariantSource> sources = new ArrayList<>();
+    /// The models by name, as the user calls them: `demo/` is a folder, and `demo` is not.
+    private List<Map.Entry<String, String>> called() {
+        List<Map.Entry<String, String>> called = new ArrayList<>();
         if (model != null) {
-            sources.add(new VariantSource("original", Path.of(model), on));
+            called.add(Map.entry("original", model));
         }
         if (compressed != null) {
-            sources.add(new VariantSource("compressed", Path.of(compressed), on));
+            called.add(Map.entry("compressed", compressed));
         }
-        variants.forEach(
-                (name, called) -> sources.add(new VariantSource(name, Path.of(called), on)));
-        if (sources.isEmpty()) {
+        called.addAll(variants.entrySet());
+        if (called.isEmpty()) {
             throw LitheException.badInput(
                     "nothing to serve; name a MODEL (try 'lithe serve demo') or a --variant");
         }
-        return sources;
+        return called;
+    }
+
+    /// What is served, from folders that are yet to be found.
+    private List<VariantSource> sources(List<Map.Entry<String, String>> called) {
+        Device on = device.device();
+        return called.stream()
+                .map(each -> new VariantSource(each.getKey(), Path.of(each.getValue()), on))
+                .toList();
     }
 }

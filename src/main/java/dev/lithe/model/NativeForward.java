@@ -43,8 +43,8 @@ final class NativeForward implements Forward {
     NativeForward(ModelSpec spec, Instructions instructions, TensorScope scope) {
         this.spec = spec;
         this.instructions = instructions.label();
-        this.weights = new NativeWeights(spec, scope);
-        this.model = weights.model(instructions);
+        this.weights = new NativeWeights(spec, instructions, scope);
+        this.model = weights.model();
     }
 
     @Override

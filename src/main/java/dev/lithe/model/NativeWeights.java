@@ -24,13 +24,14 @@ final class NativeWeights {
     private final ModelSpec spec;
     private final TensorScope scope;
     private final NativeModelBuilder model;
+    private final NativeModel runs;
     private final NativeLinears linears;
     private final Map<String, Integer> counts = new TreeMap<>();
     private int slot;
 
     /// None yet, of a model of this shape. They live in `scope`, as the tensors that they are read
     /// from must.
-    NativeWeights(ModelSpec spec, TensorScope scope) {
+    NativeWeights(ModelSpec spec, Instructions instructions, TensorScope scope) {
         this.spec = spec;
         this.scope = scope;
         BlockStyle style = spec.style();
@@ -53,6 +54,8 @@ final class NativeWeights {
                                 (float) style.attentionScale(),
                                 (float) style.attentionCap(),
                                 (float) style.logitCap()));
+        this.runs = model.model(instructions);
+        scope.onClose(runs);
         this.linears = new NativeLinears(model, scope);
         model.experts(spec.experts().count(), spec.experts().active());
         PageAttention chosen = spec.pageAttention();
@@ -63,9 +66,7 @@ final class NativeWeights {
     }
 
     /// What runs them.
-    NativeModel model(Instructions instructions) {
-        NativeModel runs = model.model(instructions);
-        scope.onClose(runs);
+    NativeModel model() {
         return runs;
     }
 

@@ -36,7 +36,8 @@ public record Goal(
 
     private static void requirePositive(String option, @Nullable Number limit) {
         if (limit != null && !(limit.doubleValue() > 0 && limit.doubleValue() < 1e18)) {
-            throw LitheException.badInput("%s %s; it must be a number above 0", option, limit);
+            throw LitheException.badInput(
+                    "%s %s; it must be a number above 0 and below 1e18", option, limit);
         }
     }
 

@@ -102,7 +102,7 @@ public final class NativeModelBuilder {
         }
     }
 
-    /// The model, to which slots may still be added.
+    /// The model, to which slots may still be added; asked for once, since who closes it frees it.
     public NativeModel model(Instructions instructions) {
         return new NativeModel(model, instructions);
     }

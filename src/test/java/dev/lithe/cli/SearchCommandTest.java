@@ -127,7 +127,7 @@ class SearchCommandTest {
 
     @Test
     void whatCannotBeAskedForIsRefused() throws IOException {
-        assertRefused("--max-bytes 1e6; write bytes", "--max-bytes", "1e6");
+        assertRefused("--max-bytes 1e6; write whole bytes", "--max-bytes", "1e6");
         assertRefused("--budget 20; write for example 90s", "--budget", "20");
         assertRefused("--prefer size; it is quality", "--prefer", "size");
         assertRefused("--min-speedup -1.0; it must be a number above 0", "--min-speedup", "-1");

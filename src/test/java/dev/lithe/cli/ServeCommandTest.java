@@ -48,6 +48,11 @@ class ServeCommandTest {
     }
 
     @Test
+    void aFolderKeepsTheSlashThatSetsItApartFromAName() {
+        assertThat(refusal("serve demo/ --host no.such.host.invalid")).contains("'demo/'");
+    }
+
+    @Test
     void addressesAreWrittenAsClientsTakeThem() {
         assertThat(new Server.Address("127.0.0.1", 9000, 8080).grpc()).isEqualTo("127.0.0.1:9000");
         assertThat(new Server.Address("::1", 9000, 8080).grpc()).isEqualTo("[::1]:9000");

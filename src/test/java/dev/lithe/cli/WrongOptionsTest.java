@@ -31,6 +31,8 @@ class WrongOptionsTest {
                 "run nowhere --draft-variant other | the draft 'other'",
                 "search nowhere --score some | --score some",
                 "search nowhere --max-bytes 0% | --max-bytes 0%",
+                "search nowhere --max-bytes 0.4 | --max-bytes 0.4; write whole bytes",
+                "search nowhere --on kubernetes --max-bytes 0.4 | --max-bytes 0.4; write whole",
                 "search nowhere --space no.yaml | --space no.yaml does not exist",
                 "search nowhere --calibration-text no.txt | --calibration-text no.txt does not",
                 "serve nowhere --cache-memory 0 | --cache-memory 0",

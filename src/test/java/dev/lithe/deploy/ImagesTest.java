@@ -57,5 +57,7 @@ class ImagesTest {
             assertThat(Files.readString(Path.of("src/main/docker/Dockerfile." + flavor)))
                     .contains("PYTORCH_VERSION=" + version + " ");
         }
+        assertThat(Files.readString(Path.of("src/main/java/dev/lithe/tensor/Torch.java")))
+                .contains("PYTORCH_VERSION to its version, " + version);
     }
 }
