@@ -89,7 +89,6 @@ class MeasurementTest {
         Path model = TinyModel.small().write(folder.resolve("model"));
         Path text = text("some words ".repeat(50));
         refuse(model, List.of(), options(text, 129), "129", "128");
-        refuse(model, List.of(), options(text, 1), "context 1");
         refuse(model, List.of(), options(text("short"), null), "5 tokens", "128");
         refuse(model, List.of(), options(folder.resolve("absent"), null), "no file");
         refuse(folder.resolve("nowhere"), List.of(), options(text, null), "no model folder");
@@ -97,6 +96,7 @@ class MeasurementTest {
         refuse(model, List.of(), calibrated, "calibrated");
         assertThatThrownBy(() -> new MeasureOptions(text, 8, 1, Scoring.ALL, 0, NONE, null))
                 .hasMessageContaining("1 tokens");
+        assertThatThrownBy(() -> options(text, 1)).hasMessageContaining("context 1");
     }
 
     /// The same model under other numbers: the text costs as many bits, though tokens cannot be

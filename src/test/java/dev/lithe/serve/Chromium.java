@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -32,6 +33,7 @@ import org.jspecify.annotations.Nullable;
 final class Chromium implements AutoCloseable {
     private static final JsonMapper JSON = new JsonMapper();
     private static final int SECONDS = 300; // on a busy machine
+    private static final int SECONDS_TO_ASK_AGAIN = 20;
 
     private final Process process;
     private final HttpClient http;
@@ -170,13 +172,17 @@ final class Chromium implements AutoCloseable {
 
     /// Calls a method of the protocol.
     JsonNode call(String method, Map<String, ?> parameters) {
+        return call(method, parameters, SECONDS);
+    }
+
+    private JsonNode call(String method, Map<String, ?> parameters, int seconds) {
         int id = calls.incrementAndGet();
         var answer = new CompletableFuture<JsonNode>();
         answers.put(id, answer);
         ObjectNode message = JSON.createObjectNode().put("id", id).put("method", method);
         message.set("params", JSON.valueToTree(parameters));
         socket.sendText(message.toString(), true).join();
-        JsonNode result = answer.orTimeout(SECONDS, TimeUnit.SECONDS).join();
+        JsonNode result = answer.orTimeout(seconds, TimeUnit.SECONDS).join();
         if (result.has("error")) {
             throw new AssertionError(method + ": " + result.path("error"));
         }
@@ -199,26 +205,33 @@ final class Chromium implements AutoCloseable {
 
     /// What `script`, an expression, comes to; a promise is waited for.
     JsonNode evaluate(String script) {
+        return evaluate(script, SECONDS);
+    }
+
+    private JsonNode evaluate(String script, int seconds) {
         JsonNode result =
                 call(
                         "Runtime.evaluate",
-                        Map.of("expression", script, "awaitPromise", true, "returnByValue", true));
+                        Map.of("expression", script, "awaitPromise", true, "returnByValue", true),
+                        seconds);
         if (result.has("exceptionDetails")) {
             throw new AssertionError(script + ": " + result.path("exceptionDetails"));
         }
         return result.path("result").path("value");
     }
 
-    /// Waits until `condition`, an expression of the page's, is true.
+    /// Waits until `condition`, an expression of the page's, is true. A document that is replaced
+    /// meanwhile may take the answer with it, so that it is asked again.
     void awaits(String condition) {
-        evaluate(
-                """
-                new Promise(end => {
-                  const look = () => (%s) ? end() : setTimeout(look, 20);
-                  look();
-                })
-                """
-                        .formatted(condition));
+        until(
+                condition,
+                () -> {
+                    try {
+                        return evaluate("!!(" + condition + ")", SECONDS_TO_ASK_AGAIN).asBoolean();
+                    } catch (CompletionException e) {
+                        return false;
+                    }
+                });
     }
 
     /// Shows the page on a screen of this size.
