@@ -38,8 +38,12 @@ public final class ModelSource {
             return unpackDemo();
         }
         Path folder = Path.of(model);
-        if (Files.isRegularFile(folder) && model.toLowerCase(Locale.ROOT).endsWith(".gguf")) {
+        boolean gguf = model.toLowerCase(Locale.ROOT).endsWith(".gguf");
+        if (gguf && Files.isRegularFile(folder)) {
             return GgufFolder.of(folder);
+        }
+        if (gguf && !Files.exists(folder)) {
+            throw LitheException.badInput("'%s' does not exist; check the path", model);
         }
         if (!Files.isDirectory(folder)) {
             Optional<HubId> id = HubId.of(model);
@@ -49,11 +53,11 @@ public final class ModelSource {
                         .orElseThrow(() ->
                                 LitheException.badInput(
                                         "'%s' is no folder, and no model of that name was pulled from"
-                                                + " the hub; 'lithe pull %s' does",
+                                                + " the hub; check the path, or fetch it: lithe pull %s",
                                         model, model));
             }
             throw LitheException.badInput(
-                    "'%s' is no folder; a model is a Hugging Face folder, a .gguf file, or '%s'",
+                    "'%s' is no folder; a model is a Hugging Face folder, a .gguf file, an id on the hub, or '%s'",
                     model, DEMO);
         }
         return folder;
