@@ -2,6 +2,7 @@ package dev.lithe.cli;
 
 import dev.lithe.checkpoint.Checkpoint;
 import dev.lithe.checkpoint.TensorEntry;
+import dev.lithe.evaluate.ModelSize;
 import dev.lithe.export.CompressedTensorsExport;
 import dev.lithe.export.DenseExport;
 import dev.lithe.export.GgufExport;
@@ -29,6 +30,9 @@ import picocli.CommandLine.Spec;
 final class ExportCommand implements Callable<Integer> {
     private static final List<String> FORMS =
             List.of("gguf", "compressed-tensors", "gptq", "dense");
+
+    /// Headers, alignment and texts make less of a difference.
+    private static final double GROWN = 1.1;
 
     @Spec private CommandSpec spec;
 
@@ -92,6 +96,9 @@ final class ExportCommand implements Callable<Integer> {
                 default -> throw LitheException.of(Fault.INTERNAL, "no export to %s", form);
             }
             tellWhatIsLeftOut(checkpoint);
+            if (!form.equals("dense") && type == null) {
+                tellWhatGrew(checkpoint.folder());
+            }
         }
         spec.commandLine().getOut().printf("%s · %s%n", output, Units.bytes(size(output)));
         return 0;
@@ -107,6 +114,21 @@ final class ExportCommand implements Callable<Integer> {
         }
         if (!shapes.thresholds().ofBlocks().isEmpty()) {
             err.println("noted      other programs take no input for 0 (activation_sparsity)");
+        }
+    }
+
+    /// Says so where weights whose form this export has no name for became floats.
+    private void tellWhatGrew(Path folder) {
+        long weights = ModelSize.of(folder).weightBytes();
+        Path tokenizer = folder.resolve("tokenizer.json");
+        long texts = Files.exists(tokenizer) ? size(tokenizer) : 0;
+        if (size(output) - texts > GROWN * weights) {
+            spec.commandLine()
+                    .getErr()
+                    .printf(
+                            "noted      larger than the model (%s): what %s has no form for was written as"
+                                    + " floats%n",
+                            Units.bytes(weights), form);
         }
     }
 

@@ -70,6 +70,25 @@ class ExportCommandTest {
     }
 
     @Test
+    void saysWhereCodesBecameFloats() {
+        for (String stage : List.of("nf4", "rtn:bits=4,group_size=32")) {
+            Path small = temporary.resolve("small-" + stage.substring(0, 3));
+            var compress =
+                    CommandLineRun.of(
+                            "compress", "demo", "--stage", stage, "-o", small, "--no-evaluate");
+            assertThat(compress.code()).as(compress.err()).isZero();
+            for (String form : List.of("compressed-tensors", "gguf")) {
+                Path file = temporary.resolve(stage.substring(0, 3) + "." + form);
+                var run = CommandLineRun.of("export", small, "--to", form, "-o", file);
+                assertThat(run.code()).as(run.err()).isZero();
+                assertThat(run.err().contains("was written as floats"))
+                        .as(stage + " " + form)
+                        .isEqualTo(stage.equals("nf4"));
+            }
+        }
+    }
+
+    @Test
     void refusesWhatItCannotDo() throws IOException {
         Path model = TinyModel.small().write(temporary.resolve("model"));
         Path file = temporary.resolve("model.gguf");
