@@ -281,7 +281,7 @@ public final class LinearReader {
                             finite(module + ".weight_scale", scope),
                             grouped.symmetric()
                                     ? null
-                                    : checkpoint.load(module + ".weight_zero_point", scope),
+                                    : finite(module + ".weight_zero_point", scope),
                             scope.tensor(new long[] {name.outFeatures(), name.inFeatures()}, 2),
                             bias,
                             grouped);
